@@ -1,0 +1,88 @@
+"""Every error that Nightshift raises on purpose.
+
+::
+
+    NightshiftError
+    ├── SpecError          a pipeline's YAML or feature module is wrong          (never retried)
+    ├── InputMissing       landing has not what the spec says it must have
+    ├── GateFailed         a gate blocked its dataset                            (never retried)
+    ├── SchemaChanged      a dataset's columns differ from its table's           (never retried)
+    ├── PromotionRefused   a promotion that the rule does not allow was asked for (never retried)
+    ├── ModelNotFound      no champion as of the day, or its file is gone
+    ├── ModelMismatch      model, columns or code differ from the plan            (never retried)
+    ├── PublishConflict    a publication lost against another one for good
+    ├── LedgerCorrupt      the ledger's hash chain is broken                      (never retried)
+    └── PlatformError      a component of the local platform is not as it should be
+
+A message says what was wrong, where, what is allowed and what to do. No message carries the value of a cell.
+"""
+
+from typing import ClassVar
+
+
+class NightshiftError(Exception):
+    """Something that was foreseen went wrong.
+
+    ``what`` is a sentence without its full stop; ``where``, ``allowed`` and ``do`` complete the message.
+    """
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = "") -> None:
+        self.what, self.where, self.allowed, self.do = what, where, allowed, do
+        parts = [f"{where}: {what}" if where else what]
+        parts += [f"Allowed: {allowed}"] if allowed else []
+        parts += [f"What to do: {do}"] if do else []
+        super().__init__(". ".join(part.rstrip(".") for part in parts) + ".")
+
+
+class SpecError(NightshiftError):
+    """A pipeline's YAML or feature module is wrong; ``where`` is ``file:line``."""
+
+    retryable = False
+
+
+class InputMissing(NightshiftError):
+    """Landing has not what the spec says it must have."""
+
+
+class GateFailed(NightshiftError):
+    """A gate blocked its dataset; the report says which expectation and how many rows."""
+
+    retryable = False
+
+
+class SchemaChanged(NightshiftError):
+    """A dataset's columns differ from its table's in more than new nullable columns."""
+
+    retryable = False
+
+
+class PromotionRefused(NightshiftError):
+    """A promotion that the rule does not allow was asked for."""
+
+    retryable = False
+
+
+class ModelNotFound(NightshiftError):
+    """There is no champion as of the day, or its file is gone."""
+
+
+class ModelMismatch(NightshiftError):
+    """A model, its columns or its code differ from what the plan says."""
+
+    retryable = False
+
+
+class PublishConflict(NightshiftError):
+    """A publication lost against another one for good."""
+
+
+class LedgerCorrupt(NightshiftError):
+    """The ledger's hash chain is broken; the message names the first bad entry."""
+
+    retryable = False
+
+
+class PlatformError(NightshiftError):
+    """A component of the local platform is not as it should be."""

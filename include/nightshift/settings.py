@@ -1,0 +1,110 @@
+"""Where things are: built once in an entry point from ``NIGHTSHIFT_*`` and handed down.
+
+What a pipeline is stands in its YAML; nothing about a pipeline is a setting.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from nightshift.errors import NightshiftError
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Locations are absolute paths or URIs without a trailing slash.
+
+    ``home`` holds ``include/pipelines`` and ``spark_jobs``; ``var`` holds everything that deleting resets.
+    """
+
+    home: Path
+    var: Path
+    env: str
+    landing: str
+    lake: str
+    models: str
+    reports: str
+    mlflow_uri: str
+    airflow_url: str
+    compute: Literal["local", "kubernetes"]
+    spark_master: str
+    statsd_host: str
+    statsd_port: int
+    database_file: Path
+    mlflow_login_file: Path
+    database_url: str = field(default="", repr=False)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """The settings that ``NIGHTSHIFT_*`` (see ``docs/architecture.md``) and the local defaults make.
+
+        Raises NightshiftError where a value is not allowed.
+        """
+        env = os.environ if environ is None else environ
+        home = Path(env.get("NIGHTSHIFT_HOME", PROJECT)).resolve()
+        var = Path(env.get("NIGHTSHIFT_VAR", home / "var")).resolve()
+        return cls(
+            home=home,
+            var=var,
+            env=_matching(env, "NIGHTSHIFT_ENV", "local", r"[a-z][a-z0-9]{0,30}"),
+            landing=_location(env, "NIGHTSHIFT_LANDING", var / "landing"),
+            lake=_location(env, "NIGHTSHIFT_LAKE", var / "lake"),
+            models=_location(env, "NIGHTSHIFT_MODELS", var / "models"),
+            reports=_location(env, "NIGHTSHIFT_REPORTS", var / "reports"),
+            mlflow_uri=env.get("NIGHTSHIFT_MLFLOW", f"http://127.0.0.1:{env.get('NIGHTSHIFT_MLFLOW_PORT', '5000')}"),
+            airflow_url=env.get("NIGHTSHIFT_AIRFLOW", f"http://127.0.0.1:{env.get('NIGHTSHIFT_AIRFLOW_PORT', '8080')}"),
+            compute=cast(
+                Literal["local", "kubernetes"], _matching(env, "NIGHTSHIFT_COMPUTE", "local", "local|kubernetes")
+            ),
+            spark_master=env.get("NIGHTSHIFT_SPARK_MASTER", "local[*]"),
+            statsd_host=env.get("NIGHTSHIFT_STATSD_HOST", ""),
+            statsd_port=int(_matching(env, "NIGHTSHIFT_STATSD_PORT", "8125", r"\d{1,5}")),
+            database_file=Path(env.get("NIGHTSHIFT_DATABASE_FILE", var / "secrets" / "database")),
+            mlflow_login_file=Path(env.get("NIGHTSHIFT_MLFLOW_LOGIN_FILE", var / "secrets" / "mlflow")),
+            database_url=env.get("NIGHTSHIFT_DATABASE", ""),
+        )
+
+    @property
+    def database(self) -> str:
+        """The libpq URL of the ledger's writer role. Raises NightshiftError where there is none."""
+        if self.database_url:
+            return self.database_url
+        try:
+            return self.database_file.read_text().strip()
+        except OSError as error:
+            raise NightshiftError(
+                f"the Nightshift database is unknown: {self.database_file} cannot be read ({error.strerror})",
+                do="start the platform with `nightshift up`, or set NIGHTSHIFT_DATABASE_FILE",
+            ) from None
+
+    @property
+    def pipelines(self) -> Path:
+        """The folder of the specs."""
+        return self.home / "include" / "pipelines"
+
+    @property
+    def feature_modules(self) -> Path:
+        """The folder of the feature modules."""
+        return self.home / "spark_jobs" / "features"
+
+    @property
+    def tables(self) -> str:
+        """The root of all tables; an environment other than ``local`` has a root of its own."""
+        return self.lake if self.env == "local" else f"{self.lake}/env={self.env}"
+
+
+def _matching(env: Mapping[str, str], name: str, default: str, pattern: str) -> str:
+    value = env.get(name) or default
+    if not re.fullmatch(pattern, value):
+        raise NightshiftError(f"{name}={value!r} is not allowed", allowed=f"what matches {pattern}", do=f"correct {name}")
+    return value
+
+
+def _location(env: Mapping[str, str], name: str, default: Path) -> str:
+    value = env.get(name) or str(default)
+    return value.rstrip("/") if "://" in value else str(Path(value).resolve())

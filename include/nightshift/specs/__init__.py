@@ -1,0 +1,1 @@
+"""Specs: YAML in, frozen models out, errors with file, line and the nearest valid word."""

@@ -1,0 +1,48 @@
+"""Business dates and the moments at which they are computed."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from nightshift.specs.model import Pipeline, Schedule
+
+
+def cutoff(schedule: Schedule, ds: date) -> datetime:
+    """The cutoff of ``ds`` in UTC.
+
+    ``fold=0`` reads a local time that daylight saving skips with the offset before the change, which moves it
+    forward, and takes the first of an ambiguous one (PEP 495).
+    """
+    hour, minute = schedule.cutoff.split(":")
+    local = datetime.combine(ds, time(int(hour), int(minute)), tzinfo=schedule.zone)
+    return local.astimezone(UTC)
+
+
+def current_ds(schedule: Schedule, moment: datetime) -> date:
+    """The greatest ``ds`` whose cutoff is not after ``moment`` (an aware datetime)."""
+    ds = moment.astimezone(schedule.zone).date() + timedelta(days=1)
+    while cutoff(schedule, ds) > moment:
+        ds -= timedelta(days=1)
+    return ds
+
+
+def days(first: date, last: date) -> list[date]:
+    """All days from ``first`` to ``last``, both included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def training_days(pipeline: Pipeline, as_of: date) -> list[date]:
+    """The days ``[D-window, D-label.lag]`` of an as-of date D that lie in the spec's range."""
+    first = max(as_of - timedelta(days=pipeline.training.window), pipeline.schedule.start)
+    last = as_of - timedelta(days=pipeline.label.lag)
+    end = pipeline.schedule.end
+    return days(first, min(last, end) if end else last)
+
+
+def label_day(pipeline: Pipeline, ds: date) -> date:
+    """The day whose labels become mature at the cutoff of ``ds``."""
+    return ds - timedelta(days=pipeline.label.lag)
+
+
+def last_run(pipeline: Pipeline) -> date | None:
+    """The last ``ds`` with a run: label lag days after ``end``, for labels alone."""
+    end = pipeline.schedule.end
+    return end + timedelta(days=pipeline.label.lag) if end else None

@@ -1,0 +1,337 @@
+"""The declaration of a pipeline as frozen, strict pydantic models.
+
+Every key of ``include/pipelines/<name>.yaml`` is a field here; an unknown key is an error. Days are dates of the
+business calendar, durations are text such as ``15m``, sizes are text such as ``1Gi``.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
+ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+ColumnType = Literal["string", "category", "integer", "number", "boolean", "date", "timestamp"]
+Expectation = dict[str, dict[str, Any]]
+
+RESERVED = frozenset({"ds", "as_of", "fingerprint", "score", "model"})
+METRICS = {"binary": ("log_loss", "average_precision", "roc_auc", "brier"), "regression": ("rmse", "mae")}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(duration: str) -> int:
+    """A duration such as ``15m`` in seconds."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+class Model(BaseModel):
+    """Frozen and strict: no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Column(Model):
+    """The contract of one column. ``nulls`` is the greatest fraction of nulls, 0 means none."""
+
+    type: ColumnType
+    nulls: Fraction = 0.0
+    min: float | datetime | date | None = None
+    max: float | datetime | date | None = None
+    allowed: tuple[str | int, ...] | None = None
+    public: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        ordered = self.type in ("integer", "number", "date", "timestamp")
+        if (self.min is not None or self.max is not None) and not ordered:
+            raise ValueError(f"min and max do not go with type {self.type}")
+        if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
+            raise ValueError(f"min {self.min} is greater than max {self.max}")
+        if self.allowed is not None and self.type not in ("string", "category", "integer"):
+            raise ValueError(f"allowed does not go with type {self.type}")
+        return self
+
+
+class Gate(Model):
+    """What happens when expectations fail.
+
+    ``limit`` is the greatest fraction of rows that ``quarantine`` may remove; ``rows`` is the greatest number of
+    rows audited in pandas, more are audited by Spark; ``expect`` adds Great Expectations' own expectations.
+    """
+
+    policy: Literal["block", "quarantine", "warn"] = "block"
+    limit: Fraction = 0.0
+    rows: Annotated[int, Field(ge=1)] = 2_000_000
+    expect: tuple[Expectation, ...] = ()
+
+    @field_validator("expect")
+    @classmethod
+    def _one_name_each(cls, value: tuple[Expectation, ...]) -> tuple[Expectation, ...]:
+        for item in value:
+            if len(item) != 1:
+                raise ValueError("each item of expect is one expectation: {expect_…: {argument: value}}")
+        return value
+
+    @model_validator(mode="after")
+    def _limit_needs_quarantine(self) -> Self:
+        if self.limit and self.policy != "quarantine":
+            raise ValueError(f"limit goes with policy quarantine, not with {self.policy}")
+        return self
+
+
+class Missing(Model):
+    """How many absent days of a lookback a source may have."""
+
+    allow: Annotated[int, Field(ge=0)]
+
+
+class Input(Model):
+    """A source: where upstream drops it, when it is known, and what its columns are."""
+
+    path: str
+    format: Literal["csv", "parquet"] | None = None
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    null_values: tuple[str, ...] = ("",)
+    snapshot: bool = False
+    lag: Annotated[int, Field(ge=0)] = 0
+    lookback: Annotated[int, Field(ge=1)] = 1
+    missing: Literal["block"] | Missing = "block"
+    key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    gate: Gate = Gate()
+    columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below_landing(cls, value: str) -> str:
+        if value.count("{ds}") != 1:
+            raise ValueError("a path names {ds} once")
+        if value.startswith("/") or "://" in value or ".." in value.split("/"):
+            raise ValueError("a path is relative to the landing URI and stays below it")
+        folder, _, name = value.rpartition("/")
+        if not folder or not name or any(wild in folder for wild in "*?["):
+            raise ValueError("a path is folder/…/name; only the last part may hold wildcards")
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
+            raise ValueError("a snapshot has no lag, lookback or missing")
+        _known("key", self.key, self.columns)
+        for name in self.columns:
+            if name in RESERVED:
+                raise ValueError(f"the column name {name} is reserved")
+        if self.format is None and self.file_format is None:
+            raise ValueError("format: csv or parquet is needed, since the path's ending does not say it")
+        return self
+
+    @property
+    def file_format(self) -> Literal["csv", "parquet"] | None:
+        """The declared format, or the one that the path's ending says."""
+        if self.format is not None:
+            return self.format
+        endings: dict[str, Literal["csv", "parquet"]] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
+        return next((kind for ending, kind in endings.items() if self.path.endswith(ending)), None)
+
+    @property
+    def absent_allowed(self) -> int:
+        """How many days of the lookback may be absent."""
+        return self.missing.allow if isinstance(self.missing, Missing) else 0
+
+    def feature_days(self, ds: date) -> list[date]:
+        """The partitions that features of ``ds`` may read: ``[ds-L-W+1, ds-L]``."""
+        newest = ds - timedelta(days=self.lag)
+        return [newest - timedelta(days=back) for back in reversed(range(self.lookback))]
+
+    def label_days(self, ds: date, label_lag: int) -> list[date]:
+        """The partitions that labels of ``ds`` may read: ``[ds, ds + label lag - L]``."""
+        return [ds + timedelta(days=ahead) for ahead in range(label_lag - self.lag + 1)]
+
+
+class Schedule(Model):
+    """When features are computed. ``wait`` is how long a run waits for its landing files."""
+
+    cutoff: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    timezone: str
+    start: date
+    end: date | None = None
+    retrain: Literal["nightly", "weekly", "never"] = "nightly"
+    wait: Duration = "6h"
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"there is no timezone {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} is before start {self.start}")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The timezone of the cutoff."""
+        return ZoneInfo(self.timezone)
+
+
+class Features(Model):
+    """What ``spark_jobs/features/<module>.py`` returns.
+
+    ``spine`` is the source whose rows decide which keys a day has (none: rows are not reconciled with a source);
+    ``inputs`` are the sources that features read (default: all).
+    """
+
+    spine: Name | None = None
+    module: Name | None = None
+    inputs: tuple[Name, ...] | None = None
+    key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
+    gate: Gate = Gate()
+
+
+class Label(Model):
+    """What is predicted. ``missing`` is the greatest fraction of a window's feature rows without a label."""
+
+    column: ColumnName
+    objective: Literal["binary", "regression"]
+    lag: Annotated[int, Field(ge=0)]
+    inputs: Annotated[tuple[Name, ...], Field(min_length=1)]
+    min: float | None = None
+    max: float | None = None
+    missing: Fraction = 0.1
+    gate: Gate = Gate()
+
+
+class Training(Model):
+    """How a version is made. Days count back from the as-of date; ``holdout`` days are the newest ones.
+
+    ``max_blocked`` is how many days of the window a gate may have blocked.
+    """
+
+    window: Annotated[int, Field(ge=2)]
+    min_days: Annotated[int, Field(ge=2)]
+    holdout: Annotated[int, Field(ge=1)]
+    rounds: Annotated[int, Field(ge=1)]
+    early_stopping: Annotated[int, Field(ge=1)] = 20
+    seed: int = 0
+    max_blocked: Annotated[int, Field(ge=0)] = 3
+    params: dict[str, str | int | float | bool] = {}
+    gate: Gate = Gate()
+
+    @model_validator(mode="after")
+    def _holdout_leaves_days(self) -> Self:
+        if self.min_days > self.window:
+            raise ValueError(f"min_days {self.min_days} is greater than window {self.window}")
+        if self.holdout > self.min_days - 2:
+            raise ValueError(f"holdout {self.holdout} leaves fewer than 2 of min_days {self.min_days} to fit on")
+        return self
+
+
+class Promotion(Model):
+    """The rule. ``skill`` and ``improvement`` are relative: 0.01 asks for a metric 1 % better.
+
+    ``baseline`` names the columns whose combinations give the label's rate (or mean) that a model must beat.
+    """
+
+    metric: Literal["log_loss", "average_precision", "roc_auc", "brier", "rmse", "mae"]
+    baseline: tuple[ColumnName, ...] = ()
+    skill: Annotated[float, Field(ge=0)] = 0.0
+    improvement: float = 0.0
+
+
+class Scoring(Model):
+    """How a day is scored: rows of one shard, and what its process may use."""
+
+    rows_per_shard: Annotated[int, Field(ge=1)] = 1_000_000
+    cpu: Annotated[float, Field(gt=0)] = 1
+    memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] = "1Gi"
+    deadline: Duration = "15m"
+    gate: Gate = Gate()
+
+
+class Pipeline(Model):
+    """One model's nightly life. A new ``generation`` gives it a new set of tables."""
+
+    pipeline: Name
+    owner: Annotated[str, StringConstraints(min_length=1)]
+    description: Annotated[str, StringConstraints(min_length=1)]
+    generation: Annotated[int, Field(ge=1)] = 1
+    schedule: Schedule
+    inputs: Annotated[dict[Name, Input], Field(min_length=1)]
+    features: Features
+    label: Label
+    training: Training
+    promotion: Promotion
+    scoring: Scoring = Scoring()
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.pipeline
+
+    @property
+    def module(self) -> str:
+        """The name of the feature module."""
+        return self.features.module or self.pipeline
+
+    @property
+    def feature_inputs(self) -> dict[str, Input]:
+        """The sources that features read."""
+        names = self.features.inputs if self.features.inputs is not None else tuple(self.inputs)
+        return {name: self.inputs[name] for name in names}
+
+    @property
+    def label_inputs(self) -> dict[str, Input]:
+        """The sources that labels read."""
+        return {name: self.inputs[name] for name in self.label.inputs}
+
+    @property
+    def key_types(self) -> dict[str, ColumnType]:
+        """The key columns of features, labels and predictions, with their types."""
+        spine = self.inputs[self.features.spine].columns if self.features.spine else {}
+        return {name: (self.features.columns.get(name) or spine[name]).type for name in self.features.key}
+
+    @model_validator(mode="after")
+    def _references_hold(self) -> Self:
+        features, label = self.features, self.label
+        if features.spine is not None:
+            _known("features.spine", (features.spine,), self.inputs)
+        _known("features.inputs", features.inputs or (), self.inputs)
+        _known("label.inputs", label.inputs, self.inputs)
+        spine = self.inputs[features.spine].columns if features.spine else {}
+        _known("features.key", features.key, {**spine, **features.columns})
+        if features.spine is not None:
+            _known("features.key (all of it must be in the spine)", features.key, spine)
+            if features.spine not in self.feature_inputs:
+                raise ValueError(f"features.inputs leaves out the spine {features.spine}")
+        for name in features.columns:
+            if name in RESERVED or name == label.column:
+                raise ValueError(f"features.columns: the name {name} is reserved")
+            if features.columns[name].type in ("string", "date", "timestamp") and name not in features.key:
+                raise ValueError(
+                    f"features.columns.{name}: a feature is category, integer, number or boolean, "
+                    f"not {features.columns[name].type}"
+                )
+        for name, source in self.label_inputs.items():
+            if not source.snapshot and source.lag > label.lag:
+                raise ValueError(f"label.lag {label.lag} is less than the lag {source.lag} of {name}")
+        if label.column in RESERVED or label.column in features.key:
+            raise ValueError(f"label.column: the name {label.column} is reserved")
+        _known("promotion.baseline", self.promotion.baseline, {**features.columns, **dict.fromkeys(features.key)})
+        if self.promotion.metric not in METRICS[label.objective]:
+            raise ValueError(
+                f"promotion.metric {self.promotion.metric} does not go with objective {label.objective}; "
+                f"allowed: {', '.join(METRICS[label.objective])}"
+            )
+        return self
+
+
+def _known(what: str, names: tuple[str, ...], known: dict[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what}: {name} is not one of {', '.join(known)}")

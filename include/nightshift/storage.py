@@ -1,0 +1,135 @@
+"""Bytes by URI, on a local disk or an object store, with nothing but pyarrow.
+
+A location is an absolute path or a URI that ``pyarrow.fs`` understands (``s3://``, ``gs://``, ``abfs://``).
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file as a listing shows it: its URI, size in bytes and modification time in nanoseconds."""
+
+    uri: str
+    size: int
+    mtime_ns: int
+
+
+def resolve(uri: str) -> tuple[fs.FileSystem, str]:
+    """The filesystem of a location, and the path in it."""
+    return fs.FileSystem.from_uri(uri)  # type: ignore[no-any-return]
+
+
+def join(uri: str, *parts: str) -> str:
+    """``uri`` with ``parts`` below it."""
+    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def is_local(uri: str) -> bool:
+    """Whether the location is on this machine's disk."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local location."""
+    return Path(resolve(uri)[1])
+
+
+def exists(uri: str) -> bool:
+    """Whether there is a file."""
+    system, path = resolve(uri)
+    return bool(system.get_file_info(path).type == fs.FileType.File)
+
+
+def read_bytes(uri: str) -> bytes:
+    """The content of a file. Raises FileNotFoundError."""
+    system, path = resolve(uri)
+    with system.open_input_stream(path, compression=None) as stream:
+        return bytes(stream.read())
+
+
+def read_json(uri: str) -> Any:
+    """The document in a file. Raises FileNotFoundError."""
+    return json.loads(read_bytes(uri))
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Writes a file so that a reader sees all of it or what was there before."""
+    if is_local(uri):
+        temporary = _written_aside(local_path(uri), content)
+        os.replace(temporary, local_path(uri))
+        return
+    system, path = resolve(uri)
+    with system.open_output_stream(path, compression=None) as stream:
+        stream.write(content)
+
+
+def write_json(uri: str, document: Any) -> None:
+    """Writes a document as readable JSON, its keys sorted."""
+    write_bytes(uri, json_bytes(document))
+
+
+def create_bytes(uri: str, content: bytes) -> bool:
+    """Writes a file unless there is one already; says whether it wrote.
+
+    Exclusive on a local disk. pyarrow has no conditional put for object stores: there two writers at the same
+    moment may both write, and the last one stays. What is created in this way must be right whoever wins.
+    """
+    if not is_local(uri):
+        if exists(uri):
+            return False
+        write_bytes(uri, content)
+        return True
+    target = local_path(uri)
+    temporary = _written_aside(target, content)
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def create_json(uri: str, document: Any) -> bool:
+    """``create_bytes`` of a document as readable JSON."""
+    return create_bytes(uri, json_bytes(document))
+
+
+def list_files(uri: str, *, recursive: bool = False) -> list[StoredFile]:
+    """The files of a folder, by name; none where there is no folder."""
+    system, path = resolve(uri)
+    infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=recursive))
+    root, found = path.rstrip("/"), []
+    for info in infos:
+        if info.type == fs.FileType.File:
+            relative = info.path[len(root) :]
+            found.append(StoredFile(join(uri, relative), info.size, info.mtime_ns or 0))
+    return sorted(found, key=lambda file: file.uri)
+
+
+def list_folders(uri: str) -> list[str]:
+    """The names of the folders in a folder, sorted; none where there is no folder."""
+    system, path = resolve(uri)
+    infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+
+
+def json_bytes(document: Any) -> bytes:
+    """A document as readable JSON, its keys sorted."""
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _written_aside(target: Path, content: bytes) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return Path(name)
