@@ -1,0 +1,115 @@
+"""What a model file is: its columns in order, its categories, where it comes from; and how rows become its matrix.
+
+Training and scoring share this module, so that a column can never be encoded in two ways. It needs numpy and
+pyarrow alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nightshift import storage
+from nightshift.errors import ModelMismatch, ModelNotFound
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """A model's column: its name and its type in the feature contract."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """Lies beside the model as ``<models>/<sha256>.json``.
+
+    ``sha256`` is that of the refitted ``model``, ``evaluated_sha256`` that of the booster that never saw the
+    holdout; both files lie at ``<models>/<sha256>.ubj``. ``fingerprint`` is the model's recipe.
+    """
+
+    pipeline: str
+    as_of: str
+    objective: str
+    label: str
+    sha256: str
+    evaluated_sha256: str
+    columns: tuple[FeatureColumn, ...]
+    categories: dict[str, tuple[str, ...]]
+    rounds: int
+    fingerprint: str
+    training_set: str
+    feature_code: str
+    feature_spec: str
+    code_version: str
+
+    def document(self) -> dict[str, Any]:
+        """The manifest as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "ModelManifest":
+        """The manifest that ``document()`` made."""
+        return cls(
+            **{
+                **document,
+                "columns": tuple(FeatureColumn(**column) for column in document["columns"]),
+                "categories": {name: tuple(values) for name, values in document["categories"].items()},
+            }
+        )
+
+
+def model_uri(models: str, sha256: str) -> str:
+    """Where a booster lies, as UBJSON."""
+    return storage.join(models, f"{sha256}.ubj")
+
+
+def manifest_uri(models: str, sha256: str) -> str:
+    """Where a model's manifest lies."""
+    return storage.join(models, f"{sha256}.json")
+
+
+def read_manifest(models: str, sha256: str) -> ModelManifest:
+    """The manifest of a model. Raises ModelNotFound."""
+    uri = manifest_uri(models, sha256)
+    try:
+        return ModelManifest.read(storage.read_json(uri))
+    except FileNotFoundError:
+        raise ModelNotFound(
+            f"the manifest of model {sha256[:16]} is gone", where=uri, do="restore the file from the MLflow run"
+        ) from None
+
+
+def encode(
+    rows: pa.RecordBatch | pa.Table, columns: tuple[FeatureColumn, ...], categories: Mapping[str, tuple[str, ...]]
+) -> npt.NDArray[np.float32]:
+    """The matrix of shape (rows, columns) in the model's column order, float32, NaN for null.
+
+    A category becomes its ordinal in ``categories``; one that is not there becomes null. Raises ModelMismatch
+    where a column is missing.
+    """
+    matrix = np.empty((rows.num_rows, len(columns)), dtype=np.float32)
+    names = rows.schema.names
+    for position, column in enumerate(columns):
+        if column.name not in names:
+            raise ModelMismatch(
+                f"the rows have no column {column.name}",
+                allowed=", ".join(item.name for item in columns),
+                do="build the features with the code and spec that the model was trained on, or retrain",
+            )
+        matrix[:, position] = _numbers(rows.column(column.name), column, categories)
+    return matrix
+
+
+def _numbers(
+    values: pa.Array | pa.ChunkedArray, column: FeatureColumn, categories: Mapping[str, tuple[str, ...]]
+) -> npt.NDArray[np.float32]:
+    if column.type == "category":
+        known = pa.array(categories[column.name], type=pa.string())
+        values = pc.index_in(pc.cast(values, pa.string()), value_set=known)
+    return np.asarray(pc.cast(values, pa.float32(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float32)

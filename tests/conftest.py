@@ -1,0 +1,85 @@
+"""Fixtures for every test: settings below a temporary folder, and a small pipeline that is not the demo's."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightshift.settings import Settings
+from nightshift.specs.model import Pipeline
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose ``var`` is the test's own folder."""
+    return replace(Settings.from_env({"NIGHTSHIFT_VAR": str(tmp_path / "var")}), home=PROJECT)
+
+
+def spec_document(**changes: Any) -> dict[str, Any]:
+    """The spec ``parcels`` as plain data: hours late of parcels, with a lagged source and a snapshot."""
+    document: dict[str, Any] = {
+        "pipeline": "parcels",
+        "owner": "logistics",
+        "description": "How many hours late will a parcel be?",
+        "schedule": {"cutoff": "02:00", "timezone": "America/New_York", "start": "2024-02-01", "end": "2024-03-31"},
+        "inputs": {
+            "orders": {
+                "path": "parcels/orders/ds={ds}/*.csv",
+                "key": ["parcel_id"],
+                "gate": {"policy": "quarantine", "limit": 0.5},
+                "columns": {
+                    "parcel_id": {"type": "string"},
+                    "depot": {"type": "string", "allowed": ["N", "S"], "public": True},
+                    "weight": {"type": "number", "min": 0, "max": 100, "nulls": 0.5},
+                },
+            },
+            "deliveries": {
+                "path": "parcels/deliveries/ds={ds}/*.csv",
+                "lag": 1,
+                "lookback": 3,
+                "missing": {"allow": 1},
+                "key": ["parcel_id"],
+                "columns": {
+                    "parcel_id": {"type": "string"},
+                    "depot": {"type": "string"},
+                    "hours_late": {"type": "number", "nulls": 1.0},
+                },
+            },
+            "depots": {
+                "path": "parcels/depots/as_of={ds}/*.csv",
+                "snapshot": True,
+                "key": ["depot"],
+                "columns": {"depot": {"type": "string"}, "doors": {"type": "integer", "min": 1}},
+            },
+        },
+        "features": {
+            "spine": "orders",
+            "key": ["parcel_id"],
+            "columns": {
+                "depot": {"type": "category"},
+                "weight": {"type": "number", "nulls": 1.0},
+                "doors": {"type": "integer", "nulls": 1.0},
+                "late_3d": {"type": "number", "nulls": 1.0},
+            },
+        },
+        "label": {"column": "hours", "objective": "regression", "lag": 1, "inputs": ["deliveries"]},
+        "training": {"window": 20, "min_days": 6, "holdout": 2, "rounds": 30, "early_stopping": 5, "seed": 1},
+        "promotion": {"metric": "rmse", "baseline": ["depot"]},
+    }
+    return {**document, **changes}
+
+
+def make_pipeline(**changes: Any) -> Pipeline:
+    """The pipeline ``parcels``, with some of its top-level keys changed."""
+    import json
+
+    return Pipeline.model_validate_json(json.dumps(spec_document(**changes)))
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    """The pipeline ``parcels``."""
+    return make_pipeline()
