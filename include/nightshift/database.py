@@ -1,0 +1,74 @@
+"""The Nightshift database (Postgres): connections, and locks that processes on any machine share."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nightshift.errors import PlatformError
+from nightshift.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
+log = logging.getLogger("nightshift")
+
+_CONNECT_SECONDS = "10"
+
+
+def connect(settings: Settings) -> "Connection[TupleRow]":
+    """A new connection of the writer role; see ``connect_to``."""
+    return connect_to(settings.database)
+
+
+def connect_to(dsn: str) -> "Connection[TupleRow]":
+    """A new psycopg connection, for one ``with`` block: it commits (or rolls back) and closes.
+
+    Raises PlatformError where the server cannot be reached or turns the login down. The message has no password.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        found = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:  # its text quotes the URL, with the password
+        raise PlatformError(
+            "the URL of the Nightshift database is not one that libpq reads",
+            allowed="postgresql://user:password@host:port/database, with special characters as %XX",
+            do="correct NIGHTSHIFT_DATABASE or the file that NIGHTSHIFT_DATABASE_FILE names",
+        ) from None
+    options = {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightshift", **found}
+    try:
+        return psycopg.connect(**options)  # type: ignore[arg-type]
+    except psycopg.OperationalError as error:
+        place = f"{found.get('host', 'localhost')}:{found.get('port', '5432')}/{found.get('dbname', '')}"
+        reason = " ".join(str(error).split())  # libpq names host, role and database, never the password
+        raise PlatformError(
+            f"the Nightshift database cannot be reached ({reason})",
+            where=place,
+            do="start the platform with `nightshift up`, or correct NIGHTSHIFT_DATABASE_FILE",
+        ) from None
+
+
+@contextmanager
+def advisory_lock(settings: Settings, name: str) -> Iterator[None]:
+    """Holds the lock ``name`` of this environment; waits while another process has it, and says so once.
+
+    The lock belongs to a database session of its own: it is released on leaving and when the process dies. It is
+    not reentrant: a process that asks twice waits for itself.
+    """
+    key = lock_key(settings.env, name)
+    with connect(settings) as connection:
+        connection.autocommit = True  # or the session would sit in a transaction for as long as the lock is held
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+        if row is None or not row[0]:
+            log.info("waiting for the lock %s, which another process holds", name)
+            connection.execute("SELECT pg_advisory_lock(%s)", (key,))
+        yield
+
+
+def lock_key(env: str, name: str) -> int:
+    """The signed 64-bit key of a lock."""
+    return int.from_bytes(hashlib.sha256(f"{env}\0{name}".encode()).digest()[:8], signed=True)
