@@ -1,0 +1,23 @@
+"""Delta tables partitioned by ``ds``: write aside, publish atomically, read one pinned version.
+
+A reader sees a whole partition or the one before it. Nothing here needs a JVM.
+"""
+
+from nightshift.tables.publish import Publication, publish
+from nightshift.tables.staging import folder, leave_staged, staged_files, write_partition
+from nightshift.tables.state import Partition, TableState, arrow_schema, read, read_batches, state
+
+__all__ = [
+    "Partition",
+    "Publication",
+    "TableState",
+    "arrow_schema",
+    "folder",
+    "leave_staged",
+    "publish",
+    "read",
+    "read_batches",
+    "staged_files",
+    "state",
+    "write_partition",
+]

@@ -1,0 +1,191 @@
+"""Publishing: one atomic, zero-copy, compare-and-swap commit of files that are already in place."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from nightshift import storage
+from nightshift.errors import NightshiftError, PublishConflict, SchemaChanged
+from nightshift.lineage import Manifest, published_uri
+from nightshift.tables.state import TableState, state
+
+log = logging.getLogger("nightshift.tables")
+
+_TRIES = 20
+_EXPIRY = {"delta.enableExpiredLogCleanup": "false"}
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What became of the manifests: the table's version, and the days of each outcome."""
+
+    version: int
+    published: tuple[str, ...] = ()
+    up_to_date: tuple[str, ...] = ()
+    superseded: tuple[str, ...] = ()
+
+
+def publish(
+    table: str,
+    schema: pa.Schema,
+    manifests: Sequence[Manifest],
+    still_wanted: Callable[[Manifest], bool] | None = None,
+) -> Publication:
+    """Publishes staged partitions, at most one for each day, in one commit.
+
+    A day whose published fingerprint is the manifest's is up to date. A day that something else was published for
+    since the attempt was planned (``Manifest.replaces``) is superseded, unless ``still_wanted`` says that the
+    attempt is what the present upstream asks for. Raises SchemaChanged, PublishConflict, or NightshiftError where
+    a manifest's file is not as it says.
+    """
+    _check_files(table, manifests)
+    for number in range(_TRIES):
+        found = _prepared(table, schema)
+        outcome = [(_outcome(found, manifest, still_wanted), manifest) for manifest in manifests]
+        wanted = [manifest for what, manifest in outcome if what == "publish"]
+        version = found.version
+        if wanted:
+            for manifest in wanted:
+                storage.create_json(
+                    published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt), manifest.document()
+                )
+            committed = _commit(table, found.version, wanted)
+            if committed is None:
+                log.info("%s: another publication was first; looking again", table)
+                time.sleep(0.02 * number)
+                continue
+            version = committed
+        published, up_to_date, superseded = (
+            tuple(manifest.ds for what, manifest in outcome if what == name)
+            for name in ("publish", "up_to_date", "superseded")
+        )
+        return Publication(version, published, up_to_date, superseded)
+    raise PublishConflict(
+        f"other publications were first {_TRIES} times", where=table, do="clear the task once the table is quiet"
+    )
+
+
+def _outcome(found: TableState, manifest: Manifest, still_wanted: Callable[[Manifest], bool] | None) -> str:
+    active = found.fingerprint(manifest.ds)
+    if active == manifest.fingerprint:
+        return "up_to_date"
+    if active == manifest.replaces or (still_wanted is not None and still_wanted(manifest)):
+        return "publish"
+    return "superseded"
+
+
+def _check_files(table: str, manifests: Sequence[Manifest]) -> None:
+    """Compares the manifests with storage: a file that is gone or cut short must never be committed."""
+    import pyarrow.parquet as pq
+
+    for manifest in manifests:
+        if not manifest.files:
+            raise NightshiftError(f"the manifest of {manifest.ds} names no file", where=table)
+        for file in manifest.files:
+            uri = storage.join(table, file.path)
+            system, path = storage.resolve(uri)
+            size = system.get_file_info(path).size
+            rows = pq.read_metadata(path, filesystem=system).num_rows if size == file.size else None
+            if rows != file.rows:
+                there = "it is not there" if size is None else f"there are {size} bytes and {rows} rows"
+                raise NightshiftError(
+                    f"a staged file is not as its manifest says: {file.size} bytes and {file.rows} rows, but {there}",
+                    where=uri,
+                    do="clear the task that builds it; it will be built again",
+                )
+
+
+def _prepared(table: str, schema: pa.Schema) -> TableState:
+    """The table's state once it exists with the wanted columns."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    wanted = schema.append(pa.field("ds", pa.string()))
+    try:
+        present = DeltaTable(table)
+    except DeltaError:
+        try:
+            DeltaTable.create(table, wanted, mode="ignore", partition_by=["ds"], configuration=_EXPIRY)
+        except DeltaError as error:
+            log.info("%s: another process is creating the table (%s)", table, type(error).__name__)
+        present = DeltaTable(table)
+    added = _new_columns(table, pa.schema(present.schema().to_arrow()), wanted)
+    if added:
+        from deltalake import Schema
+
+        try:
+            present.alter.add_columns(list(Schema.from_arrow(pa.schema(added)).fields))
+        except CommitFailedError:
+            # Another process added columns at the same moment: what it added is compared anew.
+            return _prepared(table, schema)
+    return state(table)
+
+
+def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
+    """The columns to add. Raises SchemaChanged where more than new columns differ.
+
+    The transaction itself takes any schema and would change the whole table without a word.
+    """
+    here, there = ({field.name: field.type for field in item} for item in (present, wanted))
+    gone = [name for name in here if name not in there]
+    retyped = [
+        f"{name} from {here[name]} to {there[name]}" for name in here if name in there and here[name] != there[name]
+    ]
+    if gone or retyped:
+        changes = [f"dropped: {', '.join(gone)}"] * bool(gone) + [f"retyped: {', '.join(retyped)}"] * bool(retyped)
+        raise SchemaChanged(
+            f"the columns differ from the table's ({'; '.join(changes)})",
+            where=table,
+            allowed="the same columns, or new ones beside them",
+            do="keep the columns, or raise `generation` in the spec for a new set of tables",
+        )
+    return [field for field in wanted if field.name not in here]
+
+
+def _commit(table: str, version: int, manifests: Sequence[Manifest]) -> int | None:
+    """One transaction on top of the version that was looked at; None where it conflicts with another one.
+
+    The application transaction of each day is what makes two first publications of one day conflict: without
+    it Delta sees nothing to remove, and both land.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+    from deltalake.transaction import AddAction, CommitProperties, Transaction
+
+    seen = DeltaTable(table, version=version)
+    now = int(time.time() * 1000)
+    actions = [
+        AddAction(file.path, file.size, {"ds": manifest.ds}, now, True, json.dumps({"numRecords": file.rows}))
+        for manifest in manifests
+        for file in manifest.files
+    ]
+    days = [manifest.ds for manifest in manifests]
+    transactions = [Transaction(f"ds={day}", (seen.transaction_version(f"ds={day}") or 0) + 1) for day in days]
+    try:
+        seen.create_write_transaction(
+            actions,
+            mode="overwrite",
+            schema=seen.schema(),
+            partition_by=["ds"],
+            partition_filters=[("ds", "in", days)],
+            commit_properties=CommitProperties(
+                custom_metadata={"nightshift": json.dumps(_summary(manifests))}, app_transactions=transactions
+            ),
+        )
+    except CommitFailedError:
+        return None
+    seen.update_incremental()
+    return int(seen.version())
+
+
+def _summary(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    """What the table's own history shows of a publication."""
+    return {
+        manifest.ds: {"fingerprint": manifest.fingerprint, "attempt": manifest.attempt, "run_id": manifest.run_id}
+        for manifest in manifests
+    }
