@@ -296,6 +296,25 @@ class Pipeline(Model):
         spine = self.inputs[self.features.spine].columns if self.features.spine else {}
         return {name: (self.features.columns.get(name) or spine[name]).type for name in self.features.key}
 
+    @property
+    def key_contract(self) -> dict[str, Column]:
+        """The key columns as columns without nulls."""
+        return {name: Column(type=kind) for name, kind in self.key_types.items()}
+
+    @property
+    def feature_contract(self) -> dict[str, Column]:
+        """The columns of the dataset ``features``: the key, then the features."""
+        return {**self.key_contract, **self.features.columns}
+
+    @property
+    def label_contract(self) -> dict[str, Column]:
+        """The columns of the dataset ``labels``: the key, then the label."""
+        label = self.label
+        column = Column(type="integer", min=0, max=1)
+        if label.objective == "regression":
+            column = Column(type="number", min=label.min, max=label.max)
+        return {**self.key_contract, label.column: column}
+
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
         features, label = self.features, self.label
