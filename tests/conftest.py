@@ -9,6 +9,8 @@ import pytest
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
+pytest_plugins = ["tests.postgres"]
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 

@@ -1,0 +1,1 @@
+"""The local platform: Postgres, Airflow's processes and MLflow, started and stopped as one."""

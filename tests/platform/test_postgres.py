@@ -1,0 +1,69 @@
+"""The embedded server by itself."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from nightshift.platform import postgres as subject
+from nightshift.platform.postgres import Cluster, Role
+from tests.postgres import Database
+
+
+def test_a_fresh_database_is_the_tests_own(database: Database) -> None:
+    with psycopg.connect(database.owner_url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+
+
+def test_a_role_needs_its_password(postgres: Cluster, database: Database) -> None:
+    with psycopg.connect(database.writer_url) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("nightshift_writer",)
+    wrong = database.writer_url.replace("writes", "writer")
+    with pytest.raises(psycopg.OperationalError, match='password authentication failed for user "nightshift_writer"'):
+        psycopg.connect(wrong)
+
+
+def test_roles_and_databases_are_made_once_and_passwords_follow(postgres: Cluster) -> None:
+    role = Role("baker", "first one", owns=("bakery",))
+    subject.ensure_roles(postgres, (role,))
+    subject.ensure_roles(postgres, (replace(role, password="sec/ond: öne"),))
+    with psycopg.connect(postgres.url("baker", "bakery", "sec/ond: öne")) as connection:
+        connection.execute("CREATE TABLE bread (name text)")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres.url("baker", "bakery", "first one"))
+
+
+def test_no_other_role_enters_a_database(postgres: Cluster) -> None:
+    subject.ensure_roles(postgres, (Role("cook", "c", owns=("kitchen",)), Role("guest", "g")))
+    with pytest.raises(psycopg.OperationalError, match="User does not have CONNECT privilege"):
+        psycopg.connect(postgres.url("guest", "kitchen", "g"))
+
+
+def test_the_server_listens_on_its_socket_alone(postgres: Cluster) -> None:
+    pid = int((postgres.data / "postmaster.pid").read_text().splitlines()[0])
+    assert psutil.Process(pid).net_connections(kind="inet") == []
+    assert (postgres.sockets / subject.SOCKET).is_socket()
+
+
+def test_nobody_else_reads_the_data(postgres: Cluster) -> None:
+    assert postgres.data.stat().st_mode & 0o077 == 0
+
+
+def test_initialise_leaves_an_existing_cluster_alone(postgres: Cluster) -> None:
+    assert subject.initialise(postgres) is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+def test_root_opens_the_way_but_not_the_folders(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    subject.initialise(Cluster(private / "data", private / "run"))
+    assert private.stat().st_mode & 0o777 == 0o701
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(subject.PlatformError, match=r"^postgres: Postgres does not answer after 0 s: "):
+        subject.wait_until_ready(Cluster(tmp_path / "data", tmp_path / "run"), seconds=0)

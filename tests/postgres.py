@@ -1,0 +1,80 @@
+"""Fixtures of a real Postgres: one server for the session, a fresh database for each test that asks."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from nightshift.platform.postgres import Cluster
+
+WRITER = "nightshift_writer"
+WRITER_PASSWORD = "writes nothing but tests"
+
+
+@dataclass(frozen=True)
+class Database:
+    """URLs of one database: of its owner (a superuser), and of the role that may only write the ledger."""
+
+    owner_url: str
+    writer_url: str
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Cluster"]:
+    """A running server with the role ``nightshift_writer``."""
+    from nightshift.platform.postgres import Cluster, Role, ensure_roles, initialise, wait_until_ready
+
+    folder = Path(tempfile.mkdtemp(prefix="nspg-"))
+    cluster = Cluster(data=folder / "data", sockets=folder / "run")
+    server = None
+    try:
+        initialise(cluster)
+        argv = cluster.argv(fsync="off", synchronous_commit="off", full_page_writes="off", max_connections="200")
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/", **cluster.as_account)
+        wait_until_ready(cluster)
+        ensure_roles(cluster, (Role(WRITER, WRITER_PASSWORD),))
+        yield cluster
+    finally:
+        if server:
+            stop(server)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop(server: "subprocess.Popen[bytes]") -> None:
+    """Ends a server in fast mode."""
+    server.send_signal(signal.SIGINT)
+    try:
+        server.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def database(postgres: "Cluster") -> Iterator[Database]:
+    """A database of the test's own."""
+    from psycopg import sql
+
+    from nightshift.platform.postgres import SUPERUSER, connect
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with connect(postgres) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield Database(postgres.url(SUPERUSER, name), postgres.url(WRITER, name, WRITER_PASSWORD))
+    with connect(postgres) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(database: Database) -> str:
+    """The libpq URL of the owner of a database of the test's own."""
+    return database.owner_url
