@@ -5,6 +5,8 @@ business calendar, durations are text such as ``15m``, sizes are text such as ``
 """
 
 from datetime import date, datetime, timedelta
+from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -19,12 +21,18 @@ Expectation = dict[str, dict[str, Any]]
 
 RESERVED = frozenset({"ds", "as_of", "fingerprint", "score", "model"})
 METRICS = {"binary": ("log_loss", "average_precision", "roc_auc", "brier"), "regression": ("rmse", "mae")}
+_BOUNDS = {"integer": "a number", "number": "a number", "date": "a date", "timestamp": "a timestamp with its offset"}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(duration: str) -> int:
     """A duration such as ``15m`` in seconds."""
     return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 class Model(BaseModel):
@@ -48,6 +56,9 @@ class Column(Model):
         ordered = self.type in ("integer", "number", "date", "timestamp")
         if (self.min is not None or self.max is not None) and not ordered:
             raise ValueError(f"min and max do not go with type {self.type}")
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if bound is not None and not _goes_with(self.type, bound):
+                raise ValueError(f"{name} of type {self.type} must be {_BOUNDS[self.type]}")
         if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
             raise ValueError(f"min {self.min} is greater than max {self.max}")
         if self.allowed is not None and self.type not in ("string", "category", "integer"):
@@ -122,7 +133,7 @@ class Input(Model):
         _known("key", self.key, self.columns)
         for name in self.columns:
             if name in RESERVED:
-                raise ValueError(f"the column name {name} is reserved")
+                raise ValueError(f"columns.{name}: the name is reserved")
         if self.format is None and self.file_format is None:
             raise ValueError("format: csv or parquet is needed, since the path's ending does not say it")
         return self
@@ -163,8 +174,9 @@ class Schedule(Model):
     @field_validator("timezone")
     @classmethod
     def _exists(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"there is no timezone {value}")
+        if value not in _timezones():
+            near = get_close_matches(value, _timezones(), n=1)
+            raise ValueError(f"there is no timezone {value}" + (f"; did you mean {near[0]}?" if near else ""))
         return value
 
     @model_validator(mode="after")
@@ -354,3 +366,11 @@ def _known(what: str, names: tuple[str, ...], known: dict[str, Any]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"{what}: {name} is not one of {', '.join(known)}")
+
+
+def _goes_with(kind: ColumnType, bound: float | datetime | date) -> bool:
+    if kind in ("integer", "number"):
+        return isinstance(bound, float)
+    if kind == "timestamp":
+        return isinstance(bound, datetime) and bound.tzinfo is not None
+    return isinstance(bound, date) and not isinstance(bound, datetime)

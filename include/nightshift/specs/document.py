@@ -1,0 +1,180 @@
+"""A YAML document as plain data, strictly, with the line of every key.
+
+What YAML 1.1 and YAML 1.2 read differently (``02:00``, ``no``, ``010``, ``1e3``) is refused rather than guessed, as
+are duplicate keys, merge keys and tags; a date stays the text that it is. See ``docs/adr/0004-yaml-strictness.md``.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Location = tuple[str | int, ...]
+
+_TAG = "tag:yaml.org,2002:"
+_GREATEST = 100_000
+_DEEPEST = 200
+_BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_OTHER_NUMBER = re.compile(rf"0o[0-7]+|{_FLOAT.pattern}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a file; ``line`` counts from 1."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a location leads: how much of it exists, the line of its last key, and what is there."""
+
+    location: Location
+    line: int
+    node: yaml.Node
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data (what JSON can say), and the YAML tree that it was read from."""
+
+    data: Any
+    root: yaml.Node
+
+    def place(self, location: Sequence[str | int]) -> Place:
+        """The place of a location; what does not exist (a missing key, a union's tag) is passed over."""
+        found: list[str | int] = []
+        node, line = self.root, self.root.start_mark.line + 1
+        for part in location:
+            step = _step(node, part)
+            if step is not None:
+                line, node = step
+                found.append(part)
+        return Place(tuple(found), line, node)
+
+
+def _step(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return key.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        item = node.value[part]
+        return item.start_mark.line + 1, item
+    return None
+
+
+def read_document(file: str, text: str) -> tuple[Document | None, list[Problem]]:
+    """The document in ``text``, or everything that keeps it from being one."""
+    try:
+        root = yaml.compose(text, Loader=Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        words = str(getattr(error, "problem", None) or getattr(error, "reason", "") or "unreadable")
+        return None, [Problem(file, mark.line + 1 if mark else 1, f"not valid YAML: {words}")]
+    except RecursionError:
+        return None, [Problem(file, 1, "not a spec: nested too deeply")]
+    if not isinstance(root, yaml.MappingNode):
+        return None, [Problem(file, 1, "not a spec: the file has no keys; it starts with pipeline: <name>")]
+    reader = _Reader(file)
+    data = reader.value(root, 0)
+    return (None if reader.problems else Document(data, root)), reader.problems
+
+
+@dataclass
+class _Reader:
+    """Turns nodes into plain data and notes what is wrong on the way."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+    seen: int = 0
+
+    def wrong(self, node: yaml.Node, text: str) -> None:
+        self.problems.append(Problem(self.file, node.start_mark.line + 1, text))
+
+    def value(self, node: yaml.Node, depth: int) -> Any:
+        self.seen += 1
+        if depth > _DEEPEST or self.seen > _GREATEST:  # an alias may name what it is part of
+            if self.seen <= _GREATEST + 1:
+                self.seen = _GREATEST + 2
+                self.wrong(node, "nested too deeply or too large; write out what the anchors stand for")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, depth)
+        if isinstance(node, yaml.SequenceNode):
+            self.plain_tag(node, "seq")
+            return [self.value(item, depth + 1) for item in node.value]
+        return self.scalar(node)
+
+    def plain_tag(self, node: yaml.Node, expected: str) -> None:
+        if node.tag != _TAG + expected:
+            self.wrong(node, f"the tag {node.tag.replace(_TAG, '!!')} is not allowed: write plain YAML")
+
+    def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
+        self.plain_tag(node, "map")
+        data: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key, item in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.wrong(key, "a key is a word, not a list or a mapping")
+                continue
+            if key.tag == _TAG + "merge":
+                self.wrong(key, "merge keys (<<) are not allowed: write the keys out")
+                continue
+            name = self.scalar(key)
+            if not isinstance(name, str):
+                if name is not None or key.tag == _TAG + "null":
+                    self.wrong(key, f'the key {key.value or "(empty)"} is not text: quote it: "{key.value}"')
+                continue
+            if name in data:
+                self.wrong(key, f"the key {name} is there twice; first on line {lines[name]}")
+            data[name] = self.value(item, depth + 1)
+            lines.setdefault(name, key.start_mark.line + 1)
+        return data
+
+    def scalar(self, node: yaml.Node) -> Any:
+        text, kind = str(node.value), node.tag.removeprefix(_TAG)
+        if _SURROGATE.search(text):
+            self.wrong(node, "the text has half of a surrogate pair: correct the escape")
+            return None
+        if kind == "null":
+            return None
+        if kind == "timestamp" or (kind == "str" and not (node.style is None and _OTHER_NUMBER.fullmatch(text))):
+            return text
+        if kind == "bool" and _BOOLEAN.fullmatch(text):
+            return text.lower() == "true"
+        if kind == "int" and _INTEGER.fullmatch(text):
+            return int(text)
+        if kind == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+            return float(text)
+        self.wrong(node, _unclear(text, kind))
+        return None
+
+
+def _unclear(text: str, kind: str) -> str:
+    """Why a scalar is not read."""
+    shown = text if len(text) <= 40 else f"{text[:40]}…"
+    quote = f'quote it: "{shown}"'
+    match kind:
+        case "bool":
+            return f"{shown} is a boolean to some YAML readers and text to others: {quote}, or write true or false"
+        case "int" | "float" if ":" in text:
+            return f"{shown} is a number of base 60 to some YAML readers and text to others: {quote}"
+        case "int" | "float" if "_" not in text and (_FLOAT.fullmatch(text) or not any(c.isdigit() for c in text)):
+            return f"{shown} is not a number that can be used: write a finite number without leading zeros"
+        case "int" | "float" | "str" | "value":
+            return f"{shown} is not the same to all YAML readers: {quote}, or write a plain decimal number"
+        case _:
+            return f"the tag {kind if kind.startswith('!') else '!!' + kind} is not allowed: write plain YAML"
