@@ -116,7 +116,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             self.plain_tag(node, "seq")
             return [self.value(item, depth + 1) for item in node.value]
-        return self.scalar(node)
+        return self.scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
     def plain_tag(self, node: yaml.Node, expected: str) -> None:
         if node.tag != _TAG + expected:
@@ -144,22 +144,20 @@ class _Reader:
             lines.setdefault(name, key.start_mark.line + 1)
         return data
 
-    def scalar(self, node: yaml.Node) -> Any:
+    def scalar(self, node: yaml.ScalarNode) -> Any:
         text, kind = str(node.value), node.tag.removeprefix(_TAG)
         if _SURROGATE.search(text):
             self.wrong(node, "the text has half of a surrogate pair: correct the escape")
-            return None
-        if kind == "null":
-            return None
-        if kind == "timestamp" or (kind == "str" and not (node.style is None and _OTHER_NUMBER.fullmatch(text))):
+        elif kind == "timestamp" or (kind == "str" and (node.style or not _OTHER_NUMBER.fullmatch(text))):
             return text
-        if kind == "bool" and _BOOLEAN.fullmatch(text):
+        elif kind == "bool" and _BOOLEAN.fullmatch(text):
             return text.lower() == "true"
-        if kind == "int" and _INTEGER.fullmatch(text):
+        elif kind == "int" and _INTEGER.fullmatch(text):
             return int(text)
-        if kind == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+        elif kind == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
             return float(text)
-        self.wrong(node, _unclear(text, kind))
+        elif kind != "null":
+            self.wrong(node, _unclear(text, kind))
         return None
 
 

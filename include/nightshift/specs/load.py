@@ -12,7 +12,8 @@ from nightshift.errors import SpecError
 from nightshift.settings import Settings
 from nightshift.specs.document import Document, Problem, read_document
 from nightshift.specs.model import Pipeline
-from nightshift.specs.wording import nearest, problems_of
+from nightshift.specs.spelling import nearest
+from nightshift.specs.wording import problems_of
 
 ENTRIES = ("build", "label")
 SIGNATURE = ("inputs", "days")

@@ -4,13 +4,15 @@ Every key of ``include/pipelines/<name>.yaml`` is a field here; an unknown key i
 business calendar, durations are text such as ``15m``, sizes are text such as ``1Gi``.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from nightshift.specs.spelling import nearest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
@@ -130,7 +132,8 @@ class Input(Model):
     def _is_whole(self) -> Self:
         if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
             raise ValueError("a snapshot has no lag, lookback or missing")
-        _known("key", self.key, self.columns)
+        for problem in _unknown("key", self.key, self.columns):
+            raise ValueError(problem)
         for name in self.columns:
             if name in RESERVED:
                 raise ValueError(f"columns.{name}: the name is reserved")
@@ -175,8 +178,7 @@ class Schedule(Model):
     @classmethod
     def _exists(cls, value: str) -> str:
         if value not in _timezones():
-            near = get_close_matches(value, _timezones(), n=1)
-            raise ValueError(f"there is no timezone {value}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise ValueError(f"there is no timezone {value}{nearest(value, _timezones())}")
         return value
 
     @model_validator(mode="after")
@@ -329,43 +331,54 @@ class Pipeline(Model):
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
-        features, label = self.features, self.label
-        if features.spine is not None:
-            _known("features.spine", (features.spine,), self.inputs)
-        _known("features.inputs", features.inputs or (), self.inputs)
-        _known("label.inputs", label.inputs, self.inputs)
-        spine = self.inputs[features.spine].columns if features.spine else {}
-        _known("features.key", features.key, {**spine, **features.columns})
-        if features.spine is not None:
-            _known("features.key (all of it must be in the spine)", features.key, spine)
-            if features.spine not in self.feature_inputs:
-                raise ValueError(f"features.inputs leaves out the spine {features.spine}")
-        for name in features.columns:
-            if name in RESERVED or name == label.column:
-                raise ValueError(f"features.columns: the name {name} is reserved")
-            if features.columns[name].type in ("string", "date", "timestamp") and name not in features.key:
-                raise ValueError(
-                    f"features.columns.{name}: a feature is category, integer, number or boolean, "
-                    f"not {features.columns[name].type}"
-                )
-        for name, source in self.label_inputs.items():
-            if not source.snapshot and source.lag > label.lag:
-                raise ValueError(f"label.lag {label.lag} is less than the lag {source.lag} of {name}")
-        if label.column in RESERVED or label.column in features.key:
-            raise ValueError(f"label.column: the name {label.column} is reserved")
-        _known("promotion.baseline", self.promotion.baseline, {**features.columns, **dict.fromkeys(features.key)})
-        if self.promotion.metric not in METRICS[label.objective]:
-            raise ValueError(
-                f"promotion.metric {self.promotion.metric} does not go with objective {label.objective}; "
-                f"allowed: {', '.join(METRICS[label.objective])}"
-            )
+        problems = [*self._unknown_names(), *self._wrong_features(), *self._wrong_label()]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
+    def _unknown_names(self) -> Iterator[str]:
+        """Names that lead nowhere."""
+        features = self.features
+        spine = self.inputs[features.spine].columns if features.spine in self.inputs else None
+        yield from _unknown("features.spine", (features.spine,) if features.spine else (), self.inputs)
+        yield from _unknown("features.inputs", features.inputs or (), self.inputs)
+        yield from _unknown("label.inputs", self.label.inputs, self.inputs)
+        if features.spine is None:
+            yield from _unknown("features.key", features.key, features.columns)
+        elif spine is not None:
+            yield from _unknown("features.key (all of it must be in the spine)", features.key, spine)
+        yield from _unknown("promotion.baseline", self.promotion.baseline, (*features.columns, *features.key))
 
-def _known(what: str, names: tuple[str, ...], known: dict[str, Any]) -> None:
+    def _wrong_features(self) -> Iterator[str]:
+        features = self.features
+        if features.inputs is not None and features.spine is not None and features.spine not in features.inputs:
+            yield f"features.inputs leaves out the spine {features.spine}"
+        for name, column in features.columns.items():
+            if name in RESERVED or name == self.label.column:
+                yield f"features.columns.{name}: the name is reserved"
+            if column.type in ("string", "date", "timestamp") and name not in features.key:
+                allowed = "a feature is category, integer, number or boolean"
+                yield f"features.columns.{name}.type: {allowed}, not {column.type}"
+
+    def _wrong_label(self) -> Iterator[str]:
+        label, metric = self.label, self.promotion.metric
+        for name in label.inputs:
+            source = self.inputs.get(name)
+            if source is not None and not source.snapshot and source.lag > label.lag:
+                yield f"label.lag {label.lag} is less than the lag {source.lag} of {name}"
+        if label.column in RESERVED or label.column in self.features.key:
+            yield f"label.column: the name {label.column} is reserved"
+        if metric not in METRICS[label.objective]:
+            allowed = ", ".join(METRICS[label.objective])
+            yield f"promotion.metric {metric} does not go with objective {label.objective}; allowed: {allowed}"
+
+
+def _unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """A sentence for each of ``names`` that is not one of ``known``."""
+    allowed = list(dict.fromkeys(known))
     for name in names:
-        if name not in known:
-            raise ValueError(f"{what}: {name} is not one of {', '.join(known)}")
+        if name not in allowed:
+            yield f"{what}: {name} is not one of {', '.join(allowed)}{nearest(name, allowed)}"
 
 
 def _goes_with(kind: ColumnType, bound: float | datetime | date) -> bool:

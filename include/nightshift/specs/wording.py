@@ -1,6 +1,5 @@
 """What pydantic says about a spec, in words for the person who wrote it."""
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from nightshift.specs.document import Document, Location, Place, Problem
 from nightshift.specs.model import Pipeline
+from nightshift.specs.spelling import nearest
 
 _PATTERNS = {
     r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "lower-case words joined by single underscores, such as late_flights",
@@ -36,12 +36,14 @@ _KINDS = {
     "datetime_from_date_parsing": "a timestamp with its timezone",
     "datetime_object_invalid": "a timestamp with its timezone",
 }
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """``; did you mean …?`` where one of ``words`` is near, else nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+_LIMITS = {
+    "greater_than_equal": "{ge} or more",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "at least {min_length} item",
+    "string_too_short": "text of at least {min_length} character",
+    "string_too_long": "text of at most {max_length} characters",
+}
 
 
 def problems_of(error: ValidationError, document: Document, file: str) -> list[Problem]:
@@ -86,12 +88,14 @@ def _words(
             text = f"unknown key {path}{nearest(str(location[-1]), known)}"
             return [(place.line, f"{text}; allowed: {', '.join(known)}" if known else text)]
         case "value_error":
-            return [_model_words(location, str(first["ctx"]["error"]), document)]
+            return [_model_words(location, line, document) for line in str(first["ctx"]["error"]).splitlines()]
         case _:
             return [(place.line, _value_words(path, place, items))]
 
 
 def _value_words(path: str, place: Place, items: Sequence[dict[str, Any]]) -> str:
+    if items[0]["loc"][-1] == "[key]":
+        return f"{path}: the name is not allowed; allowed: {_allowed(items[0])}"
     allowed = list(dict.fromkeys(_allowed(item) for item in items))
     literals = [
         word for item in items for word in re.findall(r"'([^']*)'", str(item.get("ctx", {}).get("expected", "")))
@@ -115,41 +119,26 @@ def _shown(node: yaml.Node) -> str:
 def _allowed(item: dict[str, Any]) -> str:
     """What would have been allowed."""
     ctx, kind = item.get("ctx", {}), item["type"]
-    match kind:
-        case "literal_error":
-            return str(ctx["expected"]).replace("'", "")
-        case "string_pattern_mismatch":
-            return _PATTERNS.get(ctx["pattern"], f"text that matches {ctx['pattern']}")
-        case "greater_than_equal":
-            return f"{ctx['ge']} or more"
-        case "greater_than":
-            return f"more than {ctx['gt']}"
-        case "less_than_equal":
-            return f"{ctx['le']} or less"
-        case "too_short":
-            return f"at least {ctx['min_length']} item"
-        case "string_too_short":
-            return f"text of at least {ctx['min_length']} character"
-        case "string_too_long":
-            return f"text of at most {ctx['max_length']} characters"
-        case "model_type" | "model_attributes_type":
-            keys = _keys(item["loc"])
-            return f"a mapping with {', '.join(keys)}" if keys else "a mapping"
-        case _:
-            return _KINDS.get(kind, str(item["msg"]).removeprefix("Input should be "))
+    if kind == "literal_error":
+        return str(ctx["expected"]).replace("'", "")
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(ctx["pattern"], f"text that matches {ctx['pattern']}")
+    if kind == "model_type":
+        return f"a mapping with {', '.join(_keys(item['loc']))}"
+    if kind in _LIMITS:
+        return _LIMITS[kind].format(**ctx)
+    return _KINDS.get(kind, str(item["msg"]).removeprefix("Input should be "))
 
 
 def _model_words(location: Location, text: str, document: Document) -> tuple[int, str]:
     """A validator's own text, at the line of the first of its words that is a key there."""
-    place = document.place(location)
-    for word in re.findall(r"[A-Za-z0-9_.]+", text):
-        parts = tuple(word.strip(".").split("."))
-        inner = document.place((*location, *parts))
-        if len(inner.location) > len(place.location):
-            place = inner
-            break
-    path = ".".join(map(str, location))
-    return place.line, f"{path}: {text}" if path else text
+    path, outer = ".".join(map(str, location)), document.place(location)
+    for position, word in enumerate(re.findall(r"[A-Za-z0-9_.]+", text)):
+        inner = document.place((*location, *word.strip(".").split(".")))
+        if len(inner.location) > len(outer.location):
+            joint = "." if position == 0 else ": "
+            return inner.line, f"{path}{joint}{text}" if path else text
+    return outer.line, f"{path}: {text}" if path else text
 
 
 def _model_at(location: Sequence[str | int]) -> type[BaseModel] | None:
