@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from nightshift import tables
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build import DATASETS, contract, resolve
-from nightshift.features.recipes import Dataset, Recipes
+from nightshift.features.recipes import Dataset
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
@@ -44,12 +44,11 @@ def gate_labels(job: Job) -> Outcome:
 
 def gate_window(job: Job) -> Outcome:
     """Audit and publish what ``build_window`` staged; blocked and missing days are left out and named."""
-    recipes = resolve(job)
     left_out: dict[str, list[str]] = {"blocked": [], "missing": []}
     counts: dict[str, float] = {}
     links: dict[str, str] = {}
     for dataset in DATASETS:
-        window = _gate_days(job, recipes, dataset, job.left("build_window")[dataset])
+        window = _gate_days(job, dataset, job.left("build_window")[dataset])
         left_out["blocked"] += window.blocked
         left_out["missing"] += window.missing
         links |= window.links
@@ -59,8 +58,8 @@ def gate_window(job: Job) -> Outcome:
     job.leave("gate_window", document)
     published = counts["features_published"] + counts["labels_published"]
     message = (
-        f"published {counts['features_published']:.0f} days of features and {counts['labels_published']:.0f} of labels; "
-        f"{len(document['blocked'])} days blocked, {len(document['missing'])} missing"
+        f"published {counts['features_published']:.0f} days of features and {counts['labels_published']:.0f} of "
+        f"labels; {len(document['blocked'])} days blocked, {len(document['missing'])} missing"
     )
     return Outcome("gate_window", job.day, "done" if published else "up_to_date", message, counts, links)
 
@@ -74,12 +73,12 @@ class _Window:
     links: dict[str, str]
 
 
-def _gate_days(job: Job, recipes: Recipes, dataset: Dataset, days: dict[str, dict[str, str]]) -> _Window:
+def _gate_days(job: Job, dataset: Dataset, days: dict[str, dict[str, str]]) -> _Window:
     waiting = {day: item["fingerprint"] for day, item in days.items() if item["status"] == "staged"}
     audits = {day: _audited(job, dataset, _staged(job, dataset, day, waiting[day])) for day in sorted(waiting)}
     blocked = [day for day, audited in audits.items() if audited.report.status == "blocked"]
     links = {f"gate report {dataset} {day}": audits[day].report_uri_html for day in blocked}
-    publication = _publish(job, recipes, dataset, list(audits.values()))
+    publication = _publish(job, dataset, list(audits.values()))
     missing = [day for day, item in days.items() if item["status"] == "missing"]
     unchanged = sum(item["status"] == "up_to_date" for item in days.values())
     return _Window(publication, unchanged, blocked, missing, links)
@@ -95,7 +94,7 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     audited = _audited(job, dataset, _staged(job, dataset, day, fingerprint))
     links = {"gate report": audited.report_uri_html}
     enforce(audited.report, audited.report_uri_html)
-    publication = _publish(job, resolve(job), dataset, [audited])
+    publication = _publish(job, dataset, [audited])
     rows, removed = float(audited.manifest.rows), float(audited.report.removed)
     counts = {"rows": rows, "quarantined": removed, "version": float(publication.version)}
     if publication.superseded:
@@ -156,11 +155,11 @@ def _distinct(rows: pa.Table, keys: list[str]) -> int:
     )
 
 
-def _publish(job: Job, recipes: Recipes, dataset: Dataset, audits: Sequence[Audited]) -> tables.Publication:
+def _publish(job: Job, dataset: Dataset, audits: Sequence[Audited]) -> tables.Publication:
     schema = tables.arrow_schema({name: column.type for name, column in contract(job, dataset).items()})
 
     def still_wanted(manifest: Manifest) -> bool:
-        return recipes.wanted(dataset, date.fromisoformat(manifest.ds)) == recipe_of(manifest.fingerprint)
+        return resolve(job).wanted(dataset, date.fromisoformat(manifest.ds)) == recipe_of(manifest.fingerprint)
 
     passed = [audited for audited in audits if audited.report.status != "blocked"]
     return publish_audited(job, dataset, schema, passed, still_wanted)

@@ -99,12 +99,15 @@ def read_batches(
 
 
 def read(
-    uri: str, files: Iterable[DataFile], columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+    uri: str, files: Sequence[DataFile], columns: Sequence[str] | None = None, schema: pa.Schema | None = None
 ) -> pa.Table:
-    """``read_batches`` as one table. Without files it has the columns of ``schema``."""
+    """``read_batches`` as one table. Where no file has a row it has the columns of ``schema``, else of the first file."""
     batches = list(read_batches(uri, files, columns, schema))
     if batches:
         return pa.Table.from_batches(batches)
+    if schema is None and files:
+        system, path = storage.resolve(storage.join(uri, files[0].path))
+        schema = pq.read_schema(path, filesystem=system)
     empty = schema.empty_table() if schema is not None else pa.table({})
     return empty.select(list(columns)) if columns is not None and schema is not None else empty
 
