@@ -1,0 +1,176 @@
+"""The demonstration: what an operator does in two weeks, through the real platform, in minutes."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from nightshift import tables
+from nightshift.demo import landers
+from nightshift.errors import PlatformError
+from nightshift.features.build import resolve
+from nightshift.job import Job
+from nightshift.lineage import find_published, recipe_of
+from nightshift.platform import backfill
+from nightshift.platform.airflow_client import AirflowClient, Run, login
+from nightshift.platform.local import up
+from nightshift.registry.ledger import Ledger
+from nightshift.settings import Settings
+from nightshift.specs.calendar import days, training_days
+from nightshift.specs.load import load_pipeline
+from nightshift.specs.model import Pipeline
+
+_DAG_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Night:
+    """One day of the table that the demonstration ends with; None where there is nothing yet."""
+
+    ds: str
+    rows_in: int | None
+    quarantined: int | None
+    scored: int | None
+    champion: str | None
+    metric: float | None
+    seconds: float | None
+
+
+def run(
+    settings: Settings, name: str, retrains: Sequence[date], last: date, report: Callable[[str], None]
+) -> list[Night]:
+    """Land, retrain as of each date and backfill the days up to the next one (the last: up to ``last``).
+
+    Does nothing for what is done already. Raises PlatformError where a run failed.
+    """
+    pipeline = load_pipeline(settings, name)
+    up(settings, report)
+    report(f"landing files: {_land(settings, pipeline, retrains[0], last)} new")
+    nights = days(retrains[0] + timedelta(days=1), last)
+    with login(settings) as client:
+        _wait_for_dags(client, pipeline, report)
+        worked = False
+        for position, as_of in enumerate(retrains):
+            until = retrains[position + 1] if position + 1 < len(retrains) else last
+            worked |= _retrain(settings, client, pipeline, as_of, report)
+            worked |= _backfill(settings, client, pipeline, days(as_of + timedelta(days=1), until), report)
+        runs = {item.ds: item for item in client.runs(pipeline.name, nights[0], nights[-1])}
+    if not worked:
+        report("everything is up to date: nothing was retrained, built or scored")
+    return [_night(settings, pipeline, ds, runs.get(ds.isoformat())) for ds in nights]
+
+
+def _land(settings: Settings, pipeline: Pipeline, first_retrain: date, last: date) -> int:
+    """Land every day that the first window and its lookbacks read, up to ``last``."""
+    window = training_days(pipeline, first_retrain)
+    reach = max(source.lag + source.lookback for source in pipeline.inputs.values())
+    return landers()[pipeline.name](settings, window[0] - timedelta(days=reach), last)
+
+
+def _wait_for_dags(client: AirflowClient, pipeline: Pipeline, report: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + _DAG_SECONDS
+    missing = [pipeline.name, f"{pipeline.name}__retrain"]
+    while missing := [dag for dag in missing if not client.has_dag(dag)]:
+        if time.monotonic() > deadline:
+            raise PlatformError(
+                f"Airflow has no DAG {missing[0]} after {_DAG_SECONDS:.0f} s",
+                do="run `nightshift check`, then look at the log of dag-processor",
+            )
+        report(f"waiting for Airflow to parse {', '.join(missing)}")
+        time.sleep(1)
+
+
+def _retrain(
+    settings: Settings, client: AirflowClient, pipeline: Pipeline, as_of: date, report: Callable[[str], None]
+) -> bool:
+    decided = {entry.as_of for entry in Ledger(settings.database, settings.env).entries(pipeline.name)}
+    if as_of in decided:
+        return False
+    return _run(settings, client, f"{pipeline.name}__retrain", [as_of], report)
+
+
+def _backfill(
+    settings: Settings, client: AirflowClient, pipeline: Pipeline, wanted: list[date], report: Callable[[str], None]
+) -> bool:
+    if not wanted or not _stale(settings, pipeline, wanted):
+        return False
+    return _run(settings, client, pipeline.name, wanted, report)
+
+
+def _stale(settings: Settings, pipeline: Pipeline, wanted: list[date]) -> list[date]:
+    """The days whose features are not what their inputs ask for now, or that have no predictions."""
+    job = Job(settings, pipeline, wanted[0])
+    recipes, features = resolve(job), tables.state(job.table("features"))
+    predictions = tables.state(job.table("predictions"))
+    return [
+        ds
+        for ds in wanted
+        if recipe_of(features.fingerprint(ds.isoformat())) != recipes.wanted("features", ds)
+        or not predictions.fingerprint(ds.isoformat())
+    ]
+
+
+def _run(
+    settings: Settings, client: AirflowClient, dag_id: str, wanted: list[date], report: Callable[[str], None]
+) -> bool:
+    argv = backfill.create(settings, dag_id, wanted[0], wanted[-1], reprocess="completed")
+    report(f"$ {' '.join(argv)}")
+    for run in backfill.watch(client, dag_id, wanted[0], wanted[-1], report):
+        if run.state == "failed":
+            tasks = ", ".join(item.task for item in client.failed_tasks(dag_id, run.run_id)) or "no task"
+            raise PlatformError(
+                f"{dag_id} of {run.ds} failed in {tasks}",
+                where=f"{settings.airflow_url}/dags/{dag_id}/runs/{run.run_id}",
+                do="read the task's log there",
+            )
+    return True
+
+
+def _night(settings: Settings, pipeline: Pipeline, ds: date, run: Run | None) -> Night:
+    job = Job(settings, pipeline, ds)
+    spine = pipeline.features.spine
+    source = pipeline.inputs[spine] if spine else None
+    landed = None
+    if spine and source and not source.snapshot:
+        day = source.feature_days(ds)[-1].isoformat()
+        table = job.table(f"inputs/{spine}")
+        landed = find_published(table, day, tables.state(table).fingerprint(day))
+    scored = tables.state(job.table("predictions")).partitions.get(job.day)
+    manifest = find_published(job.table("predictions"), job.day, scored.fingerprint) if scored else None
+    champion = manifest.model_sha256[:8] if manifest else None
+    metric = _monitored(job)
+    return Night(
+        ds=job.day,
+        rows_in=landed.counts.get("landed") if landed else None,
+        quarantined=landed.counts.get("quarantined") if landed else None,
+        scored=scored.rows if scored else None,
+        champion=champion,
+        metric=metric,
+        seconds=run.seconds if run else None,
+    )
+
+
+def _monitored(job: Job) -> float | None:
+    found = tables.state(job.table("monitoring"))
+    column = "average_precision" if job.pipeline.label.objective == "binary" else "rmse"
+    values = tables.read(found.uri, found.files(job.day), [column]) if job.day in found.partitions else None
+    return values[column][0].as_py() if values is not None and values.num_rows else None
+
+
+def table(pipeline: Pipeline, nights: Sequence[Night]) -> str:
+    """The nights as aligned text."""
+    metric = "avg precision" if pipeline.label.objective == "binary" else "RMSE"
+    heads = ["day", "rows in", "quarantined", "scored", "champion", metric, "seconds"]
+    rows = [
+        [
+            night.ds,
+            *("-" if number is None else str(number) for number in (night.rows_in, night.quarantined, night.scored)),
+            night.champion or "-",
+            "-" if night.metric is None else f"{night.metric:.3f}",
+            "-" if night.seconds is None else f"{night.seconds:.0f}",
+        ]
+        for night in nights
+    ]
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *rows]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
