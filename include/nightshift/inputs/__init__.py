@@ -1,0 +1,1 @@
+"""Landing files become typed, audited tables."""
