@@ -1,0 +1,46 @@
+"""``python -m nightshift.scoring score --plan URI --shard N``: what a pod, a task and a shell run alike.
+
+Exit codes: 0 scored, or was scored already; 2 wrong arguments; 3 a foreseen error, in one line; 143 stopped by
+SIGTERM, which leaves nothing behind.
+"""
+
+import signal
+import sys
+import uuid
+from types import FrameType
+
+from nightshift.commands import ScoreCommand
+from nightshift.errors import NightshiftError
+
+
+def main(argv: list[str]) -> int:
+    """Score one shard; the result's line goes to standard output, progress and errors to standard error."""
+    command = ScoreCommand.parse(argv)
+    signal.signal(signal.SIGTERM, _stop)
+    from nightshift.scoring.worker import score_shard
+
+    def say(line: str) -> None:
+        print(f"shard {command.shard}: {line}", file=sys.stderr, flush=True)
+
+    try:
+        result, own = score_shard(command.plan, command.shard, new_attempt(), say)
+    except NightshiftError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 3
+    made = f"scored in {result.seconds:.1f} s" if own else f"scored already by attempt {result.attempt}"
+    print(f"shard {command.shard}: {result.file.rows:,} rows {made}, {result.file.path}", flush=True)
+    return 0
+
+
+def new_attempt() -> str:
+    """A token that no other attempt has (as ``job.new_attempt``, which needs the specs' libraries)."""
+    return uuid.uuid4().hex[:12]
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + signum)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""A small real model of the pipeline `parcels`, features for it, and a plan to score them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xgboost as xgb
+
+from nightshift import storage
+from nightshift.lineage import sha256
+from nightshift.model_manifest import FeatureColumn, ModelManifest, encode, manifest_uri, model_uri
+from nightshift.scoring.plan import ScoringPlan, scoring_code
+from nightshift.scoring.shards import divide
+
+DAY = "2024-02-10"
+COLUMNS = (
+    FeatureColumn("depot", "category"),
+    FeatureColumn("weight", "number"),
+    FeatureColumn("doors", "integer"),
+    FeatureColumn("late_3d", "number"),
+)
+CATEGORIES = {"depot": ("N", "S")}
+SCHEMA = pa.schema(
+    [
+        ("parcel_id", pa.string()),
+        ("depot", pa.string()),
+        ("weight", pa.float64()),
+        ("doors", pa.int64()),
+        ("late_3d", pa.float64()),
+    ]
+)
+
+
+def features(rows: int, seed: int = 0) -> pa.Table:
+    """Features with nulls, and a depot that the model does not know."""
+    random = np.random.default_rng(seed)
+    some = random.random(rows) < 0.1
+    columns = {
+        "parcel_id": pa.array([f"p{number:08d}" for number in range(rows)]),
+        "depot": pa.array(random.choice(["N", "S", "new"], rows)),
+        "weight": pa.array(random.uniform(0, 100, rows), mask=some),
+        "doors": pa.array(random.integers(1, 30, rows)),
+        "late_3d": pa.array(random.exponential(2, rows)),
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def train(objective: str = "regression", seed: int = 0) -> bytes:
+    """A booster as UBJSON."""
+    rows = features(2_000, seed=seed + 1)
+    matrix = encode(rows, COLUMNS, CATEGORIES)
+    late = np.nan_to_num(matrix[:, 1]) / 10 + matrix[:, 3]
+    label = late > 6 if objective == "binary" else late
+    names = [column.name for column in COLUMNS]
+    data = xgb.DMatrix(matrix, label=label.astype(float), feature_names=names)
+    kind = {"binary": "binary:logistic", "regression": "reg:squarederror"}[objective]
+    params = {"objective": kind, "max_depth": 3, "nthread": 1, "seed": seed}
+    return bytes(xgb.train(params, data, num_boost_round=20).save_raw("ubj"))
+
+
+def register(models: str, content: bytes, objective: str = "regression", **changes: str) -> ModelManifest:
+    """The model and its manifest where scoring looks for them."""
+    digest = sha256(content)
+    manifest = ModelManifest(
+        pipeline="parcels",
+        as_of="2024-02-08",
+        objective=objective,
+        label="hours",
+        sha256=digest,
+        evaluated_sha256=digest,
+        columns=COLUMNS,
+        categories=CATEGORIES,
+        rounds=20,
+        fingerprint="f" * 16,
+        training_set="t" * 16,
+        feature_code=changes.get("feature_code", "c" * 16),
+        feature_spec=changes.get("feature_spec", "s" * 16),
+        code_version="test",
+    )
+    storage.write_bytes(model_uri(models, digest), content)
+    storage.write_json(manifest_uri(models, digest), manifest.document())
+    return manifest
+
+
+def write_features(folder: Path, sizes: list[int], row_group: int = 1_000) -> list[tuple[str, int]]:
+    """Feature files of these numbers of rows: (URI, rows)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole, start, files = features(sum(sizes)), 0, []
+    for number, rows in enumerate(sizes):
+        path = folder / f"part-{number:05d}.parquet"
+        pq.write_table(whole.slice(start, rows), path, row_group_size=row_group)
+        files.append((str(path), rows))
+        start += rows
+    return files
+
+
+def make_plan(
+    root: Path, sizes: list[int], rows_per_shard: int = 1_000_000, objective: str = "regression"
+) -> ScoringPlan:
+    """A plan below ``root``, written, with its model and its features."""
+    manifest = register(str(root / "models"), train(objective), objective)
+    files = write_features(root / "features", sizes)
+    return write_plan(
+        ScoringPlan(
+            pipeline="parcels",
+            ds=DAY,
+            table=str(root / "predictions"),
+            fingerprint="0123456789abcdef",
+            features="fedcba9876543210",
+            model=model_uri(str(root / "models"), manifest.sha256),
+            model_sha256=manifest.sha256,
+            objective=objective,
+            columns=COLUMNS,
+            categories=CATEGORIES,
+            feature_code=manifest.feature_code,
+            scoring_code=scoring_code(),
+            key={"parcel_id": "string"},
+            threads=1,
+            shards=divide(files, rows_per_shard),
+        )
+    )
+
+
+def write_plan(plan: ScoringPlan, **changes: object) -> ScoringPlan:
+    """The plan with changes, written."""
+    changed = replace(plan, **changes)  # type: ignore[arg-type]
+    storage.create_json(changed.uri, changed.document())
+    return changed
