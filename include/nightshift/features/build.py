@@ -117,7 +117,7 @@ def _survey(job: Job, recipes: Recipes, dataset: Dataset, days: Sequence[date]) 
     return survey
 
 
-def _manifest(  # noqa: PLR0913
+def _manifest(
     job: Job, dataset: str, day: str, fingerprint: str, reads: dict[str, Upstream], published: TableState
 ) -> Manifest:
     return Manifest(

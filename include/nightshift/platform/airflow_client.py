@@ -3,13 +3,10 @@
 import json
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from nightshift.errors import PlatformError
 from nightshift.settings import Settings
-
-if TYPE_CHECKING:
-    import httpx
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class AirflowClient:
         import httpx
 
         try:
-            response: httpx.Response = self._client.request(method, path, **arguments)
+            response = self._client.request(method, path, **arguments)
             response.raise_for_status()
             answer: dict[str, Any] = response.json()
         except (httpx.HTTPError, json.JSONDecodeError) as error:

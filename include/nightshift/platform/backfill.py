@@ -20,7 +20,7 @@ _OVER = ("success", "failed")
 _POLL_SECONDS = 1.0
 
 
-def create(  # noqa: PLR0913
+def create(
     settings: Settings, dag_id: str, first: date, last: date, *, max_active: int = 4, reprocess: Reprocess = "none"
 ) -> list[str]:
     """Make a backfill with ``airflow backfill create`` and return the argv that did. Raises PlatformError."""

@@ -14,6 +14,7 @@ from nightshift.lineage import find_published, recipe_of
 from nightshift.platform import backfill
 from nightshift.platform.airflow_client import AirflowClient, Run, login
 from nightshift.platform.local import up
+from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days, training_days
@@ -31,7 +32,7 @@ class Night:
     rows_in: int | None
     quarantined: int | None
     scored: int | None
-    champion: str | None
+    champion: int | None
     metric: float | None
     seconds: float | None
 
@@ -136,16 +137,15 @@ def _night(settings: Settings, pipeline: Pipeline, ds: date, run: Run | None) ->
         table = job.table(f"inputs/{spine}")
         landed = find_published(table, day, tables.state(table).fingerprint(day))
     scored = tables.state(job.table("predictions")).partitions.get(job.day)
-    manifest = find_published(job.table("predictions"), job.day, scored.fingerprint) if scored else None
-    champion = manifest.model_sha256[:8] if manifest else None
-    metric = _monitored(job)
+    entries = Ledger(settings.database, settings.env).entries(pipeline.name)
+    champion = champion_as_of(entries, ds)
     return Night(
         ds=job.day,
         rows_in=landed.counts.get("landed") if landed else None,
         quarantined=landed.counts.get("quarantined") if landed else None,
         scored=scored.rows if scored else None,
-        champion=champion,
-        metric=metric,
+        champion=champion.version if champion else None,
+        metric=_monitored(job),
         seconds=run.seconds if run else None,
     )
 
@@ -164,8 +164,10 @@ def table(pipeline: Pipeline, nights: Sequence[Night]) -> str:
     rows = [
         [
             night.ds,
-            *("-" if number is None else str(number) for number in (night.rows_in, night.quarantined, night.scored)),
-            night.champion or "-",
+            *(
+                "-" if number is None else str(number)
+                for number in (night.rows_in, night.quarantined, night.scored, night.champion)
+            ),
             "-" if night.metric is None else f"{night.metric:.3f}",
             "-" if night.seconds is None else f"{night.seconds:.0f}",
         ]

@@ -40,6 +40,11 @@ class Cluster:
         """The system user that runs the server; None: who asks."""
         return ACCOUNT_FOR_ROOT if os.geteuid() == 0 else None
 
+    def ensure_account(self) -> None:
+        """Adds the system user that root needs. Raises PlatformError."""
+        if self.account and not _is_user(self.account):
+            _add_account(self.account)
+
     @property
     def as_account(self) -> dict[str, Any]:
         """The arguments of ``subprocess`` that start a process as ``account``, without root's groups."""
@@ -156,18 +161,15 @@ def _make_folders(cluster: Cluster) -> None:
     cluster.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
     if cluster.account:
-        user = _account_for_root(cluster.account)
+        cluster.ensure_account()
+        user = pwd.getpwnam(cluster.account)
         os.chown(cluster.data, user.pw_uid, user.pw_gid)
         os.chown(cluster.sockets, user.pw_uid, user.pw_gid)
-        for folder in (cluster.data, cluster.sockets, _bin("postgres")):
-            _let_through(folder)
+        for path in (cluster.data, cluster.sockets, _bin("postgres")):
+            _let_through(path, user.pw_gid)
 
 
-def _account_for_root(name: str) -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        pass
+def _add_account(name: str) -> None:
     if not shutil.which("useradd"):
         raise PlatformError(
             f"Postgres does not run as root, and there is no useradd to add the system user {name}",
@@ -178,7 +180,6 @@ def _account_for_root(name: str) -> pwd.struct_passwd:
     added = subprocess.run(argv, capture_output=True, text=True, check=False)
     if added.returncode and not _is_user(name):
         raise PlatformError(f"useradd {name} failed: {added.stderr.strip()}", where="postgres")
-    return pwd.getpwnam(name)
 
 
 def _is_user(name: str) -> bool:
@@ -189,12 +190,13 @@ def _is_user(name: str) -> bool:
     return True
 
 
-def _let_through(path: Path) -> None:
-    """Lets every user pass (not list) the folders above ``path``."""
+def _let_through(path: Path, group: int) -> None:
+    """Lets ``group``, where needed every user, pass (not list) the folders above ``path``."""
     for folder in path.parents:
-        mode = folder.stat().st_mode
-        if not mode & 0o001:
-            folder.chmod(mode | 0o001)
+        found = folder.stat()
+        passes = found.st_mode & (0o010 if found.st_gid == group else 0o001)
+        if not passes:
+            folder.chmod(found.st_mode | 0o001)
 
 
 def _write_authentication(cluster: Cluster) -> None:

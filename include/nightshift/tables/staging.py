@@ -19,7 +19,7 @@ def folder(attempt: str, ds: str, fingerprint: str) -> str:
     return f"attempt={attempt}/ds={ds}/fingerprint={fingerprint}"
 
 
-def write_partition(  # noqa: PLR0913 (the address of a partition has four parts)
+def write_partition(
     table: str,
     attempt: str,
     ds: str,

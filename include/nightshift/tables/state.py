@@ -101,7 +101,7 @@ def read_batches(
 def read(
     uri: str, files: Sequence[DataFile], columns: Sequence[str] | None = None, schema: pa.Schema | None = None
 ) -> pa.Table:
-    """``read_batches`` as one table. Where no file has a row it has the columns of ``schema``, else of the first file."""
+    """``read_batches`` as one table; where no file has a row, with the columns of ``schema`` or of the first file."""
     batches = list(read_batches(uri, files, columns, schema))
     if batches:
         return pa.Table.from_batches(batches)
