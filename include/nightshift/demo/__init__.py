@@ -1,0 +1,12 @@
+"""Data to try Nightshift with: landers play the upstream systems that drop files."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+
+from nightshift.demo import flights
+from nightshift.settings import Settings
+
+Lander = Callable[[Settings, date, date, Callable[[str], None]], int]
+"""Lands the days from first to last, says what it did line by line, returns the number of files written."""
+
+LANDERS: Mapping[str, Lander] = {"flights": flights.land}
