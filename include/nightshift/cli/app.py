@@ -1,0 +1,72 @@
+"""The commands by name, what every one of them has in common, and the exit codes."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from nightshift import __version__
+from nightshift.cli import models, night, pipelines
+from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError
+
+NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
+
+EXIT_CODES = """
+Exit codes: 0 well; 1 what was asked about is not well (a check or gate failed, an input is missing, a component is
+down, there is no champion, the ledger is corrupt); 2 wrong usage; 3 it could not be done, one sentence on standard
+error says why; 130 interrupted.
+
+Results go to standard output (--json: one document), progress and errors to standard error.
+"""
+
+
+class Commands(TyperGroup):
+    """Foreseen errors end in a sentence instead of a traceback, Ctrl-C in 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except NightshiftError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            raise typer.Exit(1 if isinstance(error, NOT_WELL) else 3) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr, flush=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="nightshift",
+    help="Batch machine learning at night.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def nightshift(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Batch machine learning at night."""
+
+
+for function in (night.up, night.down, night.status, night.env, night.demo):
+    app.command()(function)
+for function in (pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score):
+    app.command()(function)
+for function in (models.champions, models.history, models.ledger):
+    app.command()(function)

@@ -1,0 +1,177 @@
+"""``champions``, ``history``, ``ledger``: what was decided and what is published."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nightshift.cli.output import Ds, Json, PipelineName, day, emit, moment, table
+
+if TYPE_CHECKING:
+    from nightshift.registry.champions import Champion
+    from nightshift.registry.entry import Entry
+    from nightshift.specs.model import Pipeline
+
+AsOf = Annotated[
+    date | None, typer.Option("--as-of", parser=day, metavar="DAY", help="The champion that scores this day.")
+]
+At = Annotated[
+    datetime | None,
+    typer.Option("--at", parser=moment, metavar="TIME", help="By what was known then; its day, unless --as-of."),
+]
+
+
+def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json: Json = False) -> None:
+    """Who scores from which day on; with --as-of or --at, who scores then.
+
+    A time without an offset is in the pipeline's timezone. With both options: what was believed at TIME about DAY.
+
+    Example: nightshift champions flights --as-of 2013-03-04
+    """
+    from nightshift.registry.champions import champion_as_of, champion_at
+    from nightshift.registry.ledger import Ledger
+    from nightshift.settings import Settings
+    from nightshift.specs.load import load_pipeline
+
+    settings = Settings.from_env()
+    spec = load_pipeline(settings, pipeline)
+    entries = Ledger.of(settings).entries(spec.name)
+    if at is not None:
+        at = at if at.tzinfo else at.replace(tzinfo=spec.schedule.zone)
+    if as_of is None and at is None:
+        _show_timeline(spec, entries, as_json)
+        return
+    if as_of is not None:
+        found = champion_as_of(entries, as_of, known_at=at)
+    elif at is not None:
+        found = champion_at(entries, spec.schedule, at)
+    asked = " ".join([*([f"as of {as_of}"] if as_of else []), *([f"at {at.isoformat()}"] if at else [])])
+    text = f"{spec.name} {asked}: " + (_sentence(found) if found else "no champion")
+    emit(as_json, {"pipeline": spec.name, "as_of": as_of, "at": at, "champion": _document(found)}, text)
+    if found is None:
+        raise typer.Exit(1)
+
+
+def _show_timeline(spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) -> None:
+    from nightshift.registry.champions import champion_as_of
+
+    changes: list[tuple[date, Champion | None]] = []
+    for first in sorted({entry.effective_from for entry in entries if entry.effective_from is not None}):
+        found = champion_as_of(entries, first)
+        if not changes or changes[-1][1] != found:
+            changes.append((first, found))
+    document = [{"from": first, "champion": _document(found)} for first, found in changes]
+    rows = [
+        (first, found.version, found.sha256[:16], found.as_of, found.seq) if found else (first, "none", None, None, None)
+        for first, found in changes
+    ]
+    text = table(("from", "version", "model", "trained as of", "entry"), rows)
+    emit(as_json, {"pipeline": spec.name, "champions": document}, text if rows else f"{spec.name} has no champion")
+    if not rows:
+        raise typer.Exit(1)
+
+
+def _sentence(champion: "Champion") -> str:
+    trained = f", trained as of {champion.as_of}" if champion.as_of else ""
+    since = f"since {champion.effective_from}, entry {champion.seq}"
+    return f"version {champion.version} (model {champion.sha256[:16]}{trained}; {since})"
+
+
+def _document(champion: "Champion | None") -> dict[str, Any] | None:
+    return vars(champion) if champion else None
+
+
+def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
+    """What is published of a day: rows, gate, model, run and fingerprint of each dataset.
+
+    Example: nightshift history flights --ds 2013-03-04
+    """
+    from nightshift.history import published
+    from nightshift.settings import Settings
+    from nightshift.specs.load import load_pipeline
+
+    settings = Settings.from_env()
+    spec = load_pipeline(settings, pipeline)
+    found = published(settings, spec, ds)
+    header = ("dataset", "ds", "rows", "quarantined", "gate", "model", "run", "attempt", "made at", "fingerprint")
+    rows = [
+        (
+            item.dataset,
+            item.ds,
+            item.rows,
+            item.quarantined,
+            item.gate.status if item.gate else None,
+            item.model_sha256[:16],
+            item.run_id,
+            item.attempt,
+            item.created_at[:19],
+            item.fingerprint,
+        )
+        for item in found
+    ]
+    reports = [f"  {item.dataset}: {item.gate.report}" for item in found if item.gate]
+    text = "\n".join([table(header, rows), *(["gate reports:", *reports] if reports else [])])
+    nothing = f"nothing of {spec.name} is published for {ds}"
+    document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found]}
+    emit(as_json, document, text if found else nothing)
+    if not found:
+        raise typer.Exit(1)
+
+
+def ledger(
+    what: Annotated[str, typer.Argument(metavar="[show] PIPELINE | verify")],
+    pipeline: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    as_json: Json = False,
+) -> None:
+    """The entries of a pipeline, or a check of the whole chain.
+
+    Example: nightshift ledger flights
+
+    Example: nightshift ledger verify
+    """
+    if what == "verify" and pipeline is None:
+        _verify(as_json)
+    elif what != "show" and pipeline is not None:
+        raise typer.BadParameter("write `nightshift ledger PIPELINE` or `nightshift ledger verify`")
+    else:
+        _show_entries(pipeline or what, as_json)
+
+
+def _verify(as_json: bool) -> None:
+    from nightshift.registry.ledger import Ledger
+    from nightshift.settings import Settings
+
+    settings = Settings.from_env()
+    chain = Ledger.of(settings)
+    count, head = chain.verify(), chain.head()
+    text = f"ledger of {settings.env}: {count} entries, the chain is whole" + (f", head {head[:16]}" if head else "")
+    emit(as_json, {"env": settings.env, "entries": count, "head": head, "whole": True}, text)
+
+
+def _show_entries(name: str, as_json: bool) -> None:
+    from nightshift.registry.ledger import Ledger
+    from nightshift.settings import Settings
+    from nightshift.specs.load import load_pipeline
+
+    settings = Settings.from_env()
+    entries = Ledger.of(settings).entries(name)
+    if not entries:  # a pipeline whose spec is gone keeps its entries
+        load_pipeline(settings, name)
+    header = ("entry", "recorded at", "kind", "as of", "effective", "version", "model", "actor", "reason")
+    rows = [
+        (
+            item.seq,
+            item.recorded_at.astimezone(UTC),
+            item.kind,
+            item.as_of,
+            item.effective_from,
+            item.version,
+            item.model_sha256[:16],
+            item.actor,
+            item.reason,
+        )
+        for item in entries
+    ]
+    text = table(header, rows) if rows else f"the ledger of {settings.env} has no entry of {name}"
+    emit(as_json, {"pipeline": name, "entries": [item.document() for item in entries]}, text)

@@ -1,0 +1,153 @@
+"""``check``, ``land``, ``run``, ``retrain``, ``score``: working on a pipeline."""
+
+import getpass
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress
+
+if TYPE_CHECKING:
+    from nightshift.job import Job, Outcome
+
+
+def check(
+    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]", help="Default: all of them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check specs, their expectations and their feature modules; every problem as file:line: words.
+
+    Example: nightshift check flights
+    """
+    from nightshift.settings import Settings
+    from nightshift.specs.check import check_specs
+
+    found = check_specs(Settings.from_env(), pipeline)
+    lines = [str(problem) for problem in found.problems]
+    problems = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
+    specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
+    document = {"specs": found.specs, "problems": [vars(problem) for problem in found.problems]}
+    emit(as_json, document, "\n".join([*lines, f"{specs} checked, {problems}"]))
+    if lines:
+        raise typer.Exit(1)
+
+
+def land(
+    pipeline: PipelineName,
+    first: Annotated[date, typer.Option("--from", parser=day, metavar="DAY", help="First business date.")],
+    last: Annotated[date, typer.Option("--to", parser=day, metavar="DAY", help="Last business date, included.")],
+    as_json: Json = False,
+) -> None:
+    """Drop demo data into landing, one day at a time, as an upstream system would.
+
+    Example: nightshift land flights --from 2013-01-01 --to 2013-03-10
+    """
+    from nightshift.demo import landers
+    from nightshift.errors import NightshiftError
+    from nightshift.settings import Settings
+    from nightshift.specs.spelling import nearest
+
+    progress()
+    if pipeline not in landers:
+        raise NightshiftError(
+            f"there is no demo data for {pipeline!r}{nearest(pipeline, landers)}",
+            allowed=", ".join(sorted(landers)),
+            do="let the upstream system write to the landing folder",
+        )
+    count = landers[pipeline](Settings.from_env(), first, last)
+    document = {"pipeline": pipeline, "from": first, "to": last, "files": count}
+    emit(as_json, document, f"landed {pipeline} from {first} to {last}: {count} files written")
+
+
+def run(
+    pipeline: PipelineName,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="Name of a task of the pipeline's DAGs.")],
+    ds: Ds,
+    run_id: Annotated[str, typer.Option(help="Steps of one run id find what the steps before them left.")] = "manual",
+    as_json: Json = False,
+) -> None:
+    """Run one step here, as its task would; Spark runs on this machine.
+
+    Example: nightshift run flights gate_inputs --ds 2013-03-04
+    """
+    from nightshift.errors import NightshiftError
+    from nightshift.specs.spelling import nearest
+    from nightshift.steps import STEPS
+
+    _prepare()
+    if step not in STEPS:
+        raise NightshiftError(f"there is no step {step!r}{nearest(step, STEPS)}", allowed=", ".join(STEPS))
+    outcome = _run(_job(pipeline, ds, run_id), step)
+    emit(as_json, outcome.document(), _line(outcome))
+
+
+def retrain(
+    pipeline: PipelineName,
+    as_of: Annotated[date, typer.Option("--as-of", parser=day, metavar="DAY", help="Train on what was known then.")],
+    as_json: Json = False,
+) -> None:
+    """Train a challenger as of a day and decide, in this process; a past day takes effect on the day after it.
+
+    Example: nightshift retrain flights --as-of 2013-03-10
+    """
+    from nightshift.plan import make_plan
+
+    _prepare()
+    job = _job(pipeline, as_of, f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    outcomes = []
+    for task in make_plan(job.pipeline).retrain.tasks:
+        outcomes.append(_run(job, task.name))
+        if not as_json:
+            print(_line(outcomes[-1]), flush=True)
+    if as_json:
+        emit(as_json, {"pipeline": pipeline, "as_of": as_of, "steps": _documents(outcomes)}, "")
+
+
+def score(
+    plan: Annotated[str, typer.Option(help="URI of the plan that plan_scoring wrote.")],
+    shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")],
+) -> None:
+    """Score one shard of a plan, as its pod would.
+
+    Example: nightshift score --plan var/plans/example.json --shard 0
+    """
+    from nightshift.commands import ScoreCommand
+    from nightshift.scoring.__main__ import main
+
+    raise typer.Exit(main(ScoreCommand(plan=plan, shard=shard).argv()))
+
+
+def _prepare() -> None:
+    progress()
+    os.umask(0o077)
+
+
+def _job(name: str, ds: date, run_id: str) -> "Job":
+    """A job of this user. A day before the current one is history: rebuilt on purpose."""
+    from nightshift.job import Job
+    from nightshift.settings import Settings
+    from nightshift.specs.calendar import current_ds
+    from nightshift.specs.load import load_pipeline
+
+    settings = Settings.from_env()
+    spec = load_pipeline(settings, name)
+    past = ds < current_ds(spec.schedule, datetime.now(UTC))
+    return Job(settings, spec, ds, run_id=run_id, history=past, actor=getpass.getuser())
+
+
+def _run(job: "Job", step: str) -> "Outcome":
+    from nightshift.steps import STEPS
+
+    return STEPS[step].run(job)
+
+
+def _line(outcome: "Outcome") -> str:
+    links = "".join(f"\n  {label}: {uri}" for label, uri in outcome.links.items())
+    return f"{outcome.step} {outcome.ds}: {outcome.message}{links}"
+
+
+def _documents(outcomes: Sequence["Outcome"]) -> list[dict[str, Any]]:
+    return [outcome.document() for outcome in outcomes]

@@ -1,0 +1,75 @@
+"""What is published of a pipeline's day, read from the tables and the manifests beside them."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+from nightshift import tables
+from nightshift.job import table_uri
+from nightshift.lineage import GateSummary, Upstream, find_published
+from nightshift.settings import Settings
+from nightshift.specs.model import Pipeline
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published partition. Fields of its manifest are empty where that is gone; ``quarantined`` counts rows."""
+
+    dataset: str
+    ds: str
+    uri: str
+    version: int
+    fingerprint: str
+    rows: int
+    quarantined: int = 0
+    gate: GateSummary | None = None
+    model_sha256: str = ""
+    run_id: str = ""
+    attempt: str = ""
+    created_at: str = ""
+    code_version: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    upstream: dict[str, Upstream] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The partition as plain data."""
+        return asdict(self)
+
+
+def datasets(pipeline: Pipeline) -> list[str]:
+    """The names of the datasets that a night publishes, in its order; each may have a quarantine beside it."""
+    return [*(f"inputs/{name}" for name in pipeline.inputs), "features", "labels", "predictions", "monitoring"]
+
+
+def published(settings: Settings, pipeline: Pipeline, ds: date) -> list[Published]:
+    """The partitions of ``ds`` that are published (of a snapshot: the newest one that ``ds`` may read)."""
+    found = (_published(settings, pipeline, dataset, ds) for dataset in datasets(pipeline))
+    return [partition for partition in found if partition is not None]
+
+
+def _published(settings: Settings, pipeline: Pipeline, dataset: str, ds: date) -> Published | None:
+    uri = table_uri(settings, pipeline, dataset)
+    state = tables.state(uri)
+    day = ds.isoformat()
+    if dataset.startswith("inputs/") and pipeline.inputs[dataset.removeprefix("inputs/")].snapshot:
+        day = max((as_of for as_of in state.partitions if as_of <= day), default=day)
+    partition = state.partitions.get(day)
+    if partition is None:
+        return None
+    quarantine = tables.state(table_uri(settings, pipeline, f"quarantine/{dataset}")).partitions.get(day)
+    # The quarantine of a publication that never came, or that was replaced, has another fingerprint.
+    counts = quarantine is not None and quarantine.fingerprint == partition.fingerprint
+    found = Published(
+        dataset=dataset,
+        ds=day,
+        uri=uri,
+        version=state.version,
+        fingerprint=partition.fingerprint,
+        rows=partition.rows,
+        quarantined=quarantine.rows if quarantine is not None and counts else 0,
+    )
+    manifest = find_published(uri, day, partition.fingerprint)
+    if manifest is None:
+        return found
+    beside = ("gate", "model_sha256", "run_id", "attempt", "created_at", "code_version", "counts", "upstream")
+    return Published(**{**vars(found), **{name: getattr(manifest, name) for name in beside}})
