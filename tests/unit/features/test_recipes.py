@@ -1,0 +1,116 @@
+"""What a day reads, and what its fingerprint depends on."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nightshift.errors import InputMissing
+from nightshift.features.recipes import Recipes, code_of
+from nightshift.lineage import DataFile
+from nightshift.specs.model import Pipeline
+from nightshift.tables import Partition, TableState
+from tests.conftest import make_pipeline
+from tests.unit.features.lake import MODULE
+
+DS = date(2024, 2, 10)
+CODE = {"features": "code-f", "labels": "code-l"}
+
+
+def sources(
+    absent: dict[str, set[date]] | None = None, changed: dict[str, set[date]] | None = None
+) -> dict[str, TableState]:
+    """Published sources of January to March, without some days and with other content on some."""
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(91)]
+
+    def table(name: str, known: list[date]) -> TableState:
+        out, other = (absent or {}).get(name, set()), (changed or {}).get(name, set())
+        partitions = {
+            day.isoformat(): Partition(
+                day.isoformat(), "new" if day in other else "old", (DataFile(f"{name}/{day}.parquet", 1, 1),)
+            )
+            for day in known
+            if day not in out
+        }
+        return TableState(name, 7, partitions)
+
+    return {
+        "orders": table("orders", days),
+        "deliveries": table("deliveries", days),
+        "depots": table("depots", [date(2024, 1, 1), date(2024, 2, 5), date(2024, 2, 20)]),
+    }
+
+
+def recipes(pipeline: Pipeline | None = None, **tables: dict[str, set[date]]) -> Recipes:
+    return Recipes(pipeline or make_pipeline(), sources(**tables), CODE)
+
+
+def test_features_read_what_lags_and_lookbacks_make_known() -> None:
+    reads = recipes().reads("features", DS)
+    assert {name: list(upstream.days) for name, upstream in reads.items()} == {
+        "orders": ["2024-02-10"],
+        "deliveries": ["2024-02-07", "2024-02-08", "2024-02-09"],
+        "depots": ["2024-02-05"],
+    }
+    assert {upstream.version for upstream in reads.values()} == {7}
+
+
+def test_labels_read_the_days_up_to_their_lag() -> None:
+    assert list(recipes().reads("labels", DS)["deliveries"].days) == ["2024-02-10"]
+    label = {"column": "hours", "objective": "regression", "lag": 4, "inputs": ["deliveries"]}
+    later = recipes(make_pipeline(label=label)).reads("labels", DS)
+    assert list(later["deliveries"].days) == ["2024-02-10", "2024-02-11", "2024-02-12", "2024-02-13"]
+
+
+def test_as_many_days_may_be_absent_as_the_spec_allows() -> None:
+    one = {"deliveries": {date(2024, 2, 8)}}
+    assert list(recipes(absent=one).reads("features", DS)["deliveries"].days) == ["2024-02-07", "2024-02-09"]
+    two = {"deliveries": {date(2024, 2, 8), date(2024, 2, 9)}}
+    with pytest.raises(InputMissing) as caught:
+        recipes(absent=two).reads("features", DS)
+    assert str(caught.value) == (
+        "parcels: features of 2024-02-10 need 3 days of source deliveries, and 2 are not published: "
+        "2024-02-08, 2024-02-09. Allowed: 1 absent. "
+        "What to do: land the files at parcels/deliveries/ds={ds}/*.csv, then clear gate_inputs."
+    )
+
+
+def test_a_label_needs_every_day_it_reads() -> None:
+    with pytest.raises(InputMissing, match=r"labels of 2024-02-10 need 1 days of source deliveries"):
+        recipes(absent={"deliveries": {DS}}).reads("labels", DS)
+
+
+def test_a_snapshot_after_the_day_is_not_known() -> None:
+    first = make_pipeline(schedule={**make_pipeline().schedule.model_dump(mode="json"), "start": "2023-12-01"})
+    with pytest.raises(InputMissing, match=r"source depots has no snapshot with as_of <= 2023-12-31"):
+        recipes(first)._read("features", "depots", first.inputs["depots"], date(2023, 12, 31))
+
+
+@given(ds=st.dates(date(2024, 2, 1), date(2024, 3, 20)), day=st.dates(date(2024, 1, 1), date(2024, 3, 31)))
+def test_a_changed_day_changes_exactly_what_reads_it(ds: date, day: date) -> None:
+    before, after = recipes(), recipes(changed={"deliveries": {day}})
+    assert (before.wanted("features", ds) != after.wanted("features", ds)) == (1 <= (ds - day).days <= 3)
+    assert (before.wanted("labels", ds) != after.wanted("labels", ds)) == (day == ds)
+
+
+def test_ranges_and_gates_are_not_part_of_a_fingerprint_but_columns_are() -> None:
+    spec = make_pipeline().model_dump(mode="json")
+    looser = make_pipeline(features={**spec["features"], "gate": {"policy": "warn"}})
+    assert recipes(looser).wanted("features", DS) == recipes().wanted("features", DS)
+    fewer = {name: column for name, column in spec["features"]["columns"].items() if name != "doors"}
+    assert recipes(make_pipeline(features={**spec["features"], "columns": fewer})).wanted(
+        "features", DS
+    ) != recipes().wanted("features", DS)
+
+
+def test_code_of_features_and_labels_are_told_apart(tmp_path: Path) -> None:
+    module = tmp_path / "spark_jobs" / "features" / "parcels.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(MODULE)
+    before = code_of(tmp_path, make_pipeline())
+    module.write_text(MODULE.replace("return days, inputs", "return inputs"))
+    after = code_of(tmp_path, make_pipeline())
+    assert before["features"] == after["features"]
+    assert before["labels"] != after["labels"]
