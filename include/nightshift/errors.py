@@ -23,13 +23,15 @@ from typing import ClassVar
 class NightshiftError(Exception):
     """Something that was foreseen went wrong.
 
-    ``what`` is a sentence without its full stop; ``where``, ``allowed`` and ``do`` complete the message.
+    ``what`` is a sentence without its full stop; ``where``, ``allowed`` and ``do`` complete the message. ``links``
+    are for people, label to URI, as an Outcome's: who raises may add the report that says more.
     """
 
     retryable: ClassVar[bool] = True
 
     def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = "") -> None:
         self.what, self.where, self.allowed, self.do = what, where, allowed, do
+        self.links: dict[str, str] = {}
         parts = [f"{where}: {what}" if where else what]
         parts += [f"Allowed: {allowed}"] if allowed else []
         parts += [f"What to do: {do}"] if do else []
@@ -86,3 +88,10 @@ class LedgerCorrupt(NightshiftError):
 
 class PlatformError(NightshiftError):
     """A component of the local platform is not as it should be."""
+
+
+def said(line: str) -> NightshiftError:
+    """The error that another process told in one line, ``Type: message``; a plain NightshiftError for other lines."""
+    name, _, message = line.partition(": ")
+    kinds = {kind.__name__: kind for kind in (NightshiftError, *NightshiftError.__subclasses__())}
+    return kinds[name](message) if message and name in kinds else NightshiftError(line or "it ended without a word")

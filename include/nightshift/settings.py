@@ -20,6 +20,7 @@ class Settings:
     """Locations are absolute paths or URIs without a trailing slash.
 
     ``home`` holds ``include/pipelines`` and ``spark_jobs``; ``var`` holds everything that deleting resets.
+    ``poke_seconds`` is how often a task that waits looks again.
     """
 
     home: Path
@@ -35,6 +36,7 @@ class Settings:
     spark_master: str
     statsd_host: str
     statsd_port: int
+    poke_seconds: int
     database_file: Path
     mlflow_login_file: Path
     database_url: str = field(default="", repr=False)
@@ -64,6 +66,7 @@ class Settings:
             spark_master=env.get("NIGHTSHIFT_SPARK_MASTER", "local[*]"),
             statsd_host=env.get("NIGHTSHIFT_STATSD_HOST", ""),
             statsd_port=int(_matching(env, "NIGHTSHIFT_STATSD_PORT", "8125", r"\d{1,5}")),
+            poke_seconds=int(_matching(env, "NIGHTSHIFT_POKE_SECONDS", "60", r"[1-9]\d{0,4}")),
             database_file=Path(env.get("NIGHTSHIFT_DATABASE_FILE", var / "secrets" / "database")),
             mlflow_login_file=Path(env.get("NIGHTSHIFT_MLFLOW_LOGIN_FILE", var / "secrets" / "mlflow")),
             database_url=env.get("NIGHTSHIFT_DATABASE", ""),

@@ -1,0 +1,166 @@
+"""The steps of a night by name, and how one is run: by Airflow's tasks and by ``nightshift run`` alike.
+
+A use case is imported when its step runs: none of them is needed to know the steps.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from nightshift.commands import FeaturesCommand, ScoreCommand
+from nightshift.errors import NightshiftError, said
+from nightshift.job import Job, Outcome
+from nightshift.settings import Settings
+from nightshift.specs.model import seconds
+from nightshift.specs.spelling import nearest
+
+log = logging.getLogger("nightshift")
+
+SparkRunner = Callable[[Settings, FeaturesCommand], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: the DAG it belongs to and its use case as ``module:function``.
+
+    The use case of a Spark step only plans: it returns an Outcome and a command, or None where all is up to date.
+    """
+
+    name: str
+    dag: Literal["daily", "retrain"]
+    use_case: str
+    doc: str
+    needs_spark: bool = False
+
+    def function(self) -> Callable[..., Any]:
+        """The use case, imported now."""
+        module, _, function = self.use_case.partition(":")
+        found: Callable[..., Any] = getattr(import_module(module), function)
+        return found
+
+
+_ALL = (
+    Step("inputs_landed", "daily", "nightshift.inputs.run:inputs_landed", "Is everything there that must be read?"),
+    Step("gate_inputs", "daily", "nightshift.inputs.run:gate_inputs", "Landing files to typed, audited tables."),
+    Step("build_features", "daily", "nightshift.features.build:plan_features", "Features and mature labels.", True),
+    Step("gate_features", "daily", "nightshift.features.run:gate_features", "Audit and publish the features."),
+    Step("gate_labels", "daily", "nightshift.features.run:gate_labels", "Audit and publish the labels."),
+    Step("plan_scoring", "daily", "nightshift.scoring.run:plan_scoring", "Resolve the champion, cut the shards."),
+    Step("score", "daily", "nightshift.steps:score", "Score every shard, one process after the other."),
+    Step("gate_predictions", "daily", "nightshift.scoring.run:gate_predictions", "Audit and publish predictions."),
+    Step("monitor", "daily", "nightshift.monitoring.run:monitor", "Drift, and quality once labels are there."),
+    Step("window_inputs", "retrain", "nightshift.inputs.run:window_inputs", "gate_inputs for the whole window."),
+    Step("build_window", "retrain", "nightshift.features.build:plan_window", "Stale days of the window.", True),
+    Step("gate_window", "retrain", "nightshift.features.run:gate_window", "Audit and publish the window's days."),
+    Step("training_set", "retrain", "nightshift.training.run:training_set", "Pin days and table versions."),
+    Step("gate_training", "retrain", "nightshift.training.run:gate_training", "Audit the training set."),
+    Step("train", "retrain", "nightshift.training.run:train", "Fit, evaluate, refit."),
+    Step(
+        "evaluate_and_register", "retrain", "nightshift.training.run:evaluate_and_register",
+        "Metrics and plots; a version in MLflow.",
+    ),
+    Step("decide", "retrain", "nightshift.training.run:decide", "Challenger against champion and baseline."),
+    Step("promote", "retrain", "nightshift.training.run:promote", "The decision becomes a ledger entry."),
+)  # fmt: skip
+
+STEPS: Mapping[str, Step] = {step.name: step for step in _ALL}
+
+
+def find_step(name: str) -> Step:
+    """The step of that name. Raises NightshiftError, which names the nearest one where there is none."""
+    if name not in STEPS:
+        raise NightshiftError(f"there is no step {name!r}{nearest(name, STEPS)}", allowed=", ".join(STEPS))
+    return STEPS[name]
+
+
+def run_step(job: Job, name: str, run_spark: SparkRunner) -> Outcome:
+    """Runs a step to its end; ``run_spark`` is called where a Spark step has work. Raises NightshiftError."""
+    step = find_step(name)
+    if not step.needs_spark:
+        outcome: Outcome = step.function()(job)
+        return outcome
+    planned: tuple[Outcome, FeaturesCommand | None] = step.function()(job)
+    outcome, command = planned
+    if command is not None:
+        run_spark(job.settings, command)
+    return outcome
+
+
+def run_steps(job: Job, dag: Literal["daily", "retrain"], run_spark: SparkRunner) -> list[Outcome]:
+    """Runs all steps of a DAG in order, without Airflow. Raises NightshiftError at the first that fails."""
+    outcomes = []
+    for step in STEPS.values():
+        if step.dag == dag:
+            outcomes.append(run_step(job, step.name, run_spark))
+            log.info("%s: %s", step.name, outcomes[-1].message)
+    return outcomes
+
+
+def shard_commands(job: Job) -> list[ScoreCommand]:
+    """One command for each shard that ``plan_scoring`` of this run cut."""
+    left = job.left("plan_scoring")
+    return [ScoreCommand(plan=left["plan"], shard=shard) for shard in range(left["shards"])]
+
+
+def score(job: Job) -> Outcome:
+    """The use case of ``score`` outside Airflow, which maps its own task over the shards."""
+    commands = shard_commands(job)
+    for command in commands:
+        ScoreProcess(command.argv(), seconds(job.pipeline.scoring.deadline)).run(log.info)
+    status: Literal["done", "nothing"] = "done" if commands else "nothing"
+    return Outcome("score", job.day, status, f"scored {len(commands)} shards", {"shards": len(commands)})
+
+
+class ScoreProcess:
+    """``python -m nightshift.scoring`` with the arguments of a shard, as a pod runs it, with a deadline in seconds."""
+
+    def __init__(self, arguments: Sequence[str], deadline: float) -> None:
+        self.arguments, self.deadline = list(arguments), deadline
+        self._process: subprocess.Popen[str] | None = None
+        self._late = False
+
+    def run(self, emit: Callable[[str], None]) -> None:
+        """Runs to the end and emits every line. Raises NightshiftError with the process's own last line."""
+        last = ""
+        argv = [sys.executable, "-m", ScoreCommand.module, *self.arguments]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            self._process = process
+            timer = threading.Timer(self.deadline, self._stop_late)
+            timer.start()
+            try:
+                for line in process.stdout or ():
+                    last = line.rstrip() or last
+                    emit(line.rstrip())
+            except BaseException:
+                self.stop()
+                raise
+            finally:
+                timer.cancel()
+        if self._late:
+            raise NightshiftError(
+                f"it took longer than its deadline of {self.deadline:g} s",
+                where=f"{ScoreCommand.module} {' '.join(self.arguments)}",
+                do="raise scoring.deadline, or lower scoring.rows_per_shard",
+            )
+        if process.returncode:
+            raise said(last)
+
+    def _stop_late(self) -> None:
+        self._late = True
+        self.stop()
+
+    def stop(self, grace: float = 5) -> None:
+        """Ends the process: asks first, and kills it after ``grace`` seconds."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
