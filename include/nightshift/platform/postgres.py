@@ -76,11 +76,12 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Role:
-    """A login role and the databases that it owns."""
+    """A login role, the databases that it owns and those that it may enter besides."""
 
     name: str
     password: str
     owns: tuple[str, ...] = ()
+    enters: tuple[str, ...] = ()
 
 
 def initialise(cluster: Cluster) -> bool:
@@ -147,6 +148,9 @@ def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:
                     names = sql.Identifier(database), sql.Identifier(role.name)
                     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
                     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(names[0]))
+            for database in role.enters:
+                names = sql.Identifier(database), sql.Identifier(role.name)
+                connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(*names))
 
 
 def _bin(program: str) -> Path:

@@ -1,0 +1,164 @@
+"""Every setting of Airflow, MLflow and Nightshift as environment variables.
+
+The local platform's processes get them, ``nightshift env`` prints them for an operator's shell, and a deployment
+elsewhere sets the same names. None of them is a secret: they name the files that hold secrets.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from nightshift.platform import logins
+from nightshift.platform.layout import Layout
+from nightshift.settings import Settings
+
+SPARK_POOL, BACKFILL_POOL = "nightshift_spark", "nightshift_backfill"
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """The variables that Airflow, its tasks and the ``nightshift`` command need."""
+    layout = Layout(settings.var)
+    return {
+        **_nightshift(settings),
+        **_tools(settings),
+        **_airflow_core(settings, layout),
+        **_airflow_pace(),
+        **_airflow_secrets(layout),
+        **_metrics(settings),
+        **_connections(settings),
+    }
+
+
+def process_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """``airflow_environment`` over the variables of this process; connections that the operator set stay."""
+    outer = dict(os.environ if environ is None else environ)
+    outer.pop("PYTHONHOME", None)
+    kept = {name: value for name, value in outer.items() if name.startswith("AIRFLOW_CONN_")}
+    path = os.pathsep.join([str(_bin()), outer.get("PATH", os.defpath)])
+    return {**outer, **airflow_environment(settings), **kept, "PATH": path}
+
+
+def shell_exports(settings: Settings) -> str:
+    """Lines for ``eval "$(nightshift env)"``, after which plain ``airflow …`` talks to this platform."""
+    variables = airflow_environment(settings)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+    return "\n".join([*lines, f'export PATH={shlex.quote(str(_bin()))}:"$PATH"', ""])
+
+
+def _bin() -> Path:
+    return Path(sys.executable).parent
+
+
+def _nightshift(settings: Settings) -> dict[str, str]:
+    names = {
+        "HOME": settings.home,
+        "VAR": settings.var,
+        "ENV": settings.env,
+        "LANDING": settings.landing,
+        "LAKE": settings.lake,
+        "MODELS": settings.models,
+        "REPORTS": settings.reports,
+        "MLFLOW": settings.mlflow_uri,
+        "AIRFLOW": settings.airflow_url,
+        "COMPUTE": settings.compute,
+        "SPARK_MASTER": settings.spark_master,
+        "STATSD_HOST": settings.statsd_host,
+        "STATSD_PORT": settings.statsd_port,
+        "DATABASE_FILE": settings.database_file,
+        "MLFLOW_LOGIN_FILE": settings.mlflow_login_file,
+    }
+    return {f"NIGHTSHIFT_{name}": str(value) for name, value in names.items()}
+
+
+def _tools(settings: Settings) -> dict[str, str]:
+    return {
+        "PYTHONPATH": str(settings.home),
+        # A warning of graphviz on stdout would corrupt `airflow … -o json`.
+        "PYTHONWARNINGS": "ignore",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_TRACKING_URI": settings.mlflow_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+        # Process titles would overwrite the environment by which `nightshift down` knows its processes.
+        "SPT_NOENV": "1",
+    }
+
+
+def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
+    database = logins.sqlalchemy_url(layout, "airflow")
+    return {
+        "AIRFLOW_HOME": str(layout.airflow),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.home / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.home / "plugins"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{logins.ADMIN}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.secrets / "airflow-passwords.json"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        # A look-up of the machine's name can hang without a network.
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        # psycopg serves both only when both are set.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(urlsplit(settings.airflow_url).port or 8080),
+        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__INSTANCE_NAME": "Nightshift",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(layout.airflow / "logs"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(layout.airflow / "logs" / "dag_processor"),
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    }
+
+
+def _airflow_pace() -> dict[str, str]:
+    """How often Airflow looks; measured on two cores (see docs/adr/0001-supervisor.md)."""
+    return {
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
+        # A changed spec does not change the DAG file: it is seen when the file's turn comes again.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "60",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "120",
+    }
+
+
+def _airflow_secrets(layout: Layout) -> dict[str, str]:
+    files = {
+        "AIRFLOW__API_AUTH__JWT_SECRET_CMD": "airflow-jwt-secret",
+        "AIRFLOW__API__SECRET_KEY_CMD": "airflow-api-secret-key",
+        "AIRFLOW__CORE__FERNET_KEY_CMD": "airflow-fernet-key",
+    }
+    return {name: f"cat {shlex.quote(str(layout.secrets / file))}" for name, file in files.items()}
+
+
+def _metrics(settings: Settings) -> dict[str, str]:
+    if not settings.statsd_host:
+        return {}
+    return {
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": settings.statsd_host,
+        "AIRFLOW__METRICS__STATSD_PORT": str(settings.statsd_port),
+        # Without one of the tag dialects StatsD drops the tags.
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+    }
+
+
+def _connections(settings: Settings) -> dict[str, str]:
+    spark = {"conn_type": "spark", "host": settings.spark_master, "extra": {"spark-binary": "spark-submit"}}
+    return {
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark),
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps({"conn_type": "kubernetes"}),
+    }

@@ -1,0 +1,109 @@
+"""Whether each component answers, and what the platform looks like from outside."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nightshift.platform import layout as places
+from nightshift.platform.layout import Layout
+from nightshift.platform.supervisor import GIVEN_UP, Running
+from nightshift.settings import Settings
+
+HEALTHY = "healthy"
+# Our program -> its name in the answer of Airflow's health endpoint.
+_HEARTBEATS = {
+    "airflow-scheduler": "scheduler",
+    "airflow-dag-processor": "dag_processor",
+    "airflow-triggerer": "triggerer",
+}
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of the platform. ``state`` is stopped, starting, running, failed or orphaned; ``port`` 0 is none.
+
+    ``health`` is ``healthy``, or what is missing; empty while it is stopped.
+    """
+
+    name: str
+    state: str
+    pid: int
+    port: int
+    health: str
+    log: str
+
+
+def check(settings: Settings, found: Mapping[str, Running]) -> dict[str, str]:
+    """The health of each program that runs; ``found`` is what the supervisor says."""
+    alive = {name: running for name, running in found.items() if running.pid}
+    health = {}
+    if "postgres" in alive:
+        health["postgres"] = _postgres(Layout(settings.var))
+    if "mlflow" in alive:
+        answer = _get(f"http://127.0.0.1:{places.mlflow_port(settings)}/health")
+        health["mlflow"] = HEALTHY if answer == "OK" else "does not answer yet"
+    if any(name.startswith("airflow-") for name in alive):
+        answer = _get(f"http://127.0.0.1:{places.airflow_port(settings)}/api/v2/monitor/health")
+        health |= _airflow(answer, alive)
+    return health
+
+
+def state(running: Running | None) -> str:
+    """The word of a component for supervisor's."""
+    if running is None:
+        return "stopped"
+    words = {
+        "RUNNING": "running",
+        "STARTING": "starting",
+        "BACKOFF": "starting",
+        GIVEN_UP: "failed",
+        "EXITED": "failed",
+    }
+    return words.get(running.state, "stopped")
+
+
+def _postgres(layout: Layout) -> str:
+    import psycopg
+
+    from nightshift.platform.postgres import connect
+
+    try:
+        connect(layout.cluster).close()
+    except psycopg.Error:
+        return "does not answer yet"
+    return HEALTHY
+
+
+def _airflow(answer: str, alive: Mapping[str, Running]) -> dict[str, str]:
+    try:
+        said: dict[str, Any] = json.loads(answer)
+        database = said["metadatabase"]["status"]
+    except (ValueError, KeyError, TypeError):
+        return {name: "the api-server does not answer yet" for name in alive if name.startswith("airflow-")}
+    health = {"airflow-api-server": HEALTHY if database == HEALTHY else "cannot reach its database"}
+    for name, key in _HEARTBEATS.items():
+        if name in alive:
+            health[name] = _heartbeat(said.get(key) or {}, key, alive[name].started)
+    return {name: text for name, text in health.items() if name in alive}
+
+
+def _heartbeat(said: Mapping[str, Any], key: str, started: int) -> str:
+    """A heartbeat older than the process is its predecessor's."""
+    beat = said.get(f"latest_{key}_heartbeat")
+    if not beat or datetime.fromisoformat(beat).timestamp() < started:
+        return "no heartbeat yet"
+    return HEALTHY if said.get("status") == HEALTHY else f"no heartbeat since {beat}"
+
+
+def _get(url: str) -> str:
+    """The body of an answer, empty when there is none; a proxy is not asked."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except (OSError, ValueError, urllib.error.URLError):
+        return ""

@@ -1,0 +1,93 @@
+"""Passwords and keys: generated once into ``var/secrets``, mode 600, and what is derived from them."""
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nightshift import storage
+from nightshift.platform.layout import Layout
+from nightshift.platform.postgres import Role
+
+OWNER, WRITER = "nightshift", "nightshift_writer"
+ADMIN = "admin"
+
+
+def ensure_secrets(layout: Layout) -> None:
+    """Generates what is not there, and writes anew what follows from it."""
+    roles = {role: _token() for role in ("airflow", "mlflow", OWNER, WRITER)}
+    _once(layout.secrets / "postgres.json", lambda: json.dumps(roles))
+    _once(layout.secrets / "airflow-passwords.json", lambda: json.dumps({ADMIN: _token()}))
+    _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
+    _once(layout.secrets / "airflow-fernet-key", _fernet_key)
+    for name in ("airflow-jwt-secret", "airflow-api-secret-key", "mlflow-secret-key"):
+        _once(layout.secrets / name, lambda: secrets.token_hex(64))
+    _write_derived(layout)
+
+
+def postgres_roles(layout: Layout) -> tuple[Role, ...]:
+    """The roles of the platform's databases, with their passwords."""
+    passwords = _read(layout.secrets / "postgres.json")
+    owners = {"airflow": "airflow", "mlflow": "mlflow", OWNER: "nightshift"}
+    owning = (Role(name, passwords[name], owns=(database,)) for name, database in owners.items())
+    return (*owning, Role(WRITER, passwords[WRITER], enters=("nightshift",)))
+
+
+def passfile(layout: Layout, role: str) -> Path:
+    """The file from which libpq reads the password of a role, so that no URL and no environment holds it."""
+    return layout.secrets / f"{role}.pgpass"
+
+
+def sqlalchemy_url(layout: Layout, role: str) -> str:
+    """The SQLAlchemy URL of the database that has its role's name; holds no password."""
+    url = layout.cluster.url(role, role, passfile=str(passfile(layout, role)))
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def mlflow_config(layout: Layout) -> Path:
+    """MLflow's configuration of logins."""
+    return layout.secrets / "mlflow-auth.ini"
+
+
+def _write_derived(layout: Layout) -> None:
+    passwords = {role.name: role.password for role in postgres_roles(layout)}
+    for role in ("airflow", "mlflow"):
+        _write(passfile(layout, role), f"*:*:*:{role}:{passwords[role]}\n")
+    _write(layout.secrets / "database", layout.cluster.url(WRITER, "nightshift", passwords[WRITER]) + "\n")
+    _write(layout.secrets / "database-owner", layout.cluster.url(OWNER, "nightshift", passwords[OWNER]) + "\n")
+    login = _read(layout.secrets / "mlflow")
+    lines = {
+        "default_permission": "READ",
+        "database_uri": sqlalchemy_url(layout, "mlflow"),
+        "admin_username": login["username"],
+        "admin_password": login["password"],
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+        # The password is hashed a hundred thousand times per request otherwise.
+        "auth_cache_ttl_seconds": "60",
+    }
+    text = "".join(f"{key} = {value.replace('%', '%%')}\n" for key, value in lines.items())
+    _write(mlflow_config(layout), f"[mlflow]\n{text}")
+
+
+def _token() -> str:
+    return secrets.token_urlsafe(18)
+
+
+def _fernet_key() -> str:
+    from base64 import urlsafe_b64encode
+
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _once(path: Path, make: Callable[[], str]) -> None:
+    if not path.exists():
+        storage.create_bytes(str(path), make().encode())
+
+
+def _write(path: Path, text: str) -> None:
+    storage.write_bytes(str(path), text.encode())
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())

@@ -1,0 +1,91 @@
+"""The programs of the local platform as plain data."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nightshift.platform import layout as places
+from nightshift.platform import logins
+from nightshift.platform.layout import Layout
+from nightshift.settings import Settings
+
+NAMES = (
+    "postgres",
+    "mlflow",
+    "airflow-scheduler",
+    "airflow-api-server",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+)
+PRELOAD = Path(__file__).parent / "preload"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One long-running process. ``port`` is where it listens (0: nowhere), ``variable`` what moves that port."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str = ""
+    port: int = 0
+    variable: str = ""
+    stop_signal: str = "TERM"
+    stop_seconds: int = 10
+    # A program that ends earlier than this has not started; after some tries it is given up.
+    start_seconds: int = 10
+
+
+def programs(settings: Settings) -> tuple[Program, ...]:
+    """Every program, in the order in which they are started. Raises PlatformError."""
+    layout = Layout(settings.var)
+    return (_postgres(layout), _mlflow(settings, layout), *_airflow(settings))
+
+
+def _postgres(layout: Layout) -> Program:
+    cluster = layout.cluster
+    # SIGINT is Postgres' fast mode: it ends the sessions and leaves a clean shutdown behind.
+    return Program(
+        "postgres",
+        tuple(cluster.argv(max_connections="200", log_line_prefix="%t [%p] %u@%d ")),
+        user=cluster.account or "",
+        stop_signal="INT",
+        stop_seconds=20,
+        start_seconds=1,
+    )
+
+
+def _mlflow(settings: Settings, layout: Layout) -> Program:
+    port = places.mlflow_port(settings)
+    argv = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    argv += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": logins.sqlalchemy_url(layout, "mlflow"),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(layout.mlflow / "artifacts"),
+        "MLFLOW_AUTH_CONFIG_PATH": str(logins.mlflow_config(layout)),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": (layout.secrets / "mlflow-secret-key").read_text(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    variable = "NIGHTSHIFT_MLFLOW_PORT"
+    return Program("mlflow", tuple(argv), environment, port=port, variable=variable, start_seconds=3)
+
+
+def _airflow(settings: Settings) -> tuple[Program, ...]:
+    # Their log servers would listen on every interface; here the api-server reads the files themselves.
+    commands = {
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "api-server": ("api-server",),
+        "dag-processor": ("dag-processor",),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+    preload = {"PYTHONPATH": f"{PRELOAD}:{settings.home}", "NIGHTSHIFT_PRELOAD": "1"}
+    return tuple(
+        Program(
+            f"airflow-{name}",
+            (sys.executable, "-m", "airflow", *command),
+            environment=preload if name == "scheduler" else {},
+            port=places.airflow_port(settings) if name == "api-server" else 0,
+            variable="NIGHTSHIFT_AIRFLOW_PORT" if name == "api-server" else "",
+        )
+        for name, command in commands.items()
+    )
