@@ -1,6 +1,7 @@
 """The commands by name, what every one of them has in common, and the exit codes."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -64,9 +65,10 @@ def nightshift(
     """Batch machine learning at night."""
 
 
-for function in (night.up, night.down, night.status, night.env, night.demo):
-    app.command()(function)
-for function in (pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score):
-    app.command()(function)
-for function in (models.champions, models.history, models.ledger):
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(night.up, night.down, night.status, night.env, night.demo),
+    *(pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score),
+    *(models.champions, models.history, models.ledger),
+)
+for function in _COMMANDS:
     app.command()(function)

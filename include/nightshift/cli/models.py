@@ -23,9 +23,10 @@ At = Annotated[
 
 
 def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json: Json = False) -> None:
-    """Who scores from which day on; with --as-of or --at, who scores then.
+    """Who scores from which day on.
 
-    A time without an offset is in the pipeline's timezone. With both options: what was believed at TIME about DAY.
+    With --as-of or --at: who scores then. A time without an offset is in the pipeline's timezone. With both: what
+    was believed at TIME about DAY.
 
     Example: nightshift champions flights --as-of 2013-03-04
     """
@@ -63,7 +64,9 @@ def _show_timeline(spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) 
             changes.append((first, found))
     document = [{"from": first, "champion": _document(found)} for first, found in changes]
     rows = [
-        (first, found.version, found.sha256[:16], found.as_of, found.seq) if found else (first, "none", None, None, None)
+        (first, found.version, found.sha256[:16], found.as_of, found.seq)
+        if found
+        else (first, "none", None, None, None)
         for first, found in changes
     ]
     text = table(("from", "version", "model", "trained as of", "entry"), rows)
@@ -83,7 +86,7 @@ def _document(champion: "Champion | None") -> dict[str, Any] | None:
 
 
 def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
-    """What is published of a day: rows, gate, model, run and fingerprint of each dataset.
+    """What is published of a day, and what made it.
 
     Example: nightshift history flights --ds 2013-03-04
     """
@@ -120,22 +123,22 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
 
 
 def ledger(
-    what: Annotated[str, typer.Argument(metavar="[show] PIPELINE | verify")],
-    pipeline: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    words: Annotated[list[str], typer.Argument(metavar="PIPELINE|verify", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """The entries of a pipeline, or a check of the whole chain.
+    """The ledger's entries of a pipeline, or its check.
 
     Example: nightshift ledger flights
 
     Example: nightshift ledger verify
     """
-    if what == "verify" and pipeline is None:
-        _verify(as_json)
-    elif what != "show" and pipeline is not None:
-        raise typer.BadParameter("write `nightshift ledger PIPELINE` or `nightshift ledger verify`")
-    else:
-        _show_entries(pipeline or what, as_json)
+    match words:
+        case ["verify"]:
+            _verify(as_json)
+        case [name] | ["show", name]:
+            _show_entries(name, as_json)
+        case _:
+            raise typer.BadParameter("write `nightshift ledger PIPELINE` or `nightshift ledger verify`")
 
 
 def _verify(as_json: bool) -> None:

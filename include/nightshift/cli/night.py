@@ -1,12 +1,19 @@
 """``up``, ``down``, ``status``, ``env``, ``demo``: the local platform."""
 
+import logging
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated
+
 import typer
 
-from nightshift.cli.output import Json, emit, progress, table
+from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
+
+log = logging.getLogger("nightshift")
 
 
 def up(as_json: Json = False) -> None:
-    """Start the local platform (or find it running), and say where it is.
+    """Start the local platform, unless it is up; say where.
 
     Example: nightshift up
     """
@@ -14,8 +21,7 @@ def up(as_json: Json = False) -> None:
     from nightshift.settings import Settings
 
     progress()
-    settings = Settings.from_env()
-    local.up(settings)
+    local.up(Settings.from_env(), log.info)
     _status(as_json)
 
 
@@ -28,12 +34,12 @@ def down(as_json: Json = False) -> None:
     from nightshift.settings import Settings
 
     progress()
-    local.down(Settings.from_env())
-    emit(as_json, {"running": False}, "the platform is down")
+    local.down(Settings.from_env(), log.info)
+    emit(as_json, {"up": False}, "the platform is down")
 
 
 def status(as_json: Json = False) -> None:
-    """The components of the local platform and how they are.
+    """The local platform's components and how they are.
 
     Example: nightshift status --json
     """
@@ -42,17 +48,36 @@ def status(as_json: Json = False) -> None:
 
 def _status(as_json: bool) -> None:
     from nightshift.platform import local
+    from nightshift.platform.health import HEALTHY
+    from nightshift.platform.layout import Layout
+    from nightshift.platform.logins import ADMIN
     from nightshift.settings import Settings
 
-    found = local.status(Settings.from_env())
-    rows = [(item.name, item.state, item.pid, item.detail) for item in found.components]
-    emit(as_json, found.document(), table(("component", "state", "pid", ""), rows))
-    if not found.healthy:
+    settings = Settings.from_env()
+    found = local.status(settings)
+    healthy = all(item.health == HEALTHY for item in found)
+    passwords = {
+        "airflow": Layout(settings.var).secrets / "airflow-passwords.json",
+        "mlflow": settings.mlflow_login_file,
+    }
+    urls = {"airflow": settings.airflow_url, "mlflow": settings.mlflow_uri}
+    rows = [(item.name, item.state, item.health, str(item.pid or ""), str(item.port or "")) for item in found]
+    lines = [table(("component", "state", "health", "pid", "port"), rows)]
+    lines += [f"{name}: {url}, user {ADMIN}, password in {passwords[name]}" for name, url in urls.items()]
+    document = {
+        "healthy": healthy,
+        "components": [asdict(item) for item in found],
+        "urls": urls,
+        "user": ADMIN,
+        "password_files": passwords,
+    }
+    emit(as_json, document, "\n".join(lines))
+    if not healthy:
         raise typer.Exit(1)
 
 
 def env() -> None:
-    """Shell exports after which plain `airflow ...` talks to this platform.
+    """Shell exports for a plain `airflow` command.
 
     Example: eval "$(nightshift env)"
     """
@@ -62,13 +87,22 @@ def env() -> None:
     print(shell_exports(Settings.from_env()), end="")
 
 
-def demo() -> None:
-    """Land, retrain, backfill and score the demo's data through the running platform.
+def demo(
+    pipeline: PipelineName,
+    retrain: Annotated[list[date], typer.Option(parser=day, metavar="DAY", help="As-of date; give it twice or more.")],
+    last: Annotated[date, typer.Option("--to", parser=day, metavar="DAY", help="Last business date to backfill.")],
+) -> None:
+    """Land, retrain and backfill through the platform.
 
-    Example: nightshift demo
+    Each --retrain is followed by a backfill of the days up to the next one; the last by one up to --to.
+
+    Example: nightshift demo flights --retrain 2013-03-10 --retrain 2013-03-17 --to 2013-03-24
     """
-    from nightshift.platform.demo import run
+    from nightshift.platform.demo import run, table
     from nightshift.settings import Settings
+    from nightshift.specs.load import load_pipeline
 
     progress()
-    run(Settings.from_env())
+    settings = Settings.from_env()
+    nights = run(settings, pipeline, sorted(retrain), last, log.info)
+    print(table(load_pipeline(settings, pipeline), nights))

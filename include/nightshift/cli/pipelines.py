@@ -1,10 +1,10 @@
 """``check``, ``land``, ``run``, ``retrain``, ``score``: working on a pipeline."""
 
 import getpass
+import logging
 import os
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +13,14 @@ from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress
 if TYPE_CHECKING:
     from nightshift.job import Job, Outcome
 
+log = logging.getLogger("nightshift")
+
 
 def check(
-    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]", help="Default: all of them.")] = None,
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check specs, their expectations and their feature modules; every problem as file:line: words.
+    """Check specs and feature modules; problems as file:line.
 
     Example: nightshift check flights
     """
@@ -41,23 +43,23 @@ def land(
     last: Annotated[date, typer.Option("--to", parser=day, metavar="DAY", help="Last business date, included.")],
     as_json: Json = False,
 ) -> None:
-    """Drop demo data into landing, one day at a time, as an upstream system would.
+    """Drop demo data into landing, as its upstream would.
 
     Example: nightshift land flights --from 2013-01-01 --to 2013-03-10
     """
-    from nightshift.demo import landers
+    from nightshift.demo import LANDERS
     from nightshift.errors import NightshiftError
     from nightshift.settings import Settings
     from nightshift.specs.spelling import nearest
 
     progress()
-    if pipeline not in landers:
+    if pipeline not in LANDERS:
         raise NightshiftError(
-            f"there is no demo data for {pipeline!r}{nearest(pipeline, landers)}",
-            allowed=", ".join(sorted(landers)),
+            f"there is no demo data for {pipeline!r}{nearest(pipeline, LANDERS)}",
+            allowed=", ".join(sorted(LANDERS)),
             do="let the upstream system write to the landing folder",
         )
-    count = landers[pipeline](Settings.from_env(), first, last)
+    count = LANDERS[pipeline](Settings.from_env(), first, last, log.info)
     document = {"pipeline": pipeline, "from": first, "to": last, "files": count}
     emit(as_json, document, f"landed {pipeline} from {first} to {last}: {count} files written")
 
@@ -69,18 +71,15 @@ def run(
     run_id: Annotated[str, typer.Option(help="Steps of one run id find what the steps before them left.")] = "manual",
     as_json: Json = False,
 ) -> None:
-    """Run one step here, as its task would; Spark runs on this machine.
+    """Run one step in this shell, as its task would.
 
     Example: nightshift run flights gate_inputs --ds 2013-03-04
     """
-    from nightshift.errors import NightshiftError
-    from nightshift.specs.spelling import nearest
-    from nightshift.steps import STEPS
+    from nightshift.spark import run_local
+    from nightshift.steps import find_step, run_step
 
     _prepare()
-    if step not in STEPS:
-        raise NightshiftError(f"there is no step {step!r}{nearest(step, STEPS)}", allowed=", ".join(STEPS))
-    outcome = _run(_job(pipeline, ds, run_id), step)
+    outcome = run_step(_job(pipeline, ds, run_id), find_step(step).name, run_local)
     emit(as_json, outcome.document(), _line(outcome))
 
 
@@ -89,21 +88,25 @@ def retrain(
     as_of: Annotated[date, typer.Option("--as-of", parser=day, metavar="DAY", help="Train on what was known then.")],
     as_json: Json = False,
 ) -> None:
-    """Train a challenger as of a day and decide, in this process; a past day takes effect on the day after it.
+    """Train a challenger as of a day, and decide.
+
+    A decision as of a day that is over is history rebuilt: it takes effect on the day after it.
 
     Example: nightshift retrain flights --as-of 2013-03-10
     """
-    from nightshift.plan import make_plan
+    from nightshift.spark import run_local
+    from nightshift.steps import STEPS, run_step
 
     _prepare()
     job = _job(pipeline, as_of, f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S}")
     outcomes = []
-    for task in make_plan(job.pipeline).retrain.tasks:
-        outcomes.append(_run(job, task.name))
+    for step in (name for name, found in STEPS.items() if found.dag == "retrain"):
+        log.info("%s …", step)
+        outcomes.append(run_step(job, step, run_local))
         if not as_json:
             print(_line(outcomes[-1]), flush=True)
     if as_json:
-        emit(as_json, {"pipeline": pipeline, "as_of": as_of, "steps": _documents(outcomes)}, "")
+        emit(as_json, {"pipeline": pipeline, "as_of": as_of, "steps": [item.document() for item in outcomes]}, "")
 
 
 def score(
@@ -138,16 +141,6 @@ def _job(name: str, ds: date, run_id: str) -> "Job":
     return Job(settings, spec, ds, run_id=run_id, history=past, actor=getpass.getuser())
 
 
-def _run(job: "Job", step: str) -> "Outcome":
-    from nightshift.steps import STEPS
-
-    return STEPS[step].run(job)
-
-
 def _line(outcome: "Outcome") -> str:
     links = "".join(f"\n  {label}: {uri}" for label, uri in outcome.links.items())
     return f"{outcome.step} {outcome.ds}: {outcome.message}{links}"
-
-
-def _documents(outcomes: Sequence["Outcome"]) -> list[dict[str, Any]]:
-    return [outcome.document() for outcome in outcomes]

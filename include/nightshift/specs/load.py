@@ -43,14 +43,19 @@ def load_all(settings: Settings) -> tuple[list[Pipeline], list[SpecError]]:
 
 def load_pipeline(settings: Settings, name: str) -> Pipeline:
     """The pipeline of that name. Raises SpecError, which names the nearest one where there is none."""
+    return load(find_spec(settings, name))
+
+
+def find_spec(settings: Settings, name: str) -> Path:
+    """The file of the pipeline of that name. Raises SpecError where there is none."""
     names = [path.stem for path in spec_files(settings) if path.suffix == ".yaml"]
     if name not in names:
         raise SpecError(
             f"there is no pipeline {name!r}{nearest(name, names)}",
             where=shown(settings.pipelines),
-            allowed=", ".join(names) or "none: the folder has no spec",
+            allowed=", ".join(names) or "none, the folder has no spec",
         )
-    return load(settings.pipelines / f"{name}.yaml")
+    return settings.pipelines / f"{name}.yaml"
 
 
 def spec_hash(pipeline: Pipeline) -> str:

@@ -17,6 +17,7 @@ from nightshift.specs.spelling import nearest
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
+Days = Annotated[int, Field(ge=0, le=3660)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 ColumnType = Literal["string", "category", "integer", "number", "boolean", "date", "timestamp"]
 Expectation = dict[str, dict[str, Any]]
@@ -63,8 +64,12 @@ class Column(Model):
                 raise ValueError(f"{name} of type {self.type} must be {_BOUNDS[self.type]}")
         if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
             raise ValueError(f"min {self.min} is greater than max {self.max}")
-        if self.allowed is not None and self.type not in ("string", "category", "integer"):
-            raise ValueError(f"allowed does not go with type {self.type}")
+        if self.allowed is not None:
+            if self.type not in ("string", "category", "integer"):
+                raise ValueError(f"allowed does not go with type {self.type}")
+            if any(isinstance(value, int) != (self.type == "integer") for value in self.allowed):
+                kind = "integers" if self.type == "integer" else "text: quote what looks like a number"
+                raise ValueError(f"allowed of type {self.type} must be {kind}")
         return self
 
 
@@ -98,7 +103,7 @@ class Gate(Model):
 class Missing(Model):
     """How many absent days of a lookback a source may have."""
 
-    allow: Annotated[int, Field(ge=0)]
+    allow: Days
 
 
 class Input(Model):
@@ -109,8 +114,8 @@ class Input(Model):
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     null_values: tuple[str, ...] = ("",)
     snapshot: bool = False
-    lag: Annotated[int, Field(ge=0)] = 0
-    lookback: Annotated[int, Field(ge=1)] = 1
+    lag: Days = 0
+    lookback: Annotated[int, Field(ge=1, le=3660)] = 1
     missing: Literal["block"] | Missing = "block"
     key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
     gate: Gate = Gate()
@@ -213,7 +218,7 @@ class Label(Model):
 
     column: ColumnName
     objective: Literal["binary", "regression"]
-    lag: Annotated[int, Field(ge=0)]
+    lag: Days
     inputs: Annotated[tuple[Name, ...], Field(min_length=1)]
     min: float | None = None
     max: float | None = None
@@ -227,7 +232,7 @@ class Training(Model):
     ``max_blocked`` is how many days of the window a gate may have blocked.
     """
 
-    window: Annotated[int, Field(ge=2)]
+    window: Annotated[int, Field(ge=2, le=3660)]
     min_days: Annotated[int, Field(ge=2)]
     holdout: Annotated[int, Field(ge=1)]
     rounds: Annotated[int, Field(ge=1)]

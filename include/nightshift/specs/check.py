@@ -1,0 +1,97 @@
+"""``nightshift check``: everything about specs that can be known without running them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nightshift.errors import SpecError
+from nightshift.settings import Settings
+from nightshift.specs.document import Location, Problem
+from nightshift.specs.expectations import check_expectation
+from nightshift.specs.load import find_spec, module_problems, read_spec, shown, spec_files
+from nightshift.specs.model import Gate, Pipeline
+
+Finding = tuple[Location, str]
+"""A location in a spec and what is wrong there."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many specs were checked, and what was found, by file and line."""
+
+    specs: int
+    problems: tuple[Problem, ...]
+
+
+def check_specs(settings: Settings, name: str | None = None) -> Checked:
+    """Checks the spec of that name, or all. Raises SpecError where there is none, not for what is in them."""
+    paths = [find_spec(settings, name)] if name is not None else spec_files(settings)
+    if not paths:
+        raise SpecError("there is no spec", where=shown(settings.pipelines), do="write include/pipelines/<name>.yaml")
+    problems: list[Problem] = []
+    for path in paths:
+        pipeline, document, found = read_spec(path)
+        problems += found
+        if pipeline is not None and document is not None:
+            problems += module_problems(settings, pipeline, document, path)
+            places = [(document.place(location), words) for location, words in findings(pipeline)]
+            problems += sorted((Problem(shown(path), at.line, words) for at, words in places), key=lambda p: p.line)
+    return Checked(len(paths), tuple(problems))
+
+
+def findings(pipeline: Pipeline) -> Iterator[Finding]:
+    """What is wrong with a spec that is valid by itself."""
+    for location, gate, columns in _gates(pipeline):
+        for position, item in enumerate(gate.expect):
+            for below, words in check_expectation(item, columns):
+                yield (*location, "expect", position, *below), words
+    yield from _sources(pipeline)
+    yield from _days(pipeline)
+    for part, gate in (("training", pipeline.training.gate), ("scoring", pipeline.scoring.gate)):
+        if gate.policy == "quarantine":
+            words = f"{part}.gate.policy: rows can leave inputs, features and labels, not {_WHAT[part]}"
+            yield (part, "gate", "policy"), f"{words}; allowed: block, warn"
+
+
+_WHAT = {"training": "a training set", "scoring": "predictions"}
+
+
+def _gates(pipeline: Pipeline) -> Iterator[tuple[Location, Gate, list[str]]]:
+    """Every gate of a spec, with the columns of the dataset that it audits."""
+    key, features, label = pipeline.features.key, pipeline.features.columns, pipeline.label.column
+    for name, source in pipeline.inputs.items():
+        yield ("inputs", name, "gate"), source.gate, list(source.columns)
+    yield ("features", "gate"), pipeline.features.gate, list(dict.fromkeys((*key, *features)))
+    yield ("label", "gate"), pipeline.label.gate, [*key, label]
+    yield ("training", "gate"), pipeline.training.gate, [*features, label]
+    yield ("scoring", "gate"), pipeline.scoring.gate, [*key, "score", "model"]
+
+
+def _sources(pipeline: Pipeline) -> Iterator[Finding]:
+    read = {*pipeline.feature_inputs, *pipeline.label_inputs}
+    first: dict[str, str] = {}
+    for name, source in pipeline.inputs.items():
+        if name not in read:
+            yield ("inputs", name), f"inputs.{name} is read by neither features.inputs nor label.inputs"
+        other = first.setdefault(source.path, name)
+        if other != name:
+            yield ("inputs", name, "path"), f"inputs.{name}.path is that of inputs.{other}, too"
+        if source.absent_allowed > source.lookback:
+            words = f"{source.absent_allowed} days may be absent, more than the lookback of {source.lookback}"
+            yield ("inputs", name, "missing", "allow"), f"inputs.{name}.missing.allow: {words}"
+        for column in source.key:
+            if source.columns[column].nulls:
+                yield (
+                    ("inputs", name, "columns", column, "nulls"),
+                    f"inputs.{name}.columns.{column}: a key has no nulls",
+                )
+
+
+def _days(pipeline: Pipeline) -> Iterator[Finding]:
+    schedule, training, lag = pipeline.schedule, pipeline.training, pipeline.label.lag
+    trained = training.window - lag + 1
+    if trained < training.min_days:
+        words = f"a window of {training.window} days whose labels come {lag} days later has {max(trained, 0)} days"
+        yield ("training", "window"), f"training.window: {words}, fewer than min_days {training.min_days}"
+    if schedule.end is not None and (held := (schedule.end - schedule.start).days + 1) < training.min_days:
+        words = f"from start to end there are {held} days, fewer than training.min_days {training.min_days}"
+        yield ("schedule", "end"), f"schedule.end: {words}"
