@@ -1,0 +1,155 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nightshift import database
+from nightshift.errors import NightshiftError, PlatformError
+from nightshift.settings import Settings
+from tests.postgres import Database
+
+
+@pytest.fixture
+def here(settings: Settings, database: Database) -> Settings:
+    """Settings whose database is the test's own."""
+    return replace(settings, database_url=database.writer_url)
+
+
+def waiting(url: str) -> int:
+    """How many sessions wait for an advisory lock."""
+    with database.connect_to(url) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def until(condition: object) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_connection_commits_on_leaving(here: Settings) -> None:
+    with database.connect(here) as connection:
+        assert connection.execute("SELECT current_user, current_setting('application_name')").fetchone() == (
+            "nightshift_writer",
+            "nightshift",
+        )
+    assert connection.closed
+
+
+def test_a_server_that_is_not_there_is_named_without_the_password(settings: Settings) -> None:
+    gone = replace(settings, database_url="postgresql://writer:hunter2@127.0.0.1:1/nightshift")
+    with pytest.raises(PlatformError) as caught:
+        database.connect(gone)
+    message = str(caught.value)
+    assert message.startswith("127.0.0.1:1/nightshift: the Nightshift database cannot be reached (")
+    assert "Connection refused" in message
+    assert message.endswith("What to do: start the platform with `nightshift up`, or correct NIGHTSHIFT_DATABASE_FILE.")
+    assert "hunter2" not in message
+    assert "\n" not in message
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("url", ["postgresql://writer:hunter2%zz@host/nightshift", "http://writer:hunter2@host/x"])
+def test_a_url_that_is_none_is_not_quoted(settings: Settings, url: str) -> None:
+    with pytest.raises(PlatformError) as caught:
+        database.connect(replace(settings, database_url=url))
+    assert str(caught.value) == (
+        "the URL of the Nightshift database is not one that libpq reads. "
+        "Allowed: postgresql://user:password@host:port/database, with special characters as %XX. "
+        "What to do: correct NIGHTSHIFT_DATABASE or the file that NIGHTSHIFT_DATABASE_FILE names."
+    )
+
+
+def test_a_database_that_is_unknown_is_said(settings: Settings) -> None:
+    with pytest.raises(NightshiftError, match=r"^the Nightshift database is unknown: "):
+        database.connect(settings)
+
+
+def test_a_lock_keeps_others_out_and_who_waits_says_so_once(here: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "nightshift")
+    order: list[str] = []
+
+    def second() -> None:
+        with database.advisory_lock(here, "inputs/orders/2024-02-01"):
+            order.append("second")
+
+    with database.advisory_lock(here, "inputs/orders/2024-02-01"):
+        assert caplog.messages == []
+        thread = threading.Thread(target=second)
+        thread.start()
+        until(lambda: waiting(here.database) == 1)
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "second"]
+    assert caplog.messages == ["waiting for the lock inputs/orders/2024-02-01, which another process holds"]
+
+
+def test_other_names_and_other_environments_do_not_wait(here: Settings) -> None:
+    with (
+        database.advisory_lock(here, "a"),
+        database.advisory_lock(here, "b"),
+        database.advisory_lock(replace(here, env="staging"), "a"),
+    ):
+        assert waiting(here.database) == 0
+
+
+def test_an_error_releases_the_lock(here: Settings) -> None:
+    with pytest.raises(ZeroDivisionError), database.advisory_lock(here, "a"):
+        raise ZeroDivisionError
+    with database.advisory_lock(here, "a"):
+        pass
+
+
+HOLD = """
+import time
+from nightshift import database
+from nightshift.settings import Settings
+with database.advisory_lock(Settings.from_env(), "a"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(here: Settings, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock ``a``."""
+    environ = {**os.environ, "NIGHTSHIFT_DATABASE": here.database, "NIGHTSHIFT_VAR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_death_of_a_process_releases_its_lock(here: Settings, holder: "subprocess.Popen[str]") -> None:
+    got = threading.Event()
+
+    def take() -> None:
+        with database.advisory_lock(here, "a"):
+            got.set()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    until(lambda: waiting(here.database) == 1)
+    assert not got.is_set()
+    holder.send_signal(signal.SIGKILL)
+    assert got.wait(20)
+    thread.join(20)
+
+
+def test_keys_are_signed_64_bit_and_differ_by_environment_and_name() -> None:
+    keys = {database.lock_key(env, name) for env in ("a", "ab") for name in ("bc", "c", "d")}
+    assert len(keys) == 6
+    assert all(-(2**63) <= key < 2**63 for key in keys)
+    assert database.lock_key("local", "ledger") == 6322778806765178544
