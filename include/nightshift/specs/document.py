@@ -83,6 +83,8 @@ def read_document(file: str, text: str) -> tuple[Document | None, list[Problem]]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         words = str(getattr(error, "problem", None) or getattr(error, "reason", "") or "unreadable")
+        if words.startswith("but "):
+            words = f"{getattr(error, 'context', '')}, {words}"
         return None, [Problem(file, mark.line + 1 if mark else 1, f"not valid YAML: {words}")]
     except RecursionError:
         return None, [Problem(file, 1, "not a spec: nested too deeply")]

@@ -58,7 +58,7 @@ class Column(Model):
     def _bounds_fit(self) -> Self:
         ordered = self.type in ("integer", "number", "date", "timestamp")
         if (self.min is not None or self.max is not None) and not ordered:
-            raise ValueError(f"min and max do not go with type {self.type}")
+            raise ValueError(f"a min or max does not go with type {self.type}")
         for name, bound in (("min", self.min), ("max", self.max)):
             if bound is not None and not _goes_with(self.type, bound):
                 raise ValueError(f"{name} of type {self.type} must be {_BOUNDS[self.type]}")

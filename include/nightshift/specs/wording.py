@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from nightshift.specs.document import Document, Location, Place, Problem
 from nightshift.specs.model import Pipeline
-from nightshift.specs.spelling import nearest
+from nightshift.specs.spelling import nearest, nearest_word
 
 _PATTERNS = {
     r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "lower-case words joined by single underscores, such as late_flights",
@@ -57,13 +57,25 @@ def problems_of(error: ValidationError, document: Document, file: str) -> list[P
             location = (*location, item["loc"][-1])
         places[location] = place
         by_place.setdefault(location, []).append(dict(item))
+    meant = {(*location[:-1], _meant(location)) for location, items in by_place.items() if _is_unknown(items)}
     found = []
     for location, items in by_place.items():
         if _only_another_member_of_a_union(location, places[location], items, by_place):
             continue
+        if items[0]["type"] == "missing" and location in meant:
+            continue
         for line, text in _words(location, places[location], items, document):
             found.append(Problem(file, line, text))
     return sorted(found, key=lambda problem: problem.line)
+
+
+def _is_unknown(items: Sequence[dict[str, Any]]) -> bool:
+    return bool(items[0]["type"] == "extra_forbidden")
+
+
+def _meant(location: Location) -> str:
+    """The key that an unknown one was probably meant to be."""
+    return nearest_word(str(location[-1]), _keys(location[:-1]))
 
 
 def _only_another_member_of_a_union(
