@@ -1,0 +1,1 @@
+"""How good published predictions turned out to be, day by day."""

@@ -1,0 +1,144 @@
+"""Evaluate every day whose predictions and labels are both published, once for each state of the two."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from nightshift import metrics, tables
+from nightshift.job import Job, Outcome
+from nightshift.lineage import Manifest, Upstream, code_version, recipe
+from nightshift.monitoring import decay
+from nightshift.source_code import package_code
+from nightshift.specs.load import spec_hash
+
+MONITORING = "monitoring"
+# After a change of the code above all of history is stale: one run does so many days, the newest first.
+MOST_DAYS = 100
+
+_QUALITY = tuple(name for names in decay.QUALITY.values() for name in names)
+COLUMNS: Mapping[str, str] = {
+    "model": "string",
+    "rows": "integer",
+    "unlabelled": "integer",
+    "label_mean": "number",
+    "score_mean": "number",
+    **dict.fromkeys(_QUALITY, "number"),
+}
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """The three tables, each at one version."""
+
+    predictions: tables.TableState
+    labels: tables.TableState
+    evaluated: tables.TableState
+    code: str
+
+    def wanted(self, day: str) -> str:
+        """The fingerprint that the evaluation of a day should have, empty where it lacks predictions or labels."""
+        predictions, labels = self.predictions.fingerprint(day), self.labels.fingerprint(day)
+        return recipe(predictions=predictions, labels=labels, code=self.code) if predictions and labels else ""
+
+    @property
+    def stale(self) -> list[str]:
+        """The days to evaluate, oldest first."""
+        days = sorted(set(self.predictions.partitions) & set(self.labels.partitions))
+        return [day for day in days if self.evaluated.fingerprint(day) != self.wanted(day)]
+
+
+def monitor(job: Job) -> Outcome:
+    """Evaluate the stale days and publish one row for each in ``monitoring``."""
+    survey = _survey(job)
+    days = survey.stale[-MOST_DAYS:]
+    if not days:
+        metrics.count(job.settings, "partitions_up_to_date", 1, pipeline=job.pipeline.name, dataset=MONITORING)
+        return Outcome("monitor", job.day, "up_to_date", "every day with predictions and labels is evaluated")
+    rows = {day: _evaluated(job, survey, day) for day in days}
+    manifests = [_staged(job, survey, day, rows[day]) for day in days]
+    publication = tables.publish(
+        job.table(MONITORING),
+        tables.arrow_schema(COLUMNS),
+        manifests,
+        still_wanted=lambda manifest: _survey(job).wanted(manifest.ds) == manifest.fingerprint,
+    )
+    _emit(job, publication, rows[days[-1]])
+    left = len(survey.stale) - len(days)
+    message = f"days evaluated: {len(days)} ({days[0]} to {days[-1]}); newest: {_said(rows[days[-1]])}"
+    if left:
+        message += f"; older days left to the next run: {left}"
+    counts = {"days": float(len(days)), "version": float(publication.version)}
+    return Outcome("monitor", job.day, "done" if publication.published else "up_to_date", message, counts)
+
+
+def _survey(job: Job) -> _Survey:
+    predictions, labels, evaluated = (
+        tables.state(job.table(dataset)) for dataset in ("predictions", "labels", MONITORING)
+    )
+    code = recipe(decay=package_code([Path(decay.__file__)]), columns=COLUMNS)
+    return _Survey(predictions, labels, evaluated, code)
+
+
+def _evaluated(job: Job, survey: _Survey, day: str) -> dict[str, Any]:
+    """The row of a day: counts, and every metric that is defined."""
+    key, label = list(job.pipeline.features.key), job.pipeline.label
+    predictions = tables.read(survey.predictions.uri, survey.predictions.files(day), [*key, "score", "model"])
+    labels = tables.read(survey.labels.uri, survey.labels.files(day), [*key, label.column])
+    both = predictions.join(labels, key, join_type="inner", use_threads=False)
+    found = decay.evaluate(label.objective, _vector(both[label.column]), _vector(both["score"]))
+    model = predictions["model"][0].as_py() if predictions.num_rows else None
+    return {"model": model, "rows": both.num_rows, "unlabelled": predictions.num_rows - both.num_rows, **found}
+
+
+def _vector(values: pa.ChunkedArray) -> decay.Vector:
+    return np.asarray(values.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _staged(job: Job, survey: _Survey, day: str, row: dict[str, Any]) -> Manifest:
+    table, fingerprint = job.table(MONITORING), survey.wanted(day)
+    schema = tables.arrow_schema(COLUMNS)
+    batch = pa.RecordBatch.from_pylist([{name: row.get(name) for name in COLUMNS}], schema=schema)
+    manifest = Manifest(
+        pipeline=job.pipeline.name,
+        dataset=MONITORING,
+        ds=day,
+        fingerprint=fingerprint,
+        attempt=job.attempt,
+        run_id=job.run_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(job.settings.home),
+        spec_hash=spec_hash(job.pipeline),
+        files=tables.write_partition(table, job.attempt, day, fingerprint, schema, [batch]),
+        replaces=survey.evaluated.fingerprint(day),
+        upstream={
+            "predictions": Upstream(survey.predictions.version, {day: survey.predictions.fingerprint(day)}),
+            "labels": Upstream(survey.labels.version, {day: survey.labels.fingerprint(day)}),
+        },
+        counts={"rows": row["rows"], "unlabelled": row["unlabelled"]},
+    )
+    tables.leave_staged(table, manifest)
+    return manifest
+
+
+def _emit(job: Job, publication: tables.Publication, newest: dict[str, Any]) -> None:
+    name = job.pipeline.name
+    for what, days in (
+        ("partitions_published", publication.published),
+        ("partitions_up_to_date", publication.up_to_date),
+        ("partitions_superseded", publication.superseded),
+    ):
+        if days:
+            metrics.count(job.settings, what, len(days), pipeline=name, dataset=MONITORING)
+    for what in ("label_mean", "score_mean", *_QUALITY):
+        if what in newest:
+            metrics.gauge(job.settings, what, newest[what], pipeline=name)
+
+
+def _said(row: dict[str, Any]) -> str:
+    quality = ", ".join(f"{name} {row[name]:.4g}" for name in _QUALITY if name in row)
+    return f"{quality or 'no metric is defined'} of {row['rows']} rows"
