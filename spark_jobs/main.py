@@ -1,0 +1,83 @@
+"""The entry point of every Spark job, and the only place that makes a session.
+
+``spark-submit spark_jobs/main.py features|audit|archive …``; resources come from spark-submit, what results depend
+on is set here. An expected failure is one line on standard error and exit status 3.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+from pyspark.sql import SparkSession
+
+from nightshift.commands import AuditCommand, FeaturesCommand
+from nightshift.features.build_plan import read_plan
+from nightshift.spark import FAILED, error_line
+from spark_jobs.building import build_all
+from spark_jobs.failures import as_error
+
+RESULTS_DEPEND_ON = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    "spark.sql.caseSensitive": "true",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+}
+
+log = logging.getLogger("spark_jobs")
+
+
+def session(name: str) -> SparkSession:
+    """The session of this process, with the settings that results depend on."""
+    builder = SparkSession.builder.appName(name)
+    for key, value in RESULTS_DEPEND_ON.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def features(argv: Sequence[str]) -> None:
+    """Build the features and labels of a plan."""
+    command = FeaturesCommand.parse(argv)
+    plan = read_plan(command.plan)
+    build_all(session(f"nightshift {command.pipeline} {command.first} to {command.last}"), plan)
+
+
+def audit(argv: Sequence[str]) -> None:
+    """Audit staged files with Great Expectations."""
+    from spark_jobs.audit import run
+
+    command = AuditCommand.parse(argv)
+    run(session("nightshift audit"), command)
+
+
+def archive(argv: Sequence[str]) -> None:
+    """Load the classes that jobs use, for the class-data archive that the JVM writes when it ends."""
+    from spark_jobs.warm_up import warm_up
+
+    warm_up(session("nightshift archive"), argv[1])
+
+
+COMMANDS = {FeaturesCommand.prog: features, AuditCommand.prog: audit, "archive": archive}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    if not argv or argv[0] not in COMMANDS:
+        log.error("usage: spark_jobs/main.py %s …", "|".join(COMMANDS))
+        return 2
+    try:
+        COMMANDS[argv[0]](argv)
+    except Exception as error:
+        sys.stderr.write(error_line(as_error(error, f"spark_jobs/main.py {argv[0]}")) + "\n")
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

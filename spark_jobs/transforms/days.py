@@ -1,0 +1,24 @@
+"""Days as text, ``YYYY-MM-DD``, the way every frame carries them."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+
+def day_frame(spark: SparkSession, days: Sequence[str]) -> DataFrame:
+    """A frame with the one column ``ds`` and a row for each day."""
+    return spark.range(1).select(F.explode(F.split(F.lit(",".join(days)), ",")).alias("ds")).where("ds != ''")
+
+
+def moved(ds: Column, days: int) -> Column:
+    """The day that many days later (earlier where negative), as text."""
+    return F.date_format(F.date_add(F.to_date(ds), days), "yyyy-MM-dd")
+
+
+def known_later(rows: DataFrame, days: Sequence[str], lag: int) -> DataFrame:
+    """The rows of a source under the day at whose cutoff they are the newest known: ``ds`` moves by the source's lag.
+
+    For features of yesterday (``lag=1``); ``trailing`` is for windows of more days.
+    """
+    return rows.withColumn("ds", moved(F.col("ds"), lag)).where(F.col("ds").isin(list(days)))

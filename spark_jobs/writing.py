@@ -1,0 +1,92 @@
+"""Staging what a feature module returned: checked columns, sorted rows, one partition for each day."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nightshift import storage
+from nightshift.errors import NightshiftError, SpecError
+from nightshift.features.build_plan import Target
+from nightshift.lineage import DataFile
+from nightshift.tables import arrow_schema, staged_files, write_partition
+from spark_jobs.reading import spark_schema
+
+NOT_ASKED = "nightshift: a row of a day that was not asked for"
+
+_ACCEPTED: Mapping[str, tuple[type[T.DataType], ...]] = {
+    "string": (T.StringType,),
+    "category": (T.StringType,),
+    "integer": (T.IntegralType,),
+    "number": (T.FractionalType, T.IntegralType),
+    "boolean": (T.BooleanType,),
+    "date": (T.DateType,),
+    "timestamp": (T.TimestampType,),
+}
+
+
+def conform(frame: DataFrame, target: Target, where: str) -> DataFrame:
+    """The frame with exactly the columns of the contract, in its order and types, and ``ds``.
+
+    Raises SpecError, its place ``where``, for other columns and for types that would lose something.
+    """
+    names, wanted = frame.columns, {**target.columns, "ds": "string"}
+    wrong = {
+        "missing": [name for name in wanted if name not in names],
+        "not in the contract": [name for name in names if name not in wanted],
+        "there twice": sorted({name for name in names if names.count(name) > 1}),
+    }
+    if any(wrong.values()):
+        found = "; ".join(f"{what}: {', '.join(some)}" for what, some in wrong.items() if some)
+        raise SpecError(
+            f"the columns are not those of {target.dataset}: {found}", where=where, allowed=", ".join(wanted)
+        )
+    for name, kind in wanted.items():
+        found_type = frame.schema[name].dataType
+        if not isinstance(found_type, _ACCEPTED[kind]):
+            raise SpecError(
+                f"column {name} of {target.dataset} must be {kind}, and is {found_type.simpleString()}",
+                where=where,
+                do="cast it in the module, or correct the spec",
+            )
+    schema = spark_schema(wanted)
+    return frame.select(*[F.col(field.name).cast(field.dataType) for field in schema])
+
+
+def stage(frame: DataFrame, target: Target, attempt: str, rows_per_file: int) -> dict[str, tuple[DataFile, ...]]:
+    """Write the rows below the attempt's root; returns the files of each day.
+
+    Each day is one partition of the shuffle, hence one file (more where it has more rows than one may hold), its
+    rows sorted by key. Raises NightshiftError where the attempt has been written before.
+    """
+    root = storage.join(target.table, f"attempt={attempt}")
+    if storage.list_folders(root):
+        raise NightshiftError(
+            f"attempt {attempt} has written {target.dataset} before",
+            where=root,
+            do="plan the build again: each try has an attempt of its own",
+        )
+    days = F.create_map(*[F.lit(text) for item in target.days.items() for text in item])
+    fingerprint = F.coalesce(F.try_element_at(days, F.col("ds")), F.raise_error(F.lit(NOT_ASKED)))
+    rows = frame.repartition("ds").withColumn("fingerprint", fingerprint)
+    # Spark's writer sorts by the partition columns unless the rows are sorted so already, and then forgets the key.
+    ordered = rows.sortWithinPartitions("ds", "fingerprint", *target.key)
+    writer = ordered.write.partitionBy("ds", "fingerprint").option("maxRecordsPerFile", rows_per_file)
+    writer.parquet(root)
+    return {day: _files(target, attempt, day) for day in target.days}
+
+
+def _files(target: Target, attempt: str, day: str) -> tuple[DataFile, ...]:
+    """A day's files; a day without rows gets one file without rows."""
+    fingerprint = target.days[day]
+    files = staged_files(target.table, attempt, day, fingerprint)
+    if files:
+        return files
+    return write_partition(target.table, attempt, day, fingerprint, arrow_schema(target.columns), [])
+
+
+def module_file(module: str) -> str:
+    """How messages name a feature module."""
+    return str(PurePosixPath("spark_jobs", "features", f"{module}.py"))
