@@ -1,0 +1,66 @@
+"""From an Airflow context to a Job: what a task knows of its run, in Nightshift's words."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from airflow.sdk import Context
+
+from nightshift.job import Job
+from nightshift.orchestration.timetable import business_day
+from nightshift.settings import Settings
+from nightshift.specs.calendar import current_ds
+from nightshift.specs.load import load_pipeline
+from nightshift.specs.model import Pipeline
+
+UNFINISHED = ["queued", "running"]
+DATABASE_CONNECTION = "NIGHTSHIFT_DATABASE_CONNECTION"
+
+
+def task_settings() -> Settings:
+    """The settings of a task; ``NIGHTSHIFT_DATABASE_CONNECTION`` names an Airflow connection to take the secret of."""
+    environ = dict(os.environ)
+    if connection := environ.get(DATABASE_CONNECTION):
+        from airflow.sdk import Connection
+
+        environ["NIGHTSHIFT_DATABASE"] = Connection.get(connection).get_uri()
+    return Settings.from_env(environ)
+
+
+def job_of(context: Context, pipeline: str) -> Job:
+    """The job of a task. Raises SpecError where the spec has gone bad since the run began."""
+    settings = task_settings()
+    spec, run = load_pipeline(settings, pipeline), context["dag_run"]
+    return Job(
+        settings,
+        spec,
+        ds_of(run, spec),
+        run_id=run.run_id,
+        history=run.run_type == "backfill",
+        actor=run.triggering_user_name or "airflow",
+    )
+
+
+def ds_of(run: Any, pipeline: Pipeline) -> date:
+    """The business date of a run: that of its logical date; of a manual run without one, the current one."""
+    if run.logical_date is None:
+        return current_ds(pipeline.schedule, run.run_after)
+    return business_day(run.logical_date, pipeline.schedule.zone)
+
+
+def unfinished_days(context: Context, days: Sequence[date]) -> list[date]:
+    """Which of these days have a run of this DAG that is queued or running.
+
+    Airflow only counts, for any list of dates at once (25 ms a call): halving finds the days in few calls, since the
+    days of a backfill lie together.
+    """
+    if not days:
+        return []
+    dates = [datetime.combine(day, time.min, tzinfo=UTC) for day in days]
+    run = context["dag_run"]
+    found = context["ti"].get_dr_count(dag_id=run.dag_id, logical_dates=dates, states=UNFINISHED)
+    if found in (0, len(days)):
+        return list(days) if found else []
+    half = len(days) // 2
+    return [*unfinished_days(context, days[:half]), *unfinished_days(context, days[half:])]

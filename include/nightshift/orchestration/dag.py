@@ -1,0 +1,101 @@
+"""From plans to Airflow's DAGs. Nothing else in the project makes one."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, get_parsing_context
+
+from nightshift.errors import SpecError
+from nightshift.orchestration.spark import SparkStepOperator
+from nightshift.orchestration.tasks import (
+    PlanShardsOperator,
+    ScoreOperator,
+    StepOperator,
+    TurnOperator,
+    WaitOperator,
+    say_why,
+)
+from nightshift.orchestration.timetable import CutoffTimetable
+from nightshift.plan import DagPlan, TaskPlan, make_plan, pipeline_of
+from nightshift.settings import Settings
+from nightshift.specs.load import load_all, load_pipeline
+from nightshift.specs.model import Pipeline
+
+SHARD_NAME = "shard {{ ti.map_index }}"
+
+
+def pipeline_dags(settings: Settings | None = None) -> Iterator[DAG]:
+    """Both DAGs of every valid spec; inside a task only the one that it belongs to."""
+    settings = settings or Settings.from_env()
+    wanted = get_parsing_context().dag_id
+    for pipeline in _pipelines(settings, wanted):
+        plan = make_plan(pipeline)
+        for dag in (plan.daily, plan.retrain):
+            if wanted in (None, dag.name):
+                yield build_dag(dag, settings)
+
+
+def broken_specs(settings: Settings | None = None) -> SpecError | None:
+    """One error that lists every invalid spec, or None."""
+    errors = load_all(settings or Settings.from_env())[1]
+    return SpecError("\n".join(["invalid specs, their DAGs are missing", *map(str, errors)])) if errors else None
+
+
+def build_dag(plan: DagPlan, settings: Settings) -> DAG:
+    """The DAG of a plan."""
+    dag = DAG(
+        dag_id=plan.name,
+        description=plan.title,
+        doc_md=plan.doc,
+        schedule=CutoffTimetable(plan.schedule),
+        catchup=False,
+        is_paused_upon_creation=False,
+        max_active_runs=plan.max_active_runs,
+        tags=list(plan.tags),
+        default_args={"owner": plan.owner, "on_failure_callback": say_why, "on_retry_callback": say_why},
+    )
+    operators: dict[str, Any] = {}
+    for task in plan.tasks:
+        upstream = [operators[name] for name in task.after]
+        operators[task.name] = _operator(task, dag, settings, upstream)
+        operators[task.name].set_upstream(upstream)
+    return dag
+
+
+def _pipelines(settings: Settings, wanted: str | None) -> list[Pipeline]:
+    if wanted is not None:
+        return [load_pipeline(settings, pipeline_of(wanted))]
+    return load_all(settings)[0]
+
+
+def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any]) -> Any:
+    arguments: dict[str, Any] = {
+        "dag": dag,
+        "task_id": task.name,
+        "doc_md": task.doc,
+        "retries": task.retries,
+        "retry_delay": timedelta(seconds=task.retry_delay),
+        "execution_timeout": timedelta(seconds=task.timeout),
+        "pool": task.pool,
+        "priority_weight": task.priority,
+        "weight_rule": "absolute",
+        "trigger_rule": task.trigger_rule,
+    }
+    waiting = {"timeout": task.wait, "poke_interval": settings.poke_seconds}
+    match task.kind:
+        case "step":
+            return StepOperator(step=task.name, **arguments)
+        case "spark":
+            return SparkStepOperator(step=task.name, **arguments)
+        case "plan_shards":
+            return PlanShardsOperator(step=task.name, **arguments)
+        case "wait":
+            return WaitOperator(step=task.name, **waiting, **arguments)
+        case "turn":
+            return TurnOperator(step=task.name, **waiting, **arguments)
+        case "shard":
+            # The process ends at its deadline and says so; Airflow's own limit is for when even that hangs.
+            arguments["execution_timeout"] += timedelta(minutes=1)
+            mapped = ScoreOperator.partial(deadline=task.timeout, map_index_template=SHARD_NAME, **arguments)
+            return mapped.expand(arguments=upstream[0].output)

@@ -1,0 +1,71 @@
+"""The buttons of a task in the Airflow UI: its gate report, its MLflow run, the table it published, its whole run.
+
+A link is made when the task ends, from what its step's Outcome (or its error) links to.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import BaseOperatorLink
+
+from nightshift.settings import Settings
+
+REPORTS = "/nightshift/reports"
+RUNS = "/nightshift/runs"
+
+
+class GateReportLink(BaseOperatorLink):
+    """The report of the gate; where a task ran many gates, the list of them."""
+
+    name = "Gate report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The address of the report's page, or nothing."""
+        settings = Settings.from_env()
+        reports = [uri for uri in operator.links.values() if uri.startswith(settings.reports)]
+        if len(reports) > 1:
+            return run_address(settings, ti_key.dag_id, ti_key.run_id)
+        return report_address(settings, ti_key.dag_id, reports[0]) if reports else ""
+
+
+class MlflowRunLink(BaseOperatorLink):
+    """The MLflow run of the challenger."""
+
+    name = "MLflow run"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The address in MLflow, or nothing."""
+        return next((uri for uri in operator.links.values() if uri.startswith(Settings.from_env().mlflow_uri)), "")
+
+
+class RunLink(BaseOperatorLink):
+    """What every step of this run said, with all of its links: reports and published table versions."""
+
+    name = "What this run did"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The address of the run's page."""
+        return run_address(Settings.from_env(), ti_key.dag_id, ti_key.run_id)
+
+
+LINKS = (GateReportLink(), MlflowRunLink(), RunLink())
+
+
+def report_address(settings: Settings, dag: str, uri: str) -> str:
+    """Where the UI shows a file below the reports URI, ``<reports>/<pipeline>/…``."""
+    path = uri.removeprefix(settings.reports).strip("/").partition("/")[2]
+    return f"{settings.airflow_url}{REPORTS}/{quote(dag)}/{quote(path)}"
+
+
+def run_address(settings: Settings, dag: str, run_id: str) -> str:
+    """Where the UI shows what the steps of a run said."""
+    return f"{settings.airflow_url}{RUNS}/{quote(dag)}/{quote(run_id, safe='')}"
+
+
+def shown(settings: Settings, dag: str, links: Mapping[str, str]) -> dict[str, str]:
+    """Links as people can open them: reports by their page in the UI, the rest as it is."""
+    return {
+        label: report_address(settings, dag, uri) if uri.startswith(settings.reports) else uri
+        for label, uri in links.items()
+    }

@@ -1,0 +1,103 @@
+"""The pages below ``/nightshift`` of the Airflow UI: gate reports, and what the steps of a run said.
+
+Open to whoever may see the DAG, to nobody else. Imported with the first request.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Response
+
+from nightshift import storage
+from nightshift.orchestration.links import shown
+from nightshift.orchestration.runs import read_run
+from nightshift.plan import pipeline_of
+from nightshift.settings import Settings
+
+# A page of ours needs no script and nothing from elsewhere: what slipped into one can do nothing either.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-store",
+}
+TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json"}
+DAG_ID = re.compile(r"[a-z0-9_]+")
+PATH = re.compile(r"(?:[A-Za-z0-9_=+-][A-Za-z0-9_.=+-]*/)*[A-Za-z0-9_=+-][A-Za-z0-9_.=+-]*\.(?:html|json)")
+
+
+@cache
+def application() -> FastAPI:
+    """The application; its settings are those of the process."""
+    settings = Settings.from_env()
+    # No schema, no docs: those would be open to everybody.
+    app = FastAPI(title="Nightshift", openapi_url=None, docs_url=None, redoc_url=None)
+    may_see = [Depends(requires_access_dag("GET"))]
+
+    @app.get("/reports/{dag_id}/{path:path}", dependencies=may_see)
+    def report(dag_id: str, path: str) -> Response:
+        """A report of the DAG's pipeline."""
+        return read_report(settings, dag_id, path)
+
+    @app.get("/runs/{dag_id}/{run_id}", dependencies=may_see)
+    def run(dag_id: str, run_id: str) -> Response:
+        """What the steps of a run said."""
+        page = run_page(settings, dag_id, run_id)
+        return Response(page, media_type=TYPES[".html"], headers=HEADERS)
+
+    return app
+
+
+def read_report(settings: Settings, dag_id: str, path: str) -> Response:
+    """A file below the reports of the DAG's pipeline; 404 for whatever is not one, or lies elsewhere."""
+    if not DAG_ID.fullmatch(dag_id) or not PATH.fullmatch(path):
+        raise HTTPException(404, "There is no such report.")
+    root = storage.join(settings.reports, pipeline_of(dag_id))
+    uri = storage.join(root, path)
+    if storage.is_local(uri) and not storage.local_path(uri).resolve().is_relative_to(
+        storage.local_path(root).resolve()
+    ):
+        raise HTTPException(404, "There is no such report.")
+    try:
+        content = storage.read_bytes(uri)
+    except OSError:
+        raise HTTPException(404, "There is no such report.") from None
+    return Response(content, media_type=TYPES[Path(path).suffix], headers=HEADERS)
+
+
+def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
+    """The page of a run; 404 where the name is none of a DAG."""
+    if not DAG_ID.fullmatch(dag_id):
+        raise HTTPException(404, "There is no such DAG.")
+    steps = read_run(settings, dag_id, run_id)
+    head = "<tr><th>Step<th>Status<th>What it said<th>Links<th>Seconds</tr>"
+    rows = "".join(_row(step, shown(settings, dag_id, step["links"])) for step in steps)
+    content = f'<div class="scroll"><table>{head}{rows}</table></div>' if steps else "<p>No step has ended yet.</p>"
+    template = Template(Path(__file__).with_name("run.html").read_text())
+    return template.substitute(dag=escape(dag_id), run=escape(run_id), content=content)
+
+
+def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:
+    status = escape(step["status"])
+    counts = ", ".join(f"{name} {value:,g}" for name, value in step["counts"].items())
+    return (
+        f'<tr><td>{escape(step["step"])}<td class="{status}">{status.replace("_", " ")}'
+        f"<td>{escape(step['message'])}<small>{escape(counts)}</small>"
+        f"<td>{''.join(_link(label, address) for label, address in links.items())}"
+        f'<td class="number">{step["seconds"]:,.1f}</tr>'
+    )
+
+
+def _link(label: str, address: str) -> str:
+    """A link that opens in a tab of its own; what a browser does not open (a table's URI) as text."""
+    if not address.startswith(("http://", "https://")):
+        return f"<small>{escape(label)}: {escape(address)}</small>"
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(label)}</a>'

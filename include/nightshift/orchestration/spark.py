@@ -1,0 +1,78 @@
+"""Steps that build with Spark: SparkSubmitOperator inside a task, and only where there is work.
+
+The operator is imported when it is needed: it imports the Kubernetes client, which would cost every task of every
+DAG nearly three seconds (see ``docs/adr``).
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.exceptions import AirflowException
+
+from nightshift.commands import FeaturesCommand
+from nightshift.errors import said
+from nightshift.orchestration.context import job_of, unfinished_days
+from nightshift.orchestration.tasks import StepOperator, perform, plain_failures
+from nightshift.plan import pipeline_of
+from nightshift.settings import Settings
+from nightshift.specs.calendar import days
+
+CONNECTION = "spark_default"
+DAYS_AHEAD = 45
+
+
+class SparkStepOperator(StepOperator):
+    """Plans what is stale; submits one Spark job where there is something.
+
+    In a backfill it offers the step the next days that wait behind this one, to build them in the same job.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._submitted: Any = None
+
+    def execute(self, context: Context) -> Any:
+        """Returns the Outcome's document."""
+        with plain_failures():
+            job = job_of(context, pipeline_of(self.dag_id))
+            if job.history:
+                ahead = days(job.ds, job.ds + timedelta(days=DAYS_AHEAD))[1:]
+                job = replace(job, also=tuple(unfinished_days(context, ahead)))
+            return perform(self, job, partial(self._submit, context)).document()
+
+    def on_kill(self) -> None:
+        """Ends spark-submit with its task."""
+        if self._submitted is not None:
+            self._submitted.on_kill()
+
+    def _submit(self, context: Context, settings: Settings, command: FeaturesCommand) -> None:
+        from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+        from nightshift.spark import spark_conf, spark_environment
+
+        self._submitted = SparkSubmitOperator(
+            task_id=self.task_id,
+            conn_id=CONNECTION,
+            application=str(settings.home / command.module),
+            application_args=command.argv(),
+            conf=spark_conf(settings),
+            env_vars=spark_environment(settings),
+            name=f"{command.pipeline} {command.first} {command.last}",
+        )
+        # Airflow warns of an operator that runs in another one, unless told that it is the one that runs.
+        token = ExecutorSafeguard.tracker.set(self._submitted)
+        try:
+            self._submitted.execute(context)
+        except AirflowException as error:
+            raise said(_last_words(str(error))) from None
+        finally:
+            ExecutorSafeguard.tracker.reset(token)
+
+
+def _last_words(message: str) -> str:
+    """The driver's own error line, which is the last that it wrote."""
+    return message.strip().rpartition("\n")[2]

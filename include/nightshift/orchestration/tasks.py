@@ -1,0 +1,187 @@
+"""The operators. Each calls one use case and says what came of it; nothing is decided here."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NoReturn, Protocol
+
+from airflow.sdk import BaseOperator, BaseSensorOperator, Context, PokeReturnValue
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
+
+from nightshift import metrics
+from nightshift.commands import FeaturesCommand
+from nightshift.errors import InputMissing, NightshiftError
+from nightshift.job import Job, Outcome
+from nightshift.orchestration import runs
+from nightshift.orchestration.context import job_of, unfinished_days
+from nightshift.orchestration.links import LINKS, shown
+from nightshift.plan import pipeline_of
+from nightshift.settings import Settings
+from nightshift.specs.calendar import days
+from nightshift.steps import ScoreProcess, SparkRunner, run_step, shard_commands
+
+log = logging.getLogger("nightshift.task")
+
+
+class StepTask(Protocol):
+    """What operators of steps have in common.
+
+    ``links`` is what the task's buttons are made of, ``waits_on`` are errors after which it looks again later.
+    """
+
+    step: str
+    links: dict[str, str]
+    waits_on: tuple[type[NightshiftError], ...]
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG's name."""
+
+
+class StepOperator(BaseOperator):
+    """Calls the use case of a step."""
+
+    operator_extra_links = LINKS
+    waits_on: tuple[type[NightshiftError], ...] = ()
+
+    def __init__(self, *, step: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.step, self.links = step, dict[str, str]()
+
+    def execute(self, context: Context) -> Any:
+        """Returns the Outcome's document."""
+        with plain_failures():
+            return perform(self, job_of(context, pipeline_of(self.dag_id))).document()
+
+
+class PlanShardsOperator(StepOperator):
+    """``plan_scoring``: what it returns is mapped over, so its Outcome goes to the XCom ``outcome``."""
+
+    def execute(self, context: Context) -> list[list[str]]:
+        """Returns the arguments of each shard's process."""
+        with plain_failures():
+            job = job_of(context, pipeline_of(self.dag_id))
+            context["ti"].xcom_push("outcome", perform(self, job).document())
+            return [command.argv() for command in shard_commands(job)]
+
+
+class ScoreOperator(BaseOperator):
+    """Scores one shard in a process of its own, with the very arguments that a pod gets."""
+
+    template_fields = ("arguments",)
+
+    def __init__(self, *, arguments: list[str], deadline: int, **others: Any) -> None:
+        super().__init__(**others)
+        self.arguments, self.deadline = arguments, deadline
+        self._process: ScoreProcess | None = None
+
+    def execute(self, context: Context) -> None:
+        """Streams the process's lines into the task's log."""
+        self._process = ScoreProcess(self.arguments, self.deadline)
+        with plain_failures():
+            self._process.run(self.log.info)
+
+    def on_kill(self) -> None:
+        """Ends the process with its task."""
+        if self._process is not None:
+            self._process.stop()
+
+
+class WaitOperator(BaseSensorOperator):
+    """Calls a step again and again, without holding a slot meanwhile, until nothing is missing or time is up."""
+
+    operator_extra_links = LINKS
+    waits_on: tuple[type[NightshiftError], ...] = (InputMissing,)
+
+    def __init__(self, *, step: str, **arguments: Any) -> None:
+        super().__init__(mode="reschedule", **arguments)
+        self.step, self.links = step, dict[str, str]()
+        self.waits_for: NightshiftError | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Returns the Outcome's document. Fails naming what is missing once the time is up."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            waited = f"Waited for {timedelta(seconds=self.timeout)}"
+            raise AirflowFailException(f"{waited}. {self.waits_for}") from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """One look."""
+        with plain_failures():
+            job = job_of(context, pipeline_of(self.dag_id))
+            self.waits_for = self.obstacle(context, job)
+            if self.waits_for is None:
+                try:
+                    return PokeReturnValue(True, perform(self, job).document())
+                except self.waits_on as missing:
+                    self.waits_for = missing
+        log.info("waiting: %s", self.waits_for)
+        return PokeReturnValue(False)
+
+    def obstacle(self, context: Context, job: Job) -> NightshiftError | None:
+        """What must pass before the step is called at all."""
+        return None
+
+
+class TurnOperator(WaitOperator):
+    """In a backfill, calls its step when no earlier date of the same DAG is queued or running."""
+
+    def obstacle(self, context: Context, job: Job) -> NightshiftError | None:
+        """The earlier dates that are not done."""
+        if not job.history:
+            return None
+        before = unfinished_days(context, days(job.pipeline.schedule.start, job.ds)[-400:-1])
+        if not before:
+            return None
+        return NightshiftError(
+            f"{len(before)} earlier dates are still queued or running, the first is {before[0]}",
+            where=f"{self.dag_id} {job.day}",
+            do="let them finish, or mark their runs failed; a backfill of this DAG must not run backwards",
+        )
+
+
+def perform(task: StepTask, job: Job, run_spark: SparkRunner | None = None) -> Outcome:
+    """Runs the task's step, and says what came of it in the log, in metrics, in links and on the run's page."""
+    started = time.monotonic()
+    try:
+        outcome = run_step(job, task.step, run_spark or _no_spark)
+    except task.waits_on:
+        raise
+    except NightshiftError as error:
+        outcome = Outcome(task.step, job.day, "nothing", str(error), links=error.links)
+        _tell(task, job, outcome, "failed", time.monotonic() - started)
+        raise
+    _tell(task, job, outcome, outcome.status, time.monotonic() - started)
+    return outcome
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """Turns foreseen errors into Airflow's: one that can never go well is not retried; none drags its causes along."""
+    try:
+        yield
+    except NightshiftError as error:
+        kind = AirflowException if error.retryable else AirflowFailException
+        raise kind(str(error)) from None
+
+
+def say_why(context: Context) -> None:
+    """The last line of a failed task's log says why it failed."""
+    log.error("%s", context.get("exception") or "the task was stopped from outside")
+
+
+def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: float) -> None:
+    task.links = outcome.links
+    metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.step, status=status)
+    for label, address in shown(job.settings, task.dag_id, outcome.links).items():
+        log.info("%s: %s", label, address)
+    if status != "failed":
+        log.info("%s", outcome.message)
+    runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds)
+
+
+def _no_spark(settings: Settings, command: FeaturesCommand) -> NoReturn:
+    raise TypeError(f"{command} came from a step that is not planned as one of Spark")

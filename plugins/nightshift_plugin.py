@@ -1,0 +1,35 @@
+"""What Airflow gets from Nightshift: the timetable, the buttons of tasks, and the pages behind them.
+
+Every process of Airflow loads this file, so the pages' web framework is imported with their first request.
+"""
+
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+from nightshift.orchestration.links import LINKS
+from nightshift.orchestration.timetable import CutoffTimetable
+
+
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI application below ``/nightshift``."""
+    from nightshift.orchestration.pages import application
+
+    await application()(scope, receive, send)
+
+
+class NightshiftPlugin(AirflowPlugin):
+    """Found by Airflow in the plugins folder."""
+
+    name = "nightshift"
+    timetables: ClassVar[list[Any]] = [CutoffTimetable]
+    operator_extra_links: ClassVar[list[Any]] = list(LINKS)
+    fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": "/nightshift", "name": "Nightshift"}]
+    external_views: ClassVar[list[Any]] = [
+        {
+            "name": "What it did",
+            "href": "/nightshift/runs/{DAG_ID}/{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "nightshift-run",
+        }
+    ]
