@@ -49,9 +49,14 @@ class InputMissing(NightshiftError):
 
 
 class GateFailed(NightshiftError):
-    """A gate blocked its dataset; the report says which expectation and how many rows."""
+    """A gate blocked its dataset. ``table`` shows which expectations failed, on lines after the message."""
 
     retryable = False
+
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = "", table: str = "") -> None:
+        super().__init__(what, where=where, allowed=allowed, do=do)
+        self.table = table
+        self.args = (f"{self.args[0]}\n\n{table}",) if table else self.args
 
 
 class SchemaChanged(NightshiftError):

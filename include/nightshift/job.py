@@ -3,7 +3,7 @@
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -29,7 +29,8 @@ class Job:
 
     ``run_id`` names the run whose steps belong together. ``also`` are other days that wait for the same step
     (the rest of a backfill): a step may do their work, too. ``history`` says that the past is rebuilt: a decision
-    then takes effect on the day after ``ds``, whenever it is recorded. ``actor`` is who asked.
+    then takes effect on the day after ``ds``, whenever it is recorded. ``actor`` is who asked. ``run_spark`` runs a
+    Spark command to its end, for gates of partitions too large for pandas; None where there is no Spark.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Job:
     also: tuple[date, ...] = ()
     history: bool = False
     actor: str = ""
+    run_spark: Callable[[Settings, Any], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def day(self) -> str:

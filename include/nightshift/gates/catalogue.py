@@ -4,18 +4,18 @@
 cannot be evaluated on one pandas frame (SQL, two tables), and those on types: types hold by the column contract.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from nightshift import storage
+from nightshift.gates.engine import great_expectations
 
 FILE = Path(__file__).resolve().parents[1] / "specs" / "expectations.json"
 
 _COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list", "column_set")
-_NOT_FOR_A_SPEC = frozenset(
-    "batch_id catch_exceptions condition_parser description id library_metadata meta metadata notes "
-    "rendered_content result_format severity windows".split()
+_LIBRARY_ONLY = frozenset(
+    {"batch_id", "catch_exceptions", "condition_parser", "description", "id", "library_metadata", "meta", "metadata"}
+    | {"notes", "rendered_content", "result_format", "severity", "windows"}
 )
 _TYPES = frozenset(
     {"expect_column_type_to_be", "expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list"}
@@ -29,8 +29,7 @@ def generate() -> dict[str, Any]:
     ``types`` are JSON types; ``columns`` are the arguments that name columns. Only a row-level expectation judges
     single rows, so only it can send rows to quarantine.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations.expectations  # noqa: F401 (registers the expectations)
+    great_expectations()
     from great_expectations.expectations import registry
 
     names = sorted(registry.list_registered_expectation_implementations())
@@ -61,7 +60,7 @@ def _entry(found: Any) -> dict[str, Any]:
     arguments = {
         name: {"required": name in required, "types": _types(definition)}
         for name, definition in schema["properties"].items()
-        if name not in _NOT_FOR_A_SPEC
+        if name not in _LIBRARY_ONLY
     }
     return {
         "arguments": arguments,

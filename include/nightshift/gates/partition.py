@@ -1,0 +1,177 @@
+"""The gate of one staged partition: audit, remove what the policy lets go, report, publish."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from nightshift import metrics, storage, tables
+from nightshift.errors import NightshiftError
+from nightshift.gates.frames import audit_staged
+from nightshift.gates.quarantine import QUARANTINE, Rejected, Removal, remove_rows
+from nightshift.gates.report import html_page
+from nightshift.gates.results import CheckResult, GateReport, Status
+from nightshift.gates.run import Audit
+from nightshift.gates.suite import contract_checks, custom_checks
+from nightshift.job import Job
+from nightshift.lineage import GateSummary, Manifest, sha256
+from nightshift.specs.model import Column, Gate
+
+__all__ = ["Audited", "Rejected", "audit_partition", "publish_audited"]
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A partition after its gate: what may be published, what left, and the report (JSON beside the HTML page)."""
+
+    manifest: Manifest
+    quarantine: Manifest | None
+    report: GateReport
+    report_uri_html: str
+
+
+def audit_partition(
+    job: Job,
+    *,
+    dataset: str,
+    staged: Manifest,
+    columns: Mapping[str, Column],
+    key: Sequence[str],
+    gate: Gate,
+    rejected: Sequence[Rejected] = (),
+    extra: Sequence[CheckResult] = (),
+) -> Audited:
+    """Audit a staged partition, write its report, and take out the rows that the policy sends to quarantine.
+
+    ``rejected`` are rows that could not be read and so are not in the staged files; ``extra`` are results of checks
+    that Great Expectations cannot make. Does not raise where the gate blocks: ``report.status`` says it.
+    """
+    landed = staged.counts.get("landed", staged.rows + len(rejected))
+    room = int(gate.limit * landed + 1e-9) - len(rejected) if gate.policy == "quarantine" else 0
+    checks = (*contract_checks(columns, key), *custom_checks(gate))
+    found = audit_staged(job, job.table(dataset), staged, checks, columns, key, gate.rows, max(room, 0))
+    results = (*_unreadable(rejected, landed), *extra, *found.results)
+    status = _status(gate, found, results, len(rejected), room)
+    removal = Removal(staged, None, 0)
+    if status != "blocked":
+        removal = remove_rows(job, dataset, staged, columns, key, found.failing, rejected)
+        reconciled = _reconciled(landed, removal)
+        results = (*results, reconciled)
+        status = status if reconciled.success else "blocked"
+    return _reported(job, dataset, gate, status, landed, results, removal)
+
+
+def publish_audited(
+    job: Job,
+    dataset: str,
+    schema: pa.Schema,
+    audited: Sequence[Audited],
+    still_wanted: Callable[[Manifest], bool] | None = None,
+) -> tables.Publication:
+    """Publish what gates let through, in one commit: first the rows in quarantine, then the dataset.
+
+    Readers of the quarantine join on the dataset's fingerprint, so rows of a publication that never comes do not
+    count. Blocked partitions are left out. Returns the publication of the dataset.
+    """
+    passed = [item for item in audited if item.report.status != "blocked"]
+    if not passed:
+        return tables.Publication(tables.state(job.table(dataset)).version)
+    left = [item.quarantine for item in passed if item.quarantine is not None]
+    if left:
+        active = tables.state(job.table(dataset))
+        replaces = {item.manifest.ds: item.manifest for item in passed}
+
+        def follows(manifest: Manifest) -> bool:
+            own = replaces[manifest.ds]
+            return active.fingerprint(own.ds) == own.replaces or (still_wanted is not None and still_wanted(own))
+
+        tables.publish(job.table(f"quarantine/{dataset}"), QUARANTINE, left, follows)
+    publication = tables.publish(job.table(dataset), schema, [item.manifest for item in passed], still_wanted)
+    for name in ("published", "up_to_date", "superseded"):
+        number = len(getattr(publication, name))
+        metrics.count(job.settings, f"partitions_{name}", number, pipeline=job.pipeline.name, dataset=dataset)
+    return publication
+
+
+def _status(gate: Gate, found: Audit, results: Sequence[CheckResult], rejected: int, room: int) -> Status:
+    failed = [result for result in results if not result.success]
+    if not failed:
+        return "passed"
+    if gate.policy == "warn":
+        return "warned"
+    stays = [result for result in failed if not result.row_level] + [item for item in found.results if item.error]
+    kept = any(not result.success and result.row_level for result in found.results) and not found.failing
+    if gate.policy == "block" or stays or kept or room < 0:
+        return "blocked"
+    return "quarantined"
+
+
+def _unreadable(rejected: Sequence[Rejected], landed: int) -> list[CheckResult]:
+    counts: dict[str, int] = {}
+    for row in rejected:
+        counts[row.expectation] = counts.get(row.expectation, 0) + 1
+    return [
+        CheckResult(name, None, {}, success=False, unexpected=number, rows=landed, row_level=True)
+        for name, number in sorted(counts.items())
+    ]
+
+
+def _reconciled(landed: int, removal: Removal) -> CheckResult:
+    """Every row that came is published or in quarantine: counted in the files that were written."""
+    published, gone = removal.manifest.rows, removal.quarantine.rows if removal.quarantine else 0
+    observed = {"rows in": landed, "published": published, "quarantined": gone}
+    difference = abs(landed - published - gone)
+    return CheckResult("rows in = published + quarantined", None, {}, not difference, observed, difference, landed)
+
+
+def _reported(
+    job: Job,
+    dataset: str,
+    gate: Gate,
+    status: Status,
+    landed: int,
+    results: tuple[CheckResult, ...],
+    removal: Removal,
+) -> Audited:
+    manifest = removal.manifest
+    report = GateReport(
+        pipeline=job.pipeline.name,
+        dataset=dataset,
+        ds=manifest.ds,
+        attempt=job.attempt,
+        status=status,
+        rows=landed,
+        removed=0 if status == "blocked" else removal.removed,
+        results=results,
+        policy=gate.policy,
+        limit=gate.limit,
+        run_id=job.run_id,
+        fingerprint=manifest.fingerprint,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    uri, page, digest = _written(job, report)
+    _emit(job, report)
+    summary = GateSummary(uri, digest, status, len(report.failed) if status == "warned" else 0)
+    counts = {**manifest.counts, "rows": manifest.rows, "quarantined": report.removed}
+    quarantine = replace(removal.quarantine, gate=summary) if removal.quarantine and status != "blocked" else None
+    return Audited(replace(manifest, gate=summary, counts=counts), quarantine, report, page)
+
+
+def _written(job: Job, report: GateReport) -> tuple[str, str, str]:
+    """The URIs of the report and of its page, and the report's SHA-256. A report is never overwritten."""
+    folder = storage.join(job.settings.reports, report.pipeline, report.dataset, f"ds={report.ds}")
+    uri, page = (storage.join(folder, f"{report.attempt}.{kind}") for kind in ("json", "html"))
+    content = storage.json_bytes(report.document())
+    if not storage.create_bytes(uri, content) or not storage.create_bytes(page, html_page(report).encode()):
+        raise NightshiftError("there is a gate report of this attempt already", where=uri, do="clear the task")
+    return uri, page, sha256(content)
+
+
+def _emit(job: Job, report: GateReport) -> None:
+    tags = {"pipeline": report.pipeline, "dataset": report.dataset}
+    metrics.count(job.settings, "rows_in", report.rows, **tags)
+    metrics.count(job.settings, "rows_out", report.published, **tags)
+    metrics.count(job.settings, "rows_quarantined", report.removed, **tags)
+    metrics.count(job.settings, "gate_results", 1, status=report.status, **tags)
+    metrics.count(job.settings, "expectations_failed", len(report.failed), **tags)
