@@ -5,12 +5,13 @@ whoever reads with SQL. Triggers turn down every change, and every insert that d
 never be removed must not come in wrong. Each environment has a chain of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from nightshift import database
-from nightshift.errors import LedgerCorrupt
+from nightshift.errors import LedgerCorrupt, PlatformError
 from nightshift.lineage import sha256
 from nightshift.registry.entry import KINDS, Entry, Kind, NewEntry, chained, content, read
 from nightshift.settings import Settings
@@ -122,7 +123,7 @@ class Ledger:
         quick, since every other append of the environment waits. The moment is the database's, never before the
         entry ahead.
         """
-        with database.connect_to(self._dsn) as connection:
+        with self._open() as connection:
             _lock(connection, self.env)
             previous = self._last(connection)
             now = _clock(connection, previous)
@@ -138,12 +139,12 @@ class Ledger:
 
     def entries(self, pipeline: str | None = None) -> list[Entry]:
         """The entries of one pipeline, or of all, in the order in which they were recorded."""
-        with database.connect_to(self._dsn) as connection:
+        with self._open() as connection:
             return self._read(connection, pipeline)
 
     def head(self) -> str:
         """The hash of the newest entry of all pipelines; empty where there is none. It stands for all before it."""
-        with database.connect_to(self._dsn) as connection:
+        with self._open() as connection:
             last = self._last(connection)
         return last.hash if last else ""
 
@@ -151,11 +152,29 @@ class Ledger:
         """Walks the whole chain and returns its length. Raises LedgerCorrupt naming the first bad entry."""
         query = f"SELECT content, hash, {', '.join(_COLUMNS)} FROM public.ledger WHERE env = %s ORDER BY seq"  # noqa: S608
         previous: Entry | None = None
-        with database.connect_to(self._dsn) as connection:
+        with self._open() as connection:
             for text, hash_, *columns in connection.execute(query, (self.env,)):
                 found = dict(zip(_COLUMNS, columns, strict=True))
                 previous = self._verified(text, hash_, found, previous)
         return previous.seq if previous else 0
+
+    @contextmanager
+    def _open(self) -> "Iterator[Connection[TupleRow]]":
+        import psycopg
+
+        try:
+            with database.connect_to(self._dsn) as connection:
+                yield connection
+        except psycopg.errors.UndefinedTable:
+            raise PlatformError(
+                "the Nightshift database has no ledger",
+                do="create it with `nightshift up`, or elsewhere with nightshift.registry.ledger.create_ledger",
+            ) from None
+        except psycopg.OperationalError as error:
+            raise PlatformError(
+                f"the Nightshift database went away ({' '.join(str(error).split())})",
+                do="try again when it is back: what was not committed is not there",
+            ) from None
 
     def _verified(self, text: str, hash_: str, columns: dict[str, Any], previous: Entry | None) -> Entry:
         seq = previous.seq + 1 if previous else 1

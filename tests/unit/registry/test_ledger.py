@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from nightshift.errors import LedgerCorrupt, PlatformError
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger, NewEntry, create_ledger
+from nightshift.settings import Settings
 from tests.postgres import WRITER, Database
 
 
@@ -433,9 +435,36 @@ def test_a_backdated_entry_is_found(ledger: Ledger, tamperer: Tamperer) -> None:
 # ---- at its edges
 
 
+def test_settings_name_a_ledger(ledger: Ledger, database: Database, settings: Settings) -> None:
+    found = Ledger.of(replace(settings, env="staging", database_url=database.writer_url))
+    entry = found.append(promotion())
+    assert (entry.env, entry.seq) == ("staging", 1)
+
+
 def test_an_unreachable_server_is_a_platform_error() -> None:
     with pytest.raises(PlatformError):
         Ledger("postgresql://writer:secret@127.0.0.1:1/nightshift", "local").head()
+
+
+def test_a_database_without_a_ledger_says_what_to_do(database: Database) -> None:
+    with pytest.raises(PlatformError) as caught:
+        Ledger(database.writer_url, "local").entries()
+    assert str(caught.value) == (
+        "the Nightshift database has no ledger. What to do: create it with `nightshift up`, or elsewhere with "
+        "nightshift.registry.ledger.create_ledger."
+    )
+
+
+def test_a_server_that_goes_away_leaves_no_half_entry(ledger: Ledger, database: Database) -> None:
+    def compose(_past: list[Entry], _now: datetime) -> NewEntry:
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'nightshift_writer'"
+        assert rows(database.owner_url, query + " AND datname = current_database()") == [(True,)]
+        return promotion()
+
+    with pytest.raises(PlatformError, match=r"^the Nightshift database went away \(terminating connection"):
+        ledger.append_seeing("parcels", compose)
+    assert ledger.append(promotion()).seq == 1
+    assert ledger.verify() == 1
 
 
 def test_importing_the_registry_imports_no_driver() -> None:

@@ -35,6 +35,8 @@ def rule(metric: str = "log_loss", **changes: float) -> Promotion:
 
 def test_every_metric_of_the_spec_has_a_direction() -> None:
     assert set(DIRECTIONS) == {metric for metrics in METRICS.values() for metric in metrics}
+    higher = {metric for metric, direction in DIRECTIONS.items() if direction == "higher"}
+    assert higher == {"average_precision", "roc_auc"}
 
 
 # ---- the rule
