@@ -11,7 +11,6 @@ from nightshift.specs.calendar import last_run
 from nightshift.specs.model import Input, Pipeline, seconds
 
 SPARK_POOL = "nightshift_spark"
-SPARK_POOL_SLOTS = 1
 RETRAIN_SUFFIX = "__retrain"
 
 Kind = Literal["step", "wait", "spark", "plan_shards", "shard", "turn"]

@@ -91,16 +91,6 @@ def run_step(job: Job, name: str, run_spark: SparkRunner) -> Outcome:
     return outcome
 
 
-def run_steps(job: Job, dag: Literal["daily", "retrain"], run_spark: SparkRunner) -> list[Outcome]:
-    """Runs all steps of a DAG in order, without Airflow. Raises NightshiftError at the first that fails."""
-    outcomes = []
-    for step in STEPS.values():
-        if step.dag == dag:
-            outcomes.append(run_step(job, step.name, run_spark))
-            log.info("%s: %s", step.name, outcomes[-1].message)
-    return outcomes
-
-
 def shard_commands(job: Job) -> list[ScoreCommand]:
     """One command for each shard that ``plan_scoring`` of this run cut."""
     left = job.left("plan_scoring")

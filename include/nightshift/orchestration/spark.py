@@ -4,6 +4,7 @@ The operator is imported when it is needed: it imports the Kubernetes client, wh
 DAG nearly three seconds (see ``docs/adr``).
 """
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,7 +15,6 @@ from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowException
 
 from nightshift.commands import FeaturesCommand
-from nightshift.errors import said
 from nightshift.orchestration.context import job_of, unfinished_days
 from nightshift.orchestration.tasks import StepOperator, perform, plain_failures
 from nightshift.plan import pipeline_of
@@ -52,12 +52,12 @@ class SparkStepOperator(StepOperator):
     def _submit(self, context: Context, settings: Settings, command: FeaturesCommand) -> None:
         from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
-        from nightshift.spark import spark_conf, spark_environment
+        from nightshift.spark import MAIN, driver_error, spark_conf, spark_environment
 
         self._submitted = SparkSubmitOperator(
             task_id=self.task_id,
             conn_id=CONNECTION,
-            application=str(settings.home / command.module),
+            application=str(settings.home / MAIN),
             application_args=command.argv(),
             conf=spark_conf(settings),
             env_vars=spark_environment(settings),
@@ -68,11 +68,7 @@ class SparkStepOperator(StepOperator):
         try:
             self._submitted.execute(context)
         except AirflowException as error:
-            raise said(_last_words(str(error))) from None
+            status = re.search(r"Error code is: (\d+)", str(error))
+            raise driver_error(str(error), int(status.group(1)) if status else 1) from None
         finally:
             ExecutorSafeguard.tracker.reset(token)
-
-
-def _last_words(message: str) -> str:
-    """The driver's own error line, which is the last that it wrote."""
-    return message.strip().rpartition("\n")[2]

@@ -63,7 +63,7 @@ class CutoffTimetable(Timetable):
                 return None
             ds = max(ds, self._current(is_new=last is None))
         if self.plan.every == "week":
-            ds += timedelta(days=-ds.weekday() % 7)
+            ds += -ds.weekday() % 7 * DAY
         latest = restriction.latest and business_day(restriction.latest, self._schedule.zone)
         if any(bound is not None and ds > bound for bound in (latest, self.plan.last)):
             return None
@@ -86,7 +86,8 @@ class CutoffTimetable(Timetable):
         if is_new:
             # Airflow asks again at every parse: without grace, one just after the cutoff would lose the night.
             return current_ds(self._schedule, now - FIRST_RUN_GRACE) + DAY
-        return current_ds(self._schedule, now)
+        current = current_ds(self._schedule, now)
+        return current - current.weekday() * DAY if self.plan.every == "week" else current
 
 
 def business_day(moment: datetime, zone: tzinfo, *, up: bool = False) -> date:
