@@ -85,7 +85,8 @@ def read_document(file: str, text: str) -> tuple[Document | None, list[Problem]]
         words = str(getattr(error, "problem", None) or getattr(error, "reason", "") or "unreadable")
         if words.startswith("but "):
             words = f"{getattr(error, 'context', '')}, {words}"
-        return None, [Problem(file, mark.line + 1 if mark else 1, f"not valid YAML: {words}")]
+        line = min(mark.line, text.count("\n")) + 1 if mark else 1  # the mark may stand behind the last line
+        return None, [Problem(file, line, f"not valid YAML: {words}")]
     except RecursionError:
         return None, [Problem(file, 1, "not a spec: nested too deeply")]
     if not isinstance(root, yaml.MappingNode):

@@ -33,7 +33,10 @@ def test_problems_of_all_specs_are_listed_and_good_ones_counted(tmp_path: Path) 
     add_spec(settings, "lost", owner=1)
     checked = check_specs(settings)
     assert checked.specs == 3
-    assert [(Path(problem.file).name, problem.line) for problem in checked.problems] == [("late.yaml", 2), ("lost.yaml", 2)]
+    assert [(Path(problem.file).name, problem.line) for problem in checked.problems] == [
+        ("late.yaml", 2),
+        ("lost.yaml", 2),
+    ]
     assert check_specs(settings, "good").problems == ()
 
 
