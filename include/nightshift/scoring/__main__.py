@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
         print(f"shard {command.shard}: {line}", file=sys.stderr, flush=True)
 
     try:
-        result, own = score_shard(command.plan, command.shard, new_attempt(), say)
+        result, own = score_shard(command.plan, command.shard, new_attempt(command.shard), say)
     except NightshiftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 3
@@ -32,9 +32,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def new_attempt() -> str:
-    """A token that no other attempt has (as ``job.new_attempt``, which needs the specs' libraries)."""
-    return uuid.uuid4().hex[:12]
+def new_attempt(shard: int) -> str:
+    """A token that no other attempt has; files of a day sorted by path are in the order of their shards."""
+    return f"{shard:05d}-{uuid.uuid4().hex[:12]}"
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -133,9 +133,14 @@ def result_uri(plan_uri: str, shard: int) -> str:
     return f"{plan_uri.rpartition('/')[0]}/shard-{shard}.json"
 
 
+def started_folder(plan_uri: str) -> str:
+    """Where attempts at shards say that they have started."""
+    return f"{plan_uri.rpartition('/')[0]}/started"
+
+
 def started_uri(plan_uri: str, shard: int, attempt: str) -> str:
-    """Where an attempt at a shard says that it has started."""
-    return f"{plan_uri.rpartition('/')[0]}/started/shard-{shard}-{attempt}.json"
+    """Where one attempt says so."""
+    return storage.join(started_folder(plan_uri), f"shard-{shard}-{attempt}.json")
 
 
 def read_result(plan_uri: str, shard: int) -> ShardResult | None:
