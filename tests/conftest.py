@@ -4,12 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.mlflow_server"]
+
+# A busy machine is slow now and then: how long an example took says nothing.
+hypothesis.settings.register_profile("nightshift", deadline=None)
+hypothesis.settings.load_profile("nightshift")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -30,7 +30,8 @@ class ModelManifest:
     """Lies beside the model as ``<models>/<sha256>.json``.
 
     ``sha256`` is that of the refitted ``model``, ``evaluated_sha256`` that of the booster that never saw the
-    holdout; both files lie at ``<models>/<sha256>.ubj``. ``fingerprint`` is the model's recipe.
+    holdout; both files lie at ``<models>/<sha256>.ubj``. ``fingerprint`` is the model's recipe. ``holdout`` are the
+    days (ISO text, ascending) that ``evaluated`` never saw.
     """
 
     pipeline: str
@@ -47,6 +48,7 @@ class ModelManifest:
     feature_code: str
     feature_spec: str
     code_version: str
+    holdout: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The manifest as plain data."""
@@ -60,6 +62,7 @@ class ModelManifest:
                 **document,
                 "columns": tuple(FeatureColumn(**column) for column in document["columns"]),
                 "categories": {name: tuple(values) for name, values in document["categories"].items()},
+                "holdout": tuple(document.get("holdout", ())),
             }
         )
 

@@ -18,7 +18,7 @@ from nightshift.job import Job
 from nightshift.lineage import GateSummary, Manifest, sha256
 from nightshift.specs.model import Column, Gate
 
-__all__ = ["Audited", "Rejected", "audit_partition", "publish_audited"]
+__all__ = ["Audited", "Rejected", "audit_partition", "emit_report", "publish_audited", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,15 @@ def _reported(
         fingerprint=manifest.fingerprint,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    uri, page, digest = _written(job, report)
-    _emit(job, report)
+    uri, page, digest = write_report(job, report)
+    emit_report(job, report)
     summary = GateSummary(uri, digest, status, len(report.failed) if status == "warned" else 0)
     counts = {**manifest.counts, "rows": manifest.rows, "quarantined": report.removed}
     quarantine = replace(removal.quarantine, gate=summary) if removal.quarantine and status != "blocked" else None
     return Audited(replace(manifest, gate=summary, counts=counts), quarantine, report, page)
 
 
-def _written(job: Job, report: GateReport) -> tuple[str, str, str]:
+def write_report(job: Job, report: GateReport) -> tuple[str, str, str]:
     """The URIs of the report and of its page, and the report's SHA-256. A report is never overwritten."""
     folder = storage.join(job.settings.reports, report.pipeline, report.dataset, f"ds={report.ds}")
     uri, page = (storage.join(folder, f"{report.attempt}.{kind}") for kind in ("json", "html"))
@@ -168,7 +168,8 @@ def _written(job: Job, report: GateReport) -> tuple[str, str, str]:
     return uri, page, sha256(content)
 
 
-def _emit(job: Job, report: GateReport) -> None:
+def emit_report(job: Job, report: GateReport) -> None:
+    """Sends what a report counts as metrics."""
     tags = {"pipeline": report.pipeline, "dataset": report.dataset}
     metrics.count(job.settings, "rows_in", report.rows, **tags)
     metrics.count(job.settings, "rows_out", report.published, **tags)

@@ -248,6 +248,8 @@ class Training(Model):
             raise ValueError(f"min_days {self.min_days} is greater than window {self.window}")
         if self.holdout > self.min_days - 2:
             raise ValueError(f"holdout {self.holdout} leaves fewer than 2 of min_days {self.min_days} to fit on")
+        if self.gate.policy == "quarantine":
+            raise ValueError("gate.policy quarantine does not go with training: no row leaves a training set")
         return self
 
 

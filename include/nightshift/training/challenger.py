@@ -1,0 +1,121 @@
+"""A version's two boosters: found by their recipe, or trained and filed by their content."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyarrow as pa
+
+from nightshift import model_manifest, storage
+from nightshift.job import Job
+from nightshift.lineage import code_version, recipe, sha256
+from nightshift.model_manifest import ModelManifest, encode, manifest_uri, model_uri
+from nightshift.source_code import package_code
+from nightshift.training import training_set as sets
+from nightshift.training.parameters import parameters
+from nightshift.training.split import split
+from nightshift.training.training_set import TrainingSet
+
+_CODE = ("split.py", "parameters.py", "training_set.py", "fit.py")
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """What ``train`` made, or found: ``known`` says that nothing was trained."""
+
+    manifest: ModelManifest
+    known: bool
+
+
+def model_recipe(job: Job, rows: TrainingSet) -> str:
+    """The fingerprint of a model: the rows, what the spec says about training, the code and XGBoost's version."""
+    training, label = job.pipeline.training, job.pipeline.label
+    return recipe(
+        training_set=rows.fingerprint,
+        columns=[[column.name, column.type] for column in sets.model_columns(job.pipeline)],
+        label=[label.column, label.objective],
+        training=[training.holdout, training.rounds, training.early_stopping],
+        parameters=parameters(job.pipeline),
+        code=package_code([*(Path(__file__).with_name(name) for name in _CODE), Path(model_manifest.__file__)]),
+        xgboost=_xgboost_version(),
+    )
+
+
+def known(models: str, fingerprint: str) -> ModelManifest | None:
+    """The manifest of a model that was trained by this recipe before, if all of its files are there."""
+    try:
+        document = storage.read_json(fingerprint_uri(models, fingerprint))
+    except FileNotFoundError:
+        return None
+    manifest = ModelManifest.read(document)
+    files = [
+        model_uri(models, manifest.sha256),
+        model_uri(models, manifest.evaluated_sha256),
+        manifest_uri(models, manifest.sha256),
+    ]
+    return manifest if all(storage.exists(uri) for uri in files) else None
+
+
+def fingerprint_uri(models: str, fingerprint: str) -> str:
+    """Where the manifest of the model with a fingerprint lies a second time, to be found by its recipe."""
+    return storage.join(models, "by-fingerprint", f"{fingerprint}.json")
+
+
+def trained(job: Job, rows: TrainingSet) -> Challenger:
+    """The challenger of a training set. A recipe that is known is not trained again."""
+    models, fingerprint = job.settings.models, model_recipe(job, rows)
+    found = known(models, fingerprint)
+    if found:
+        return Challenger(found, known=True)
+    manifest, evaluated, model = _fit(job, rows, fingerprint)
+    storage.create_bytes(model_uri(models, manifest.evaluated_sha256), evaluated)
+    storage.create_bytes(model_uri(models, manifest.sha256), model)
+    storage.create_json(manifest_uri(models, manifest.sha256), manifest.document())
+    storage.write_json(fingerprint_uri(models, fingerprint), manifest.document())
+    return Challenger(manifest, known=False)
+
+
+def _fit(job: Job, rows: TrainingSet, fingerprint: str) -> tuple[ModelManifest, bytes, bytes]:
+    from nightshift.training.fit import Matrix, Recipe, fit
+
+    pipeline = job.pipeline
+    columns, categories = sets.model_columns(pipeline), sets.categories(pipeline, rows)
+    names = [column.name for column in columns]
+    days = {day.ds: day for day in rows.days}
+    parts = split(list(days), pipeline.training.holdout)
+
+    def read(ds: str) -> tuple[Matrix, Matrix]:
+        table = sets.labelled(pipeline, rows, days[ds], names)
+        labels = table[pipeline.label.column].cast(pa.float32()).to_numpy()
+        return encode(table, columns, categories), labels
+
+    training = pipeline.training
+    how = Recipe(fingerprint, names, parameters(pipeline), training.rounds, training.early_stopping)
+    fitted = fit(parts, read, how)
+    manifest = ModelManifest(
+        pipeline=pipeline.name,
+        as_of=rows.as_of,
+        objective=pipeline.label.objective,
+        label=pipeline.label.column,
+        sha256=sha256(fitted.model),
+        evaluated_sha256=sha256(fitted.evaluated),
+        columns=columns,
+        categories=categories,
+        rounds=fitted.rounds,
+        fingerprint=fingerprint,
+        training_set=rows.fingerprint,
+        feature_code=rows.feature_code,
+        feature_spec=rows.feature_spec,
+        code_version=code_version(job.settings.home),
+        holdout=parts.holdout,
+    )
+    return manifest, fitted.evaluated, fitted.model
+
+
+def _xgboost_version() -> str:
+    for name in ("xgboost-cpu", "xgboost"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return ""

@@ -1,0 +1,82 @@
+"""The gate of the training set: features joined with labels, judged as one table."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from nightshift.gates.frames import frame_of
+from nightshift.gates.partition import emit_report, write_report
+from nightshift.gates.results import CheckResult, GateReport, Status
+from nightshift.gates.run import audit
+from nightshift.gates.suite import Check, checked_columns, custom_checks
+from nightshift.job import Job
+from nightshift.specs.model import Column, Pipeline
+from nightshift.training.training_set import TrainingSet, joined
+
+DATASET = "training_set"
+
+
+@dataclass(frozen=True)
+class Gated:
+    """The report of a training set, and its HTML page."""
+
+    report: GateReport
+    page: str
+
+
+def checks_of(pipeline: Pipeline) -> tuple[Check, ...]:
+    """What a training set must hold: labels for enough rows, in range, of both classes; and ``training.gate``."""
+    label, contract = pipeline.label, pipeline.label_contract[pipeline.label.column]
+    checks = []
+    if label.missing < 1:
+        arguments = {"column": label.column, "mostly": round(1 - label.missing, 12)}
+        checks.append(Check("expect_column_values_to_not_be_null", arguments, row_level=False))
+    bounds = {
+        name: value for name, value in (("min_value", contract.min), ("max_value", contract.max)) if value is not None
+    }
+    if bounds:
+        arguments = {"column": label.column, **bounds}
+        checks.append(Check("expect_column_values_to_be_between", arguments, row_level=False))
+    if label.objective == "binary":
+        arguments = {"column": label.column, "value_set": [0, 1]}
+        checks.append(Check("expect_column_distinct_values_to_equal_set", arguments, row_level=False))
+    return (*checks, *custom_checks(pipeline.training.gate))
+
+
+def audited(job: Job, rows: TrainingSet) -> Gated:
+    """Audit the joined rows of all days and write the report; does not raise where the gate blocks.
+
+    Only the columns that checks name are read, a day at a time; they are judged together, in this process: a check
+    such as the mean of the label is about the whole training set.
+    """
+    pipeline = job.pipeline
+    columns: dict[str, Column] = {**pipeline.feature_contract, **pipeline.label_contract}
+    checks = checks_of(pipeline)
+    names = [name for name in checked_columns(checks, (), list(columns)) if name != pipeline.label.column]
+    tables = [joined(pipeline, rows, day, names) for day in rows.days]
+    frame = frame_of(pa.concat_tables(tables))
+    results = audit(frame, checks, columns).results
+    report = GateReport(
+        pipeline=pipeline.name,
+        dataset=DATASET,
+        ds=job.day,
+        attempt=job.attempt,
+        status=_status(job, results),
+        rows=len(frame),
+        removed=0,
+        results=results,
+        policy=pipeline.training.gate.policy,
+        run_id=job.run_id,
+        fingerprint=rows.fingerprint,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    _, page, _ = write_report(job, report)
+    emit_report(job, report)
+    return Gated(report, page)
+
+
+def _status(job: Job, results: tuple[CheckResult, ...]) -> Status:
+    if all(result.success for result in results):
+        return "passed"
+    return "warned" if job.pipeline.training.gate.policy == "warn" else "blocked"
