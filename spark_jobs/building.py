@@ -72,7 +72,7 @@ def _function(module: str, name: str) -> Entry:
 
 @contextmanager
 def _blamed(module: str, where: str) -> Iterator[None]:
-    """An exception of the module becomes one line that names it; its words are shown only where no cell can be in them."""
+    """An exception of the module becomes one line that names it; only words that hold no cell are shown."""
     try:
         yield
     except NightshiftError as error:

@@ -8,31 +8,29 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from nightshift.commands import AuditCommand, FeaturesCommand
-from nightshift.features.build_plan import read_plan
 from nightshift.spark import FAILED, error_line
-from spark_jobs.building import build_all
-from spark_jobs.failures import as_error
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 RESULTS_DEPEND_ON = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    "spark.sql.caseSensitive": "true",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
 
 log = logging.getLogger("spark_jobs")
 
 
-def session(name: str) -> SparkSession:
+def session(name: str) -> "SparkSession":
     """The session of this process, with the settings that results depend on."""
+    from pyspark.sql import SparkSession
+
     builder = SparkSession.builder.appName(name)
     for key, value in RESULTS_DEPEND_ON.items():
         builder = builder.config(key, value)
@@ -41,6 +39,9 @@ def session(name: str) -> SparkSession:
 
 def features(argv: Sequence[str]) -> None:
     """Build the features and labels of a plan."""
+    from nightshift.features.build_plan import read_plan
+    from spark_jobs.building import build_all
+
     command = FeaturesCommand.parse(argv)
     plan = read_plan(command.plan)
     build_all(session(f"nightshift {command.pipeline} {command.first} to {command.last}"), plan)
@@ -66,8 +67,11 @@ COMMANDS = {FeaturesCommand.prog: features, AuditCommand.prog: audit, "archive":
 
 def main(argv: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
+    from spark_jobs.failures import as_error
+
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
-    logging.getLogger("py4j").setLevel(logging.WARNING)
+    for chatty in ("py4j", "DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     if not argv or argv[0] not in COMMANDS:
         log.error("usage: spark_jobs/main.py %s …", "|".join(COMMANDS))
         return 2
@@ -79,5 +83,17 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def set_path() -> None:
+    """Let ``spark_jobs`` be found, and take an installed pyspark rather than spark-submit's zip of the same.
+
+    Modules in a zip are compiled anew by each process, which costs a second.
+    """
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    installed = [entry for entry in sys.path if not entry.endswith(("pyspark.zip", "-src.zip", ".jar"))]
+    if all(any(Path(entry, name).is_dir() for entry in installed) for name in ("pyspark", "py4j")):
+        sys.path[:] = installed
+
+
 if __name__ == "__main__":
+    set_path()
     sys.exit(main(sys.argv[1:]))

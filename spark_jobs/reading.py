@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import types as T
+from pyspark.sql import DataFrame, SparkSession, types
+from pyspark.sql import functions as sf
 
 from nightshift.errors import NightshiftError, SpecError
 from nightshift.features.build_plan import BuildPlan, Source, Target
 
-_TYPES: Mapping[str, T.DataType] = {
-    "string": T.StringType(),
-    "category": T.StringType(),
-    "integer": T.LongType(),
-    "number": T.DoubleType(),
-    "boolean": T.BooleanType(),
-    "date": T.DateType(),
-    "timestamp": T.TimestampType(),
+FAR = "9999-12-31"
+
+_TYPES: Mapping[str, types.DataType] = {
+    "string": types.StringType(),
+    "category": types.StringType(),
+    "integer": types.LongType(),
+    "number": types.DoubleType(),
+    "boolean": types.BooleanType(),
+    "date": types.DateType(),
+    "timestamp": types.TimestampType(),
 }
 
 
@@ -36,21 +38,29 @@ def frames(spark: SparkSession, plan: BuildPlan, target: Target) -> Inputs:
     return Inputs({name: _frame(spark, plan.sources[name], days) for name, days in target.inputs.items()})
 
 
-def spark_schema(columns: Mapping[str, str]) -> T.StructType:
+def spark_schema(columns: Mapping[str, str]) -> types.StructType:
     """The schema of columns given as name and contract type; all are nullable."""
-    return T.StructType([T.StructField(name, _TYPES[kind]) for name, kind in columns.items()])
+    return types.StructType([types.StructField(name, _TYPES[kind]) for name, kind in columns.items()])
 
 
 def _frame(spark: SparkSession, source: Source, days: Sequence[str]) -> DataFrame:
     """The rows of some days. Spark takes ``ds`` from the files' paths: as text, since the schema says so."""
-    schema = spark_schema(source.columns).add("ds", T.StringType())
+    schema = spark_schema(source.columns).add("ds", types.StringType())
     uris = [uri for day in days for uri in _checked(day, source.files.get(day, ()))]
     if uris:
         reader = spark.read.schema(schema).option("basePath", uris[0].partition("/attempt=")[0])
         rows = reader.parquet(*uris).select(*schema.names)
     else:
         rows = spark.createDataFrame([], schema)
-    return rows.withColumnRenamed("ds", "as_of") if source.snapshot else rows
+    return _snapshot(rows, days) if source.snapshot else rows
+
+
+def _snapshot(rows: DataFrame, days: Sequence[str]) -> DataFrame:
+    """A snapshot's rows with the days for which it is the newest: from ``as_of`` until the next one's, excluded."""
+    following = [*sorted(days)[1:], FAR]
+    pairs = [sf.lit(text) for pair in zip(sorted(days), following, strict=True) for text in pair]
+    until = sf.create_map(*pairs)[sf.col("ds")] if pairs else sf.lit(FAR)
+    return rows.withColumn("until", until).withColumnRenamed("ds", "as_of")
 
 
 def _checked(day: str, uris: Sequence[str]) -> Sequence[str]:

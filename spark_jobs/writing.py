@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from pyspark.sql import DataFrame, types
+from pyspark.sql import functions as sf
 
 from nightshift import storage
 from nightshift.errors import NightshiftError, SpecError
@@ -16,14 +15,14 @@ from spark_jobs.reading import spark_schema
 
 NOT_ASKED = "nightshift: a row of a day that was not asked for"
 
-_ACCEPTED: Mapping[str, tuple[type[T.DataType], ...]] = {
-    "string": (T.StringType,),
-    "category": (T.StringType,),
-    "integer": (T.IntegralType,),
-    "number": (T.FractionalType, T.IntegralType),
-    "boolean": (T.BooleanType,),
-    "date": (T.DateType,),
-    "timestamp": (T.TimestampType,),
+_ACCEPTED: Mapping[str, tuple[type[types.DataType], ...]] = {
+    "string": (types.StringType,),
+    "category": (types.StringType,),
+    "integer": (types.IntegralType,),
+    "number": (types.FractionalType, types.IntegralType),
+    "boolean": (types.BooleanType,),
+    "date": (types.DateType,),
+    "timestamp": (types.TimestampType,),
 }
 
 
@@ -52,7 +51,7 @@ def conform(frame: DataFrame, target: Target, where: str) -> DataFrame:
                 do="cast it in the module, or correct the spec",
             )
     schema = spark_schema(wanted)
-    return frame.select(*[F.col(field.name).cast(field.dataType) for field in schema])
+    return frame.select(*[sf.col(field.name).cast(field.dataType) for field in schema])
 
 
 def stage(frame: DataFrame, target: Target, attempt: str, rows_per_file: int) -> dict[str, tuple[DataFile, ...]]:
@@ -68,8 +67,8 @@ def stage(frame: DataFrame, target: Target, attempt: str, rows_per_file: int) ->
             where=root,
             do="plan the build again: each try has an attempt of its own",
         )
-    days = F.create_map(*[F.lit(text) for item in target.days.items() for text in item])
-    fingerprint = F.coalesce(F.try_element_at(days, F.col("ds")), F.raise_error(F.lit(NOT_ASKED)))
+    days = sf.create_map(*[sf.lit(text) for item in target.days.items() for text in item])
+    fingerprint = sf.coalesce(sf.try_element_at(days, sf.col("ds")), sf.raise_error(sf.lit(NOT_ASKED)))
     rows = frame.repartition("ds").withColumn("fingerprint", fingerprint)
     # Spark's writer sorts by the partition columns unless the rows are sorted so already, and then forgets the key.
     ordered = rows.sortWithinPartitions("ds", "fingerprint", *target.key)

@@ -54,6 +54,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+        "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",  # a plan names its files one by one
     }
     if settings.spark_master.startswith("local"):
         conf |= {
@@ -75,6 +76,7 @@ def spark_environment(settings: Settings) -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join(python_path),
+        "PYTHONWARNINGS": "ignore",
         "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
@@ -165,7 +167,7 @@ def build_archive(settings: Settings) -> Path | None:
         if status != 0 or not new.is_file():
             log.warning("no class-data archive could be made (status %d): Spark starts more slowly", status)
             return None
-        os.replace(new, target)
+        new.replace(target)
     return target
 
 
@@ -234,7 +236,7 @@ def _write_program(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.chmod(0o755)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[int, str]:

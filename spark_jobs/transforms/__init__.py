@@ -1,1 +1,1 @@
-"""Pieces of feature modules: trailing windows, snapshots, quantiles, clock times. Pure, additive, for many days at once."""
+"""Pieces of feature modules: trailing windows, snapshots, quantiles, clock times. Pure, for many days at once."""

@@ -1,12 +1,12 @@
 """Clock times and calendar parts."""
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 
 
 def clock_hour(hhmm: Column) -> Column:
     """The hour of a clock time written as a number, 1745 for a quarter to six."""
-    return F.floor(hhmm / 100).cast("long")
+    return sf.floor(hhmm / 100).cast("long")
 
 
 def clock_minute(hhmm: Column) -> Column:
@@ -16,14 +16,14 @@ def clock_minute(hhmm: Column) -> Column:
 
 def month(ds: Column) -> Column:
     """The month of a day, 1 to 12."""
-    return F.month(F.to_date(ds)).cast("long")
+    return sf.month(sf.to_date(ds)).cast("long")
 
 
 def day_of_week(ds: Column) -> Column:
     """The day of the week, 1 for Monday to 7 for Sunday."""
-    return (F.weekday(F.to_date(ds)) + 1).cast("long")
+    return (sf.weekday(sf.to_date(ds)) + 1).cast("long")
 
 
 def local_hour(instant: Column, timezone: str) -> Column:
     """The hour of a timestamp on the clock of a timezone, 0 to 23."""
-    return F.hour(F.from_utc_timestamp(instant, timezone)).cast("long")
+    return sf.hour(sf.from_utc_timestamp(instant, timezone)).cast("long")

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 
 
 def day_frame(spark: SparkSession, days: Sequence[str]) -> DataFrame:
     """A frame with the one column ``ds`` and a row for each day."""
-    return spark.range(1).select(F.explode(F.split(F.lit(",".join(days)), ",")).alias("ds")).where("ds != ''")
+    return spark.range(1).select(sf.explode(sf.split(sf.lit(",".join(days)), ",")).alias("ds")).where("ds != ''")
 
 
 def moved(ds: Column, days: int) -> Column:
     """The day that many days later (earlier where negative), as text."""
-    return F.date_format(F.date_add(F.to_date(ds), days), "yyyy-MM-dd")
+    return sf.date_format(sf.date_add(sf.to_date(ds), days), "yyyy-MM-dd")
 
 
 def known_later(rows: DataFrame, days: Sequence[str], lag: int) -> DataFrame:
@@ -21,4 +21,4 @@ def known_later(rows: DataFrame, days: Sequence[str], lag: int) -> DataFrame:
 
     For features of yesterday (``lag=1``); ``trailing`` is for windows of more days.
     """
-    return rows.withColumn("ds", moved(F.col("ds"), lag)).where(F.col("ds").isin(list(days)))
+    return rows.withColumn("ds", moved(sf.col("ds"), lag)).where(sf.col("ds").isin(list(days)))

@@ -5,7 +5,7 @@ would not equal the same day computed with others. Sums of integers and decimals
 """
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 
 
 def exact(value: Column, digits: int = 3) -> Column:
@@ -15,14 +15,14 @@ def exact(value: Column, digits: int = 3) -> Column:
 
 def exact_mean(value: Column, digits: int = 3) -> Column:
     """The mean of a group as a double, the same for any order of its rows; null where all are null."""
-    return F.avg(exact(value, digits)).cast("double")
+    return sf.avg(exact(value, digits)).cast("double")
 
 
 def exact_sum(value: Column, digits: int = 3) -> Column:
     """The sum of a group as a double, the same for any order of its rows; null where all are null."""
-    return F.sum(exact(value, digits)).cast("double")
+    return sf.sum(exact(value, digits)).cast("double")
 
 
 def ratio(part: Column, whole: Column) -> Column:
     """``part / whole`` as a double, null where the whole is null or zero."""
-    return F.try_divide(part.cast("double"), whole.cast("double"))
+    return sf.try_divide(part.cast("double"), whole.cast("double"))

@@ -9,7 +9,7 @@ give the quantile exact to the edge: **the smallest edge that at least ``percent
 from collections.abc import Sequence
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 
 
 def below_names(edges: Sequence[int]) -> list[str]:
@@ -20,14 +20,14 @@ def below_names(edges: Sequence[int]) -> list[str]:
 def counts_below(value: Column, edges: Sequence[int]) -> list[Column]:
     """For each edge, how many of a group's values are at or below it; nulls count nowhere."""
     return [
-        F.count(F.when(value <= edge, True)).alias(name) for edge, name in zip(edges, below_names(edges), strict=True)
+        sf.count(sf.when(value <= edge, True)).alias(name) for edge, name in zip(edges, below_names(edges), strict=True)
     ]
 
 
 def quantile(percent: int, count: Column, below: Sequence[Column], edges: Sequence[int], above: int) -> Column:
     """The quantile of ``count`` values of which ``below`` are at or below the ascending ``edges``, as a double."""
-    found = F.when(count == 0, F.lit(None))
+    found = sf.when(count == 0, sf.lit(None))
     for edge, number in zip(edges, below, strict=True):
         # In whole numbers: 0.9 * count is not exact.
-        found = found.when(number * 100 >= count * percent, F.lit(float(edge)))
-    return found.otherwise(F.lit(float(above))).cast("double")
+        found = found.when(number * 100 >= count * percent, sf.lit(float(edge)))
+    return found.otherwise(sf.lit(float(above))).cast("double")

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
-from spark_jobs.transforms.days import day_frame
+from pyspark.sql import functions as sf
 
 
-def with_newest(rows: DataFrame, snapshot: DataFrame, days: Sequence[str], on: Sequence[str]) -> DataFrame:
-    """The rows with the columns of the newest snapshot whose ``as_of`` is not after their ``ds``, null where it has no match.
+def with_newest(rows: DataFrame, snapshot: DataFrame, on: Sequence[str]) -> DataFrame:
+    """The rows with the columns of the newest snapshot whose ``as_of`` is not after their ``ds``; null without a match.
 
-    ``snapshot`` has ``as_of``, the columns ``on`` (unique within ``as_of``) and those to add.
+    ``snapshot`` has ``as_of`` and ``until`` (the days for which it is the newest, the latter excluded), the columns
+    ``on`` (unique within ``as_of``) and those to add.
     """
-    known = day_frame(rows.sparkSession, days).join(
-        F.broadcast(snapshot.select("as_of").distinct()), F.col("as_of") <= F.col("ds")
-    )
-    newest = known.groupBy("ds").agg(F.max("as_of").alias("as_of"))
-    return rows.join(F.broadcast(newest), "ds", "left").join(snapshot, ["as_of", *on], "left").drop("as_of")
+    newest = snapshot.withColumnsRenamed({name: f"snapshot_{name}" for name in on})
+    same = [sf.col(name) == sf.col(f"snapshot_{name}") for name in on]
+    known = sf.col("ds").between(sf.col("as_of"), sf.col("until")) & (sf.col("ds") != sf.col("until"))
+    for condition in same:
+        known = known & condition
+    return rows.join(newest, known, "left").drop("as_of", "until", *[f"snapshot_{name}" for name in on])

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 from pyspark.sql.types import DecimalType, IntegralType
 
 from nightshift.errors import SpecError
 
 
-def trailing(  # noqa: PLR0913 (a window has a lag, lengths, groups and values)
+def trailing(
     daily: DataFrame, days: Sequence[str], *, by: Sequence[str], sums: Sequence[str], windows: Sequence[int], lag: int
 ) -> DataFrame:
     """Totals of daily values over windows of days that end ``lag`` days before each wanted day.
@@ -24,22 +24,22 @@ def trailing(  # noqa: PLR0913 (a window has a lag, lengths, groups and values)
     """
     _check_sums(daily, sums)
     longest = max(windows)
-    row_day, wanted_day = F.to_date("ds"), F.to_date("wanted_ds")
-    first, last = F.to_date(F.lit(min(days))), F.to_date(F.lit(max(days)))
+    row_day, wanted_day = sf.to_date("ds"), sf.to_date("wanted_ds")
+    first, last = sf.to_date(sf.lit(min(days))), sf.to_date(sf.lit(max(days)))
     # `greatest` and `least` skip nulls: the days of rows are never null, so there are none to skip here.
-    start = F.greatest(F.date_add(row_day, lag), first)
-    end = F.least(F.date_add(row_day, lag + longest - 1), last)
+    start = sf.greatest(sf.date_add(row_day, lag), first)
+    end = sf.least(sf.date_add(row_day, lag + longest - 1), last)
     near = daily.where(start <= end)
-    sent = near.withColumn("wanted_day", F.explode(F.sequence(start, end)))
-    sent = sent.withColumn("wanted_ds", F.date_format("wanted_day", "yyyy-MM-dd"))
-    sent = sent.where(F.col("wanted_ds").isin(list(days)))
-    age = F.datediff(wanted_day, row_day) - lag
+    sent = near.withColumn("wanted_day", sf.explode(sf.sequence(start, end)))
+    sent = sent.withColumn("wanted_ds", sf.date_format("wanted_day", "yyyy-MM-dd"))
+    sent = sent.where(sf.col("wanted_ds").isin(list(days)))
+    age = sf.datediff(wanted_day, row_day) - lag
     totals = [
-        F.coalesce(F.sum(F.when(age < window, F.col(value))), F.lit(0)).alias(f"{value}_{window}d")
+        sf.coalesce(sf.sum(sf.when(age < window, sf.col(value))), sf.lit(0)).alias(f"{value}_{window}d")
         for window in windows
         for value in sums
     ]
-    return sent.groupBy(F.col("wanted_ds").alias("ds"), *by).agg(*totals)
+    return sent.groupBy(sf.col("wanted_ds").alias("ds"), *by).agg(*totals)
 
 
 def _check_sums(daily: DataFrame, sums: Sequence[str]) -> None:
