@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-from nightshift import storage
-from nightshift.lineage import sha256
+from nightshift import storage, tables
+from nightshift.features.recipes import Recipes, code_of
+from nightshift.job import Job
+from nightshift.lineage import Manifest, Upstream, sha256
 from nightshift.model_manifest import FeatureColumn, ModelManifest, encode, manifest_uri, model_uri
 from nightshift.scoring.plan import ScoringPlan, scoring_code
 from nightshift.scoring.shards import divide
@@ -128,3 +130,48 @@ def write_plan(plan: ScoringPlan, **changes: object) -> ScoringPlan:
     changed = replace(plan, **changes)  # type: ignore[arg-type]
     storage.create_json(changed.uri, changed.document())
     return changed
+
+
+CODE = """
+def build(inputs, days):
+    return inputs["orders"].select("parcel_id")
+
+
+def label(inputs, days):
+    return inputs["deliveries"].select("parcel_id", "hours_late")
+"""
+
+
+def make_home(folder: Path) -> Path:
+    """A project's home with the feature module of `parcels`."""
+    module = folder / "spark_jobs" / "features" / "parcels.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(CODE)
+    return folder
+
+
+def publish_features(job: Job, rows: pa.Table, orders: str = "o1", rows_per_file: int = 1_000) -> str:
+    """Features of the job's day, published as the build of these orders; their fingerprint."""
+    recipes = Recipes(job.pipeline, {}, code_of(job.settings.home, job.pipeline))
+    reads = {"orders": Upstream(0, {job.day: orders})}
+    fingerprint = recipes.fingerprint("features", reads)
+    table = job.table("features")
+    files = tables.write_partition(
+        table, f"features-{orders}", job.day, fingerprint, SCHEMA, rows.to_batches(), rows_per_file
+    )
+    manifest = Manifest(
+        pipeline=job.pipeline.name,
+        dataset="features",
+        ds=job.day,
+        fingerprint=fingerprint,
+        attempt=f"features-{orders}",
+        run_id="test",
+        created_at="2024-02-10T00:00:00+00:00",
+        code_version="test",
+        spec_hash="test",
+        files=files,
+        replaces=tables.state(table).fingerprint(job.day),
+        upstream={f"inputs/{name}": upstream for name, upstream in reads.items()},
+    )
+    tables.publish(table, SCHEMA, [manifest])
+    return fingerprint
