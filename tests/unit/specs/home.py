@@ -1,7 +1,6 @@
 """A home folder with specs and feature modules, as ``Settings.home`` wants it."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -19,7 +18,7 @@ def make_home(folder: Path) -> Settings:
     modules = folder / "spark_jobs" / "features"
     shutil.copytree(SPECS / "features", modules)
     (modules / "not_python.py.txt").rename(modules / "not_python.py")
-    return replace(Settings.from_env({}), home=folder, var=folder / "var")
+    return Settings.from_env({"NIGHTSHIFT_HOME": str(folder)})
 
 
 def add_spec(settings: Settings, name: str, **changes: object) -> Path:
