@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pyarrow import fs
 
@@ -24,6 +25,8 @@ class StoredFile:
 
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The filesystem of a location, and the path in it."""
+    if "://" in uri:
+        uri = quote(uri, safe="%/:?&=@+,;~*[]#!$'()")  # pyarrow takes no space and no umlaut in a URI
     return fs.FileSystem.from_uri(uri)  # type: ignore[no-any-return]
 
 
