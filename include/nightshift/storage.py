@@ -67,7 +67,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     """Writes a file so that a reader sees all of it or what was there before."""
     if is_local(uri):
         temporary = _written_aside(local_path(uri), content)
-        os.replace(temporary, local_path(uri))
+        temporary.replace(local_path(uri))
         return
     system, path = resolve(uri)
     with system.open_output_stream(path, compression=None) as stream:
