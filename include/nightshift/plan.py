@@ -149,7 +149,7 @@ def _daily(pipeline: Pipeline) -> DagPlan:
         title=pipeline.description,
         doc=_doc(pipeline, name, f"**{pipeline.description}** Scored for every business date."),
         owner=pipeline.owner,
-        tags=(name, pipeline.owner, "daily"),
+        tags=_tags(pipeline, "daily"),
         schedule=_schedule(pipeline, "day"),
         max_active_runs=16,
         tasks=tasks,
@@ -185,11 +185,16 @@ def _retrain(pipeline: Pipeline) -> DagPlan:
         title=f"Retrains {pipeline.name}: {pipeline.description}",
         doc=_doc(pipeline, name, "Trains a challenger as of a business date; a rule decides whether it scores."),
         owner=pipeline.owner,
-        tags=(pipeline.name, pipeline.owner, "retrain"),
+        tags=_tags(pipeline, "retrain"),
         schedule=_schedule(pipeline, _EVERY[pipeline.schedule.retrain]),
         max_active_runs=4,
         tasks=tasks,
     )
+
+
+def _tags(pipeline: Pipeline, kind: str) -> tuple[str, ...]:
+    # Airflow refuses longer ones, and with them the DAGs of every other pipeline.
+    return (pipeline.name, pipeline.owner[:100], kind)
 
 
 def _schedule(pipeline: Pipeline, every: Every) -> SchedulePlan:
@@ -200,7 +205,7 @@ def _schedule(pipeline: Pipeline, every: Every) -> SchedulePlan:
 def _doc(pipeline: Pipeline, dag: str, summary: str) -> str:
     schedule = pipeline.schedule
     retrains = {"nightly": "every night", "weekly": "every Monday", "never": "by hand or by backfill"}
-    until = f" to {schedule.end}, then {pipeline.label.lag} more days for labels alone" if schedule.end else ""
+    until = f" to {schedule.end}, then {_days(pipeline.label.lag)} more for labels alone" if schedule.end else ""
     sources = "\n".join(
         f"| {name} | `{source.path}` | {_known(source)} | {_readers(pipeline, name)} |"
         for name, source in pipeline.inputs.items()
@@ -222,8 +227,12 @@ it is: `airflow backfill create --dag-id {dag} --from-date FIRST --to-date LAST 
 def _known(source: Input) -> str:
     if source.snapshot:
         return "newest snapshot"
-    when = "at the cutoff" if source.lag == 0 else f"{source.lag} {'day' if source.lag == 1 else 'days'} later"
-    return when if source.lookback == 1 else f"{when}; {source.lookback} days back"
+    when = "at the cutoff" if source.lag == 0 else f"{_days(source.lag)} later"
+    return when if source.lookback == 1 else f"{when}; {_days(source.lookback)} back"
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def _readers(pipeline: Pipeline, source: str) -> str:

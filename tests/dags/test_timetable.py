@@ -203,26 +203,7 @@ class TestManualRuns:
         assert business_day(first, ZoneInfo("America/Sao_Paulo"), up=True) == date(2013, 10, 20)
 
 
-class TestNames:
-    def test_a_scheduled_run_is_named_by_its_ds(self) -> None:
-        table = timetable("02:00", "Asia/Tokyo", date(2013, 1, 1), None)
-        [info] = backfill(table, midnight(date(2013, 3, 10)), midnight(date(2013, 3, 10)))
-        assert info.run_after.isoformat() == "2013-03-09T17:00:00+00:00"
-        from airflow.utils.types import DagRunType
-
-        name = table.generate_run_id(
-            run_type=DagRunType.SCHEDULED, run_after=info.run_after, data_interval=info.data_interval
-        )
-        assert name == "scheduled__2013-03-10T00:00:00+00:00"
-
-    def test_a_manual_run_keeps_the_moment_of_its_making_so_that_two_do_not_collide(self) -> None:
-        from airflow.utils.types import DagRunType
-
-        table, moment = timetable(), pendulum.datetime(2026, 11, 23, 15, 0, 7)
-        interval = table.infer_manual_data_interval(run_after=moment)
-        name = table.generate_run_id(run_type=DagRunType.MANUAL, run_after=moment, data_interval=interval)
-        assert name == "manual__2026-11-23T15:00:07+00:00"
-
+class TestItself:
     def test_what_people_read(self) -> None:
         table = timetable()
         assert table.summary == "02:00 America/New_York"

@@ -73,14 +73,6 @@ class CutoffTimetable(Timetable):
         """The business date of a manual run: that of its logical date, which Airflow hands in as ``run_after``."""
         return _interval(business_day(run_after, self._schedule.zone))
 
-    def generate_run_id(
-        self, *, run_type: Any, run_after: DateTime, data_interval: DataInterval | None, **extra: Any
-    ) -> str:
-        """A scheduled run is named by its ``ds``, as a backfill's is; east of Greenwich the cutoff is a day before."""
-        if run_type == "scheduled" and data_interval is not None:
-            run_after = data_interval.start
-        return super().generate_run_id(run_type=run_type, run_after=run_after, data_interval=data_interval, **extra)
-
     def _current(self, *, is_new: bool) -> date:
         now = datetime.now(UTC)
         if is_new:
