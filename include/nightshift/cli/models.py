@@ -90,7 +90,7 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
 
     Example: nightshift history flights --ds 2013-03-04
     """
-    from nightshift.history import published
+    from nightshift.cli.published import published
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 

@@ -3,6 +3,7 @@
 import getpass
 import logging
 import os
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress
 
 if TYPE_CHECKING:
     from nightshift.job import Job, Outcome
+    from nightshift.specs.check import Finding
+    from nightshift.specs.model import Pipeline
 
 log = logging.getLogger("nightshift")
 
@@ -27,7 +30,7 @@ def check(
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
-    found = check_specs(Settings.from_env(), pipeline)
+    found = check_specs(Settings.from_env(), pipeline, also=_wrong_parameters)
     lines = [str(problem) for problem in found.problems]
     problems = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
@@ -35,6 +38,19 @@ def check(
     emit(as_json, document, "\n".join([*lines, f"{specs} checked, {problems}"]))
     if lines:
         raise typer.Exit(1)
+
+
+def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
+    """What is wrong with ``training.params``: training knows it, which specs may not import."""
+    from nightshift.specs.spelling import nearest
+    from nightshift.training.parameters import ALLOWED, PROTECTED
+
+    for name in spec.training.params:
+        if name in PROTECTED:
+            yield ("training", "params", name), f"training.params.{name} is decided by {PROTECTED[name]}"
+        elif name not in ALLOWED:
+            words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
+            yield ("training", "params", name), f"training.params: {words}"
 
 
 def land(

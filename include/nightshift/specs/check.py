@@ -1,6 +1,6 @@
 """``nightshift check``: everything about specs that can be known without running them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nightshift.errors import SpecError
@@ -13,6 +13,8 @@ from nightshift.specs.model import Gate, Pipeline
 Finding = tuple[Location, str]
 """A location in a spec and what is wrong there."""
 
+Finder = Callable[[Pipeline], Iterable[Finding]]
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -22,8 +24,11 @@ class Checked:
     problems: tuple[Problem, ...]
 
 
-def check_specs(settings: Settings, name: str | None = None) -> Checked:
-    """Checks the spec of that name, or all. Raises SpecError where there is none, not for what is in them."""
+def check_specs(settings: Settings, name: str | None = None, also: Finder | None = None) -> Checked:
+    """Checks the spec of that name, or all; ``also`` finds more in a spec that is valid by itself.
+
+    Raises SpecError where there is no spec, not for what is in them.
+    """
     paths = [find_spec(settings, name)] if name is not None else spec_files(settings)
     if not paths:
         raise SpecError("there is no spec", where=shown(settings.pipelines), do="write include/pipelines/<name>.yaml")
@@ -33,7 +38,8 @@ def check_specs(settings: Settings, name: str | None = None) -> Checked:
         problems += found
         if pipeline is not None and document is not None:
             problems += module_problems(settings, pipeline, document, path)
-            places = [(document.place(location), words) for location, words in findings(pipeline)]
+            found_in_it = [*findings(pipeline), *(also(pipeline) if also else ())]
+            places = [(document.place(location), words) for location, words in found_in_it]
             problems += sorted((Problem(shown(path), at.line, words) for at, words in places), key=lambda p: p.line)
     return Checked(len(paths), tuple(problems))
 
@@ -57,13 +63,13 @@ _WHAT = {"training": "a training set", "scoring": "predictions"}
 
 def _gates(pipeline: Pipeline) -> Iterator[tuple[Location, Gate, list[str]]]:
     """Every gate of a spec, with the columns of the dataset that it audits."""
-    key, features, label = pipeline.features.key, pipeline.features.columns, pipeline.label.column
+    features, labels = pipeline.feature_contract, pipeline.label_contract
     for name, source in pipeline.inputs.items():
         yield ("inputs", name, "gate"), source.gate, list(source.columns)
-    yield ("features", "gate"), pipeline.features.gate, list(dict.fromkeys((*key, *features)))
-    yield ("label", "gate"), pipeline.label.gate, [*key, label]
-    yield ("training", "gate"), pipeline.training.gate, [*features, label]
-    yield ("scoring", "gate"), pipeline.scoring.gate, [*key, "score", "model"]
+    yield ("features", "gate"), pipeline.features.gate, list(features)
+    yield ("label", "gate"), pipeline.label.gate, list(labels)
+    yield ("training", "gate"), pipeline.training.gate, list(features | labels)
+    yield ("scoring", "gate"), pipeline.scoring.gate, [*pipeline.key_contract, "score", "model"]
 
 
 def _sources(pipeline: Pipeline) -> Iterator[Finding]:

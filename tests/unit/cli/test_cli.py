@@ -159,7 +159,7 @@ def test_env_is_for_eval(cli: Cli, home: Settings) -> None:
 
 def test_interrupted_is_130(home: Settings) -> None:
     code = (
-        "import sys, time; from nightshift import cli, history\n"
+        "import sys, time; from nightshift import cli; from nightshift.cli import published as history\n"
         "def published(*_): print('begun', file=sys.stderr, flush=True); time.sleep(60)\n"
         "history.published = published\n"
         "sys.argv = ['nightshift', 'history', 'parcels', '--ds', '2024-02-01']; cli.main()"

@@ -1,0 +1,31 @@
+"""What ``nightshift check`` adds to the checks of ``specs``."""
+
+import pytest
+
+from nightshift.settings import Settings
+from tests.conftest import spec_document
+from tests.unit.cli.conftest import Cli
+from tests.unit.specs.home import add_spec
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"max_depth": 6, "eta": 0.05}, None),
+        ({"max_dept": 6}, "training.params: there is no parameter max_dept; did you mean max_depth?; allowed: "),
+        ({"seed": 6}, "training.params.seed is decided by training.seed\n"),
+    ],
+)
+def test_parameters_of_the_booster(cli: Cli, home: Settings, params: dict[str, float], words: str | None) -> None:
+    path = add_spec(home, "parcels", training={**spec_document()["training"], "params": params})
+    done = cli("check")
+    if words is None:
+        assert (done.returncode, done.stdout) == (0, "1 spec checked, no problem\n")
+        return
+    [line] = [
+        number
+        for number, text in enumerate(path.read_text().splitlines(), 1)
+        if text.strip().startswith(next(iter(params)))
+    ][-1:]
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"include/pipelines/parcels.yaml:{line}: {words}")
