@@ -89,12 +89,14 @@ def enforce(report: GateReport, page: str = "") -> None:
     if report.status != "blocked":
         return
     steps = next_steps(report)
-    raise GateFailed(
+    error = GateFailed(
         f"the gate blocked {report.rows} rows: {len(report.failed)} of {len(report.results)} expectations failed",
         where=f"{report.pipeline}/{report.dataset} of {report.ds}",
         do=" ".join(steps) + (f" The report: {page}" if page else ""),
         table=text_table(report),
     )
+    error.links = {"gate report": page} if page else {}
+    raise error
 
 
 def _judged(engine: Engine, checks: Sequence[Check], columns: Mapping[str, Column]) -> list[CheckResult]:

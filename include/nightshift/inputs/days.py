@@ -1,0 +1,206 @@
+"""Days of one source: which are new or corrected, and how these are parsed, audited and published."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+from nightshift import metrics, storage, tables
+from nightshift.database import advisory_lock
+from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.gates.partition import Audited, audit_partition, publish_audited
+from nightshift.gates.run import enforce
+from nightshift.inputs.landing import partition_files
+from nightshift.inputs.parse import Landing, parse
+from nightshift.job import Job, new_attempt
+from nightshift.lineage import (
+    Landed,
+    Manifest,
+    code_version,
+    find_published,
+    find_staged,
+    recipe,
+    recipe_of,
+)
+from nightshift.specs.load import spec_hash
+from nightshift.specs.model import Input
+from nightshift.storage import StoredFile
+
+log = logging.getLogger("nightshift.inputs")
+
+_READER = 1  # raise it when the same files and contract would be read differently
+_DAYS_A_COMMIT = 8
+
+
+@dataclass
+class Gated:
+    """What became of the days of a source.
+
+    ``absent`` days have neither landed nor been published. ``kept`` days were corrected, but the correction failed
+    its gate: the publication before it stays. ``blocked`` ones failed and have no publication. Both hold the error.
+    """
+
+    source: str
+    published: list[str] = field(default_factory=list)
+    up_to_date: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    kept: dict[str, NightshiftError] = field(default_factory=dict)
+    blocked: dict[str, NightshiftError] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=lambda: {"rows_landed": 0, "rows_published": 0, "rows_quarantined": 0})
+    pages: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Day:
+    """A day whose landing files are to be looked at, and what is published for it."""
+
+    ds: str
+    files: tuple[StoredFile, ...]
+    active: str
+
+    def landed(self, table: str) -> tuple[Landed, ...]:
+        """The files with their content's hash, taken from the publication where size and time are the same."""
+        manifest = find_published(table, self.ds, self.active) if self.active else None
+        known = {(item.uri, item.size, item.mtime_ns): item.sha256 for item in manifest.landing} if manifest else {}
+        seen = [(file.uri, file.size, file.mtime_ns) for file in self.files]
+        return tuple(Landed(*file, sha256=known.get(file) or _sha256(file[0])) for file in seen)
+
+
+def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
+    """Parse, audit and publish the days of a source whose landing files are new or corrected, several in a commit.
+
+    A lock on each (source, day) keeps two runs from doing the same work. Does not raise where a gate blocks.
+    """
+    gated = Gated(source)
+    contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
+    stale = [day.ds for day in _days(job, contract, table, days, gated) if _is_stale(job, contract, table, day)]
+    gated.up_to_date = [day for day in gated.up_to_date if day not in stale]
+    tags = {"pipeline": job.pipeline.name, "dataset": f"inputs/{source}"}
+    metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)
+    for start in range(0, len(stale), _DAYS_A_COMMIT):
+        chunk = stale[start : start + _DAYS_A_COMMIT]
+        with ExitStack() as locks:
+            for day in chunk:
+                locks.enter_context(advisory_lock(job.settings, f"{job.pipeline.name}/inputs/{source}/{day}"))
+            _gate_chunk(job, contract, table, chunk, gated)
+        if len(stale) > _DAYS_A_COMMIT:
+            log.info("%s: %d of %d new or corrected days are done", source, start + len(chunk), len(stale))
+    return gated
+
+
+def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) -> str:
+    """The recipe of an input partition: the content of its files in the order of their names, and the contract."""
+    return recipe(
+        contents=[file.sha256 for file in landed],
+        columns={name: column.type for name, column in source.columns.items()},
+        order=list(source.columns),
+        key=source.key,
+        format=[source.file_format, source.delimiter, source.null_values] if source.file_format == "csv" else "parquet",
+        timezone=timezone,
+        reader=_READER,
+    )
+
+
+def _days(job: Job, contract: Input, table: str, days: Sequence[date], gated: Gated) -> Iterator[_Day]:
+    """The days that have landing files; the others are sorted into ``gated``."""
+    active = tables.state(table)
+    for ds in sorted(days):
+        name = ds.isoformat()
+        files = partition_files(job.settings, contract, ds)
+        if files or active.fingerprint(name):
+            gated.up_to_date.append(name)
+        else:
+            gated.absent.append(name)
+        if files:
+            yield _Day(name, tuple(files), active.fingerprint(name))
+
+
+def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
+    if not day.active:
+        return True
+    wanted = input_fingerprint(day.landed(table), contract, job.pipeline.schedule.timezone)
+    return recipe_of(day.active) != wanted
+
+
+def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gated: Gated) -> None:
+    """Audit and publish some days whose locks are held; another run may have done it meanwhile."""
+    job = replace(job, attempt=new_attempt())
+    passed: list[Audited] = []
+    again = Gated(gated.source)
+    for day in _days(job, contract, table, [date.fromisoformat(ds) for ds in chunk], again):
+        if not _is_stale(job, contract, table, day):
+            gated.up_to_date.append(day.ds)
+            continue
+        try:
+            audited = _audited(job, contract, table, day, gated.source)
+            gated.pages[day.ds] = audited.report_uri_html
+            enforce(audited.report, audited.report_uri_html)
+        except (GateFailed, InputMissing) as error:
+            log.warning("%s of %s: %s", gated.source, day.ds, error)
+            (gated.kept if day.active else gated.blocked)[day.ds] = error
+        else:
+            passed.append(audited)
+    schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
+    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed)
+    gated.published += publication.published
+    gated.up_to_date += [*publication.up_to_date, *publication.superseded]
+    for audited in passed:
+        gated.rows["rows_landed"] += audited.report.rows
+        gated.rows["rows_published"] += audited.manifest.rows
+        gated.rows["rows_quarantined"] += audited.report.removed
+
+
+def _audited(job: Job, contract: Input, table: str, day: _Day, source: str) -> Audited:
+    """Parse, stage and audit a day. Raises GateFailed or InputMissing where its files cannot be read."""
+    landing = Landing()
+    staged = _staged(job, contract, table, day, source, landing)
+    return audit_partition(
+        job,
+        dataset=f"inputs/{source}",
+        staged=staged,
+        columns=contract.columns,
+        key=contract.key,
+        gate=contract.gate,
+        rejected=landing.rejected,
+    )
+
+
+def _staged(job: Job, contract: Input, table: str, day: _Day, source: str, landing: Landing) -> Manifest:
+    landed = day.landed(table)
+    fingerprint = input_fingerprint(landed, contract, job.pipeline.schedule.timezone)
+    found = find_staged(table, day.ds, fingerprint)
+    if found is not None and not found.counts["rejected"]:  # rejected rows are not in the staged files
+        return replace(found, landing=landed, replaces=day.active, run_id=job.run_id)
+    batches = parse(day.files, contract, job.pipeline.schedule.zone, landing)
+    schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
+    files = tables.write_partition(table, job.attempt, day.ds, fingerprint, schema, batches)
+    if partition_files(job.settings, contract, date.fromisoformat(day.ds)) != list(day.files):
+        raise InputMissing(f"the landing files of {day.ds} changed while they were read", where=source)
+    manifest = Manifest(
+        pipeline=job.pipeline.name,
+        dataset=f"inputs/{source}",
+        ds=day.ds,
+        fingerprint=fingerprint,
+        attempt=job.attempt,
+        run_id=job.run_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(job.settings.home),
+        spec_hash=spec_hash(job.pipeline),
+        files=files,
+        replaces=day.active,
+        landing=landed,
+        counts={"landed": landing.rows, "rejected": len(landing.rejected)},
+    )
+    tables.leave_staged(table, manifest)
+    return manifest
+
+
+def _sha256(uri: str) -> str:
+    system, path = storage.resolve(uri)
+    digest = hashlib.sha256()
+    with system.open_input_stream(path, compression=None) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""The use cases of inputs: is everything there, and landing files to typed, audited, published tables."""
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+
+from nightshift import tables
+from nightshift.errors import InputMissing
+from nightshift.inputs.days import Gated, gate_days
+from nightshift.inputs.landing import partition_files, place, snapshot_days
+from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
+from nightshift.job import Job, Outcome
+
+__all__ = ["gate_days", "gate_inputs", "inputs_landed", "window_inputs"]
+
+log = logging.getLogger("nightshift.inputs")
+
+_MOST_LINKS = 10
+
+
+def inputs_landed(job: Job) -> Outcome:
+    """Whether every source that features of ``ds`` read has landed, or was published before.
+
+    Sources that only labels read are not waited for. Raises InputMissing, which names what is not there.
+    """
+    if not inside(job.pipeline, job.ds):
+        return Outcome("inputs_landed", job.day, "done", f"{job.day} is outside the spec's range: nothing to wait for")
+    needs = daily_needs(job.pipeline, job.ds, _newest(job))
+    present = 0
+    for name in job.pipeline.feature_inputs:
+        absent = _absent(job, name, needs.features[name])
+        _check_presence(job, name, needs.features[name], absent)
+        present += len(needs.features[name]) - len(absent)
+    message = f"{present} days of {len(job.pipeline.feature_inputs)} sources are there"
+    return Outcome("inputs_landed", job.day, "done", message, {"days": present})
+
+
+def gate_inputs(job: Job) -> Outcome:
+    """Publish what is new or corrected in the lookbacks of ``ds`` and in what its mature labels need.
+
+    Raises GateFailed or InputMissing where a source of the features lacks more days than the spec allows. What is
+    wrong with the labels' sources is left for ``gate_labels``.
+    """
+    needs = daily_needs(job.pipeline, job.ds, _newest(job))
+    gated = {name: gate_days(job, name, needs.days(name)) for name in job.pipeline.inputs}
+    warnings = [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
+    problems = [problem for name in needs.labels for problem in _label_problems(name, needs, gated[name])]
+    job.leave("gate_inputs", {"label_problems": problems, "warnings": warnings})
+    if inside(job.pipeline, job.ds):
+        for name in job.pipeline.feature_inputs:
+            _check_gated(job, name, needs.features[name], gated[name])
+    return _outcome(job, "gate_inputs", list(gated.values()), warnings)
+
+
+def window_inputs(job: Job) -> Outcome:
+    """``gate_inputs`` for everything that the training window of an as-of date needs.
+
+    Days that are absent or blocked are noted: the features that need them will be left out of the training set.
+    """
+    needs = window_needs(job.pipeline, job.ds, _newest(job))
+    gated = {}
+    for name in job.pipeline.inputs:
+        days = needs.days(name)
+        log.info("%s: looking at %d days", name, len(days))
+        gated[name] = gate_days(job, name, days)
+    left_out = {name: [*item.absent, *item.blocked] for name, item in gated.items() if item.absent or item.blocked}
+    warnings = [f"{name}: {len(days)} days are not there, the first is {min(days)}" for name, days in left_out.items()]
+    warnings += [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
+    job.leave("window_inputs", {"left_out": left_out, "warnings": warnings})
+    return _outcome(job, "window_inputs", list(gated.values()), warnings)
+
+
+def _newest(job: Job) -> Newest:
+    """The newest snapshot up to a day, landed or published; each source is looked at once."""
+
+    @cache
+    def snapshots(name: str) -> list[date]:
+        published = tables.state(job.table(f"inputs/{name}")).partitions
+        landed = snapshot_days(job.settings, job.pipeline.inputs[name])
+        return sorted({*landed, *map(date.fromisoformat, published)})
+
+    def newest(name: str, ds: date) -> date | None:
+        return max((day for day in snapshots(name) if day <= ds), default=None)
+
+    return newest
+
+
+def _absent(job: Job, name: str, days: Sequence[date]) -> list[str]:
+    """The days that have neither landed nor been published; the table is looked at only where files are missing."""
+    source = job.pipeline.inputs[name]
+    absent = [day.isoformat() for day in days if not partition_files(job.settings, source, day)]
+    return [day for day in absent if not tables.state(job.table(f"inputs/{name}")).fingerprint(day)] if absent else []
+
+
+def _check_presence(job: Job, name: str, days: Sequence[date], absent: Sequence[str]) -> None:
+    """Raises InputMissing where more days of a source are absent than its spec allows."""
+    source = job.pipeline.inputs[name]
+    if source.snapshot and not days:
+        raise InputMissing(
+            f"source {name} has no snapshot with as_of <= {job.day}",
+            where=job.pipeline.name,
+            do=f"land one at {place(job.settings, source, '<as_of>')}",
+        )
+    if len(absent) > source.absent_allowed:
+        raise InputMissing(
+            f"source {name} lacks {len(absent)} of the {len(days)} days that {job.day} reads: {_some(absent)}",
+            where=job.pipeline.name,
+            allowed=f"{source.absent_allowed} absent",
+            do=f"land {place(job.settings, source, min(absent))}",
+        )
+
+
+def _check_gated(job: Job, name: str, days: Sequence[date], gated: Gated) -> None:
+    """Raises the gate's own error, or InputMissing, where too many days of a source cannot be read."""
+    needed = {day.isoformat() for day in days}
+    absent = [day for day in gated.absent if day in needed]
+    blocked = [day for day in gated.blocked if day in needed]
+    if blocked and len(absent) + len(blocked) > job.pipeline.inputs[name].absent_allowed:
+        raise gated.blocked[max(blocked)]
+    _check_presence(job, name, days, absent)
+
+
+def _label_problems(name: str, needs: Needs, gated: Gated) -> list[str]:
+    days = {day.isoformat() for day in needs.labels[name]}
+    absent = [f"source {name} has not landed for {day}" for day in gated.absent if day in days]
+    blocked = [f"source {name} of {day}: {error.what}" for day, error in gated.blocked.items() if day in days]
+    return absent + blocked
+
+
+def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str]) -> Outcome:
+    published, up_to_date = (sum(len(getattr(item, name)) for item in gated) for name in ("published", "up_to_date"))
+    counts = {
+        f"rows_{name}": float(sum(item.rows[name] for item in gated)) for name in ("landed", "published", "quarantined")
+    }
+    counts |= {"partitions_published": float(published), "partitions_up_to_date": float(up_to_date)}
+    counts |= {"partitions_absent": float(sum(len(item.absent) for item in gated))}
+    pages = {f"gate report {item.source} {day}": page for item in gated for day, page in sorted(item.pages.items())}
+    message = (
+        f"{published} partitions published ({counts['rows_published']:.0f} rows, {counts['rows_quarantined']:.0f} "
+        f"quarantined), {up_to_date} up to date"
+    )
+    message += f"; {len(warnings)} warnings, the first: {warnings[0].splitlines()[0]}" if warnings else ""
+    links = dict(list(pages.items())[-_MOST_LINKS:])
+    return Outcome(step, job.day, "done" if published else "up_to_date", message, counts, links)
+
+
+def _some(days: Sequence[str]) -> str:
+    return ", ".join(days[:5]) + (", …" if len(days) > 5 else "")
