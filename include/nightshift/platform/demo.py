@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from nightshift import tables
-from nightshift.demo import landers
+from nightshift.demo import LANDERS
 from nightshift.errors import PlatformError
 from nightshift.features.build import resolve
 from nightshift.job import Job
@@ -32,7 +32,7 @@ class Night:
     rows_in: int | None
     quarantined: int | None
     scored: int | None
-    champion: int | None
+    champion: str | None
     metric: float | None
     seconds: float | None
 
@@ -46,7 +46,7 @@ def run(
     """
     pipeline = load_pipeline(settings, name)
     up(settings, report)
-    report(f"landing files: {_land(settings, pipeline, retrains[0], last)} new")
+    report(f"landing files: {_land(settings, pipeline, retrains[0], last, report)} new")
     nights = days(retrains[0] + timedelta(days=1), last)
     with login(settings) as client:
         _wait_for_dags(client, pipeline, report)
@@ -61,11 +61,13 @@ def run(
     return [_night(settings, pipeline, ds, runs.get(ds.isoformat())) for ds in nights]
 
 
-def _land(settings: Settings, pipeline: Pipeline, first_retrain: date, last: date) -> int:
+def _land(
+    settings: Settings, pipeline: Pipeline, first_retrain: date, last: date, report: Callable[[str], None]
+) -> int:
     """Land every day that the first window and its lookbacks read, up to ``last``."""
     window = training_days(pipeline, first_retrain)
     reach = max(source.lag + source.lookback for source in pipeline.inputs.values())
-    return landers()[pipeline.name](settings, window[0] - timedelta(days=reach), last)
+    return LANDERS[pipeline.name](settings, window[0] - timedelta(days=reach), last, report)
 
 
 def _wait_for_dags(client: AirflowClient, pipeline: Pipeline, report: Callable[[str], None]) -> None:
