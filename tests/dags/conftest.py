@@ -4,10 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import PROJECT
 
@@ -16,29 +13,22 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="nightshift-airflo
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__PLUGINS_FOLDER", str(PROJECT / "plugins"))
 
-RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
-
-@pytest.fixture
-def airflow_python(tmp_path: Path) -> RunPython:
-    """Runs Python code in a process of its own, in a project folder, with Airflow configured for it."""
-
-    def run(code: str, home: Path = PROJECT, **environ: str) -> "subprocess.CompletedProcess[str]":
-        base = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTSHIFT"))}
-        variables = {
-            **base,
-            "AIRFLOW_HOME": str(tmp_path / "airflow"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-            "PYTHONWARNINGS": "ignore",
-            "PYTHONPATH": str(PROJECT),
-            "NIGHTSHIFT_HOME": str(home),
-            "NIGHTSHIFT_VAR": str(tmp_path / "var"),
-            **environ,
-        }
-        command = [sys.executable, "-c", code]
-        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
-
-    return run
+def run_python(code: str, folder: Path, home: Path = PROJECT, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Runs Python code in a process of its own, with Airflow's home in ``folder`` and the project in ``home``."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTSHIFT"))}
+    variables = {
+        **base,
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": str(PROJECT),
+        "NIGHTSHIFT_HOME": str(home),
+        "NIGHTSHIFT_VAR": str(folder / "var"),
+        **environ,
+    }
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
