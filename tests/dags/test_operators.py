@@ -1,0 +1,423 @@
+"""Operators as the task runner calls them, with stand-ins for use cases and for what Airflow knows of other runs."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from airflow.sdk import DAG
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+)
+
+from nightshift import steps
+from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.job import Job, Outcome
+from nightshift.orchestration import runs
+from nightshift.orchestration.context import ds_of, job_of, unfinished_days
+from nightshift.orchestration.dag import build_dag
+from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink
+from nightshift.orchestration.spark import SparkStepOperator
+from nightshift.orchestration.tasks import PlanShardsOperator, say_why
+from nightshift.plan import make_plan
+from nightshift.settings import Settings
+from nightshift.steps import Step
+from tests.conftest import make_pipeline, spec_document
+
+DS = date(2024, 2, 5)
+DAYS = [date(2024, 2, day) for day in range(1, 29)]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose only spec is parcels, with its own ``var``."""
+    folder = tmp_path / "home" / "include" / "pipelines"
+    folder.mkdir(parents=True)
+    (folder / "parcels.yaml").write_text(yaml.safe_dump(spec_document()))
+    for name in list(os.environ):
+        if name.startswith("NIGHTSHIFT"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NIGHTSHIFT_VAR", str(tmp_path / "var"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def use_case(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a function in the place of a step's use case."""
+
+    def put(name: str, function: Callable[[Job], Any], *, needs_spark: bool = False) -> None:
+        monkeypatch.setattr(sys.modules[__name__], "stand_in", function, raising=False)
+        step = Step(name, "daily", f"{__name__}:stand_in", "A stand-in.", needs_spark)
+        monkeypatch.setattr(steps, "STEPS", {**steps.STEPS, name: step})
+
+    return put
+
+
+@pytest.fixture
+def task() -> Callable[[str], Any]:
+    """A task of parcels' DAGs, as a run has it: the daily one's or the retrain's."""
+    plan = make_plan(make_pipeline())
+    dags: list[DAG] = [build_dag(dag, Settings.from_env()) for dag in (plan.daily, plan.retrain)]
+
+    def find(name: str) -> Any:
+        found = next(dag.get_task(name) for dag in dags if dag.has_task(name))
+        return found.prepare_for_execution()
+
+    return find
+
+
+class TaskInstance:
+    """What Airflow tells a task of other runs, and what the task leaves there."""
+
+    def __init__(self, unfinished: Sequence[date] = (), first_poke: timedelta = timedelta(0)) -> None:
+        self.unfinished, self.first_poke = set(unfinished), first_poke
+        self.calls = 0
+        self.xcom: dict[str, Any] = {}
+
+    def get_dr_count(self, dag_id: str, logical_dates: list[datetime], states: list[str]) -> int:
+        assert states == ["queued", "running"]
+        assert all(moment.utcoffset() == timedelta(0) and moment.hour == 0 for moment in logical_dates)
+        self.calls += 1
+        return len(self.unfinished & {moment.date() for moment in logical_dates})
+
+    def get_first_reschedule_date(self, context: Any) -> datetime:
+        return datetime.now(UTC) - self.first_poke
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcom[key] = value
+
+
+def context(ti: TaskInstance | None = None, **run: Any) -> Any:
+    known: dict[str, Any] = {
+        "dag_id": "parcels",
+        "run_id": "backfill__2024-02-05T07:00:00+00:00",
+        "run_type": "backfill",
+        "logical_date": datetime(DS.year, DS.month, DS.day, tzinfo=UTC),
+        "run_after": datetime(2024, 2, 5, 7, tzinfo=UTC),
+        "triggering_user_name": "ada",
+    }
+    return {"ti": ti or TaskInstance(), "dag_run": SimpleNamespace(**{**known, **run})}
+
+
+def execute(operator: Any, given: Any) -> Any:
+    """Calls an operator as the task runner does."""
+    token = ExecutorSafeguard.tracker.set(operator)
+    try:
+        return operator.execute(given)
+    finally:
+        ExecutorSafeguard.tracker.reset(token)
+
+
+def done(job: Job, step: str, **links: str) -> Outcome:
+    return Outcome(step, job.day, "done", f"{step} did it", {"rows": 3}, links)
+
+
+def kept(dag: str = "parcels") -> list[dict[str, Any]]:
+    return runs.read_run(Settings.from_env(), dag, "backfill__2024-02-05T07:00:00+00:00")
+
+
+class TestJob:
+    def test_is_what_the_run_says(self) -> None:
+        job = job_of(context(), "parcels")
+        assert (job.pipeline.name, job.ds, job.history, job.actor) == ("parcels", DS, True, "ada")
+        assert job.run_id == "backfill__2024-02-05T07:00:00+00:00"
+        assert job.also == ()
+
+    def test_of_a_scheduled_run_is_no_history_and_airflows(self) -> None:
+        job = job_of(context(run_type="scheduled", triggering_user_name=None), "parcels")
+        assert (job.history, job.actor) == (False, "airflow")
+
+    def test_each_try_is_an_attempt_of_its_own(self) -> None:
+        assert job_of(context(), "parcels").attempt != job_of(context(), "parcels").attempt
+
+    def test_a_manual_run_without_a_logical_date_means_the_current_ds(self) -> None:
+        run = SimpleNamespace(logical_date=None, run_after=datetime(2024, 2, 6, 6, 59, tzinfo=UTC))
+        assert ds_of(run, make_pipeline()) == DS  # one minute before the cutoff in New York
+
+    def test_takes_the_databases_secret_from_an_airflow_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NIGHTSHIFT_DATABASE_CONNECTION", "ledger")
+        monkeypatch.setenv("AIRFLOW_CONN_LEDGER", "postgres://writer:secret@db:5432/nightshift")
+        assert job_of(context(), "parcels").settings.database == "postgres://writer:secret@db:5432/nightshift"
+
+
+class TestUnfinishedDays:
+    @pytest.mark.parametrize("active", [(), DAYS, DAYS[5:9], DAYS[::3], DAYS[-1:]])
+    def test_finds_exactly_those(self, active: Sequence[date]) -> None:
+        assert unfinished_days(context(TaskInstance(active)), DAYS) == list(active)
+
+    def test_asks_once_where_no_other_run_waits(self) -> None:
+        ti = TaskInstance()
+        unfinished_days(context(ti), DAYS)
+        assert ti.calls == 1
+
+    def test_the_days_of_a_backfill_cost_few_calls(self) -> None:
+        ti = TaskInstance(DAYS[:9])
+        unfinished_days(context(ti), DAYS)
+        assert ti.calls <= 2 * 6
+
+
+class TestStepOperator:
+    def test_returns_the_outcome_and_keeps_it_for_the_runs_page(self, task: Any, use_case: Any) -> None:
+        use_case("monitor", lambda job: done(job, "monitor"))
+        document = execute(task("monitor"), context())
+        assert document["message"] == "monitor did it"
+        assert json.loads(json.dumps(document)) == document
+        [said] = kept()
+        assert (said["step"], said["status"], said["counts"]) == ("monitor", "done", {"rows": 3})
+
+    def test_logs_what_it_did_and_where_to_look(
+        self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        report = f"{Settings.from_env().reports}/parcels/features/ds=2024-02-05/a.html"
+        use_case("gate_features", lambda job: done(job, "gate_features", report=report))
+        with caplog.at_level(logging.INFO, "nightshift"):
+            execute(task("gate_features"), context())
+        assert caplog.messages == [
+            "report: http://127.0.0.1:8080/nightshift/reports/parcels/features/ds%3D2024-02-05/a.html",
+            "gate_features did it",
+        ]
+
+    def test_what_can_go_well_another_time_is_retried(self, task: Any, use_case: Any) -> None:
+        use_case("monitor", failing(NightshiftError("MLflow is away", do="start it")))
+        with pytest.raises(AirflowException, match=r"^MLflow is away\. What to do: start it\.$") as caught:
+            execute(task("monitor"), context())
+        assert not isinstance(caught.value, AirflowFailException)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+    def test_what_can_never_go_well_is_not_retried(self, task: Any, use_case: Any) -> None:
+        use_case("gate_features", failing(GateFailed("the gate blocked 7 rows", where="parcels/features")))
+        with pytest.raises(AirflowFailException, match=r"^parcels/features: the gate blocked 7 rows\.$"):
+            execute(task("gate_features"), context())
+
+    def test_a_failed_gate_still_links_its_report(self, task: Any, use_case: Any) -> None:
+        error = GateFailed("the gate blocked 7 rows")
+        error.links["gate report"] = f"{Settings.from_env().reports}/parcels/features/ds=2024-02-05/a.html"
+        use_case("gate_features", failing(error))
+        operator = task("gate_features")
+        with pytest.raises(AirflowFailException):
+            execute(operator, context())
+        ti_key = SimpleNamespace(dag_id="parcels", run_id="r")
+        assert GateReportLink().get_link(operator, ti_key=ti_key).endswith("/features/ds%3D2024-02-05/a.html")
+        [said] = kept()
+        assert (said["status"], said["message"]) == ("failed", "the gate blocked 7 rows.")
+
+    def test_a_spec_that_went_bad_meanwhile_fails_the_task_plainly(self, task: Any, home: Path) -> None:
+        path = home / "include" / "pipelines" / "parcels.yaml"
+        path.write_text(path.read_text().replace("owner:", "ower:"))
+        with pytest.raises(AirflowFailException, match="did you mean owner"):
+            execute(task("monitor"), context())
+
+    def test_sends_the_seconds_of_the_step(
+        self, task: Any, use_case: Any, monkeypatch: pytest.MonkeyPatch, statsd: "Listener"
+    ) -> None:
+        monkeypatch.setenv("NIGHTSHIFT_STATSD_HOST", "127.0.0.1")
+        monkeypatch.setenv("NIGHTSHIFT_STATSD_PORT", str(statsd.port))
+        use_case("monitor", lambda job: done(job, "monitor"))
+        execute(task("monitor"), context())
+        assert statsd.next().startswith("nightshift.step_seconds,pipeline=parcels,step=monitor,status=done:")
+        use_case("monitor", failing(NightshiftError("no")))
+        with pytest.raises(AirflowException):
+            execute(task("monitor"), context())
+        assert statsd.next().startswith("nightshift.step_seconds,pipeline=parcels,step=monitor,status=failed:")
+
+    def test_the_last_line_of_a_failed_tasks_log_says_why(self, caplog: pytest.LogCaptureFixture) -> None:
+        say_why({"exception": AirflowFailException("parcels/features: the gate blocked 7 rows.")})  # type: ignore[typeddict-item]
+        say_why({})  # type: ignore[typeddict-item]
+        assert caplog.messages == ["parcels/features: the gate blocked 7 rows.", "the task was stopped from outside"]
+
+
+class TestWaitOperator:
+    def test_is_done_once_nothing_is_missing(self, task: Any, use_case: Any) -> None:
+        use_case("inputs_landed", lambda job: done(job, "inputs_landed"))
+        assert execute(task("inputs_landed"), context())["message"] == "inputs_landed did it"
+
+    def test_looks_again_later_without_holding_a_slot(
+        self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        use_case("inputs_landed", failing(InputMissing("no file of orders", where="landing/orders/ds=2024-02-05")))
+        with caplog.at_level(logging.INFO, "nightshift"), pytest.raises(AirflowRescheduleException) as caught:
+            execute(task("inputs_landed"), context())
+        assert timedelta(seconds=50) < caught.value.reschedule_date - datetime.now(UTC) <= timedelta(seconds=60)
+        assert caplog.messages == ["waiting: landing/orders/ds=2024-02-05: no file of orders."]
+        assert kept() == []
+
+    def test_says_what_is_missing_when_the_time_is_up_and_does_not_retry(self, task: Any, use_case: Any) -> None:
+        use_case("inputs_landed", failing(InputMissing("no file of orders", where="landing/orders/ds=2024-02-05")))
+        late = TaskInstance(first_poke=timedelta(hours=6, minutes=1))
+        with pytest.raises(AirflowFailException) as caught:
+            execute(task("inputs_landed"), context(late))
+        assert not isinstance(caught.value, AirflowSensorTimeout)
+        assert str(caught.value) == "Waited for 6:00:00. landing/orders/ds=2024-02-05: no file of orders."
+
+    def test_other_errors_do_not_wait(self, task: Any, use_case: Any) -> None:
+        use_case("inputs_landed", failing(NightshiftError("the landing folder cannot be read")))
+        with pytest.raises(AirflowException, match="cannot be read"):
+            execute(task("inputs_landed"), context())
+        assert [said["status"] for said in kept()] == ["failed"]
+
+    def test_how_often_it_looks_is_a_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NIGHTSHIFT_POKE_SECONDS", "5")
+        dag = build_dag(make_plan(make_pipeline()).daily, Settings.from_env())
+        assert dag.get_task("inputs_landed").poke_interval == 5
+
+
+class TestTurnOperator:
+    def test_waits_for_earlier_dates_of_a_backfill(
+        self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        use_case("decide", lambda job: pytest.fail("it decided before its turn"))
+        ti = TaskInstance([date(2024, 2, 3), date(2024, 2, 4), date(2024, 2, 9)])
+        with caplog.at_level(logging.INFO, "nightshift"), pytest.raises(AirflowRescheduleException):
+            execute(task("decide"), context(ti))
+        assert caplog.messages == [
+            "waiting: parcels__retrain 2024-02-05: 2 earlier dates are still queued or running, the first is "
+            "2024-02-03. What to do: let them finish, or mark their runs failed; a backfill of this DAG must not run "
+            "backwards."
+        ]
+
+    def test_decides_when_only_later_dates_are_left(self, task: Any, use_case: Any) -> None:
+        use_case("decide", lambda job: done(job, "decide"))
+        ti = TaskInstance([DS, date(2024, 2, 9)])
+        assert execute(task("decide"), context(ti))["message"] == "decide did it"
+
+    def test_decides_at_once_outside_of_backfills(self, task: Any, use_case: Any) -> None:
+        use_case("decide", lambda job: done(job, "decide"))
+        ti = TaskInstance([date(2024, 2, 3)])
+        assert execute(task("decide"), context(ti, run_type="scheduled"))["message"] == "decide did it"
+        assert ti.calls == 0
+
+    def test_gives_up_after_a_day_and_says_for_whom_it_waited(self, task: Any, use_case: Any) -> None:
+        ti = TaskInstance([date(2024, 2, 3)], first_poke=timedelta(hours=25))
+        with pytest.raises(AirflowFailException, match=r"^Waited for 1 day, 0:00:00\. .*the first is 2024-02-03"):
+            execute(task("decide"), context(ti))
+
+
+class TestPlanShardsOperator:
+    def test_returns_the_arguments_of_each_shards_process(self, task: Any, use_case: Any) -> None:
+        def plan(job: Job) -> Outcome:
+            job.leave("plan_scoring", {"plan": "/lake/plan.json", "shards": 2})
+            return done(job, "plan_scoring")
+
+        use_case("plan_scoring", plan)
+        ti = TaskInstance()
+        operator = task("plan_scoring")
+        assert isinstance(operator, PlanShardsOperator)
+        assert execute(operator, context(ti)) == [
+            ["score", "--plan", "/lake/plan.json", "--shard", "0"],
+            ["score", "--plan", "/lake/plan.json", "--shard", "1"],
+        ]
+        assert ti.xcom["outcome"]["message"] == "plan_scoring did it"
+
+
+class TestSparkStepOperator:
+    def test_of_a_scheduled_run_does_its_own_day_alone(self, task: Any, use_case: Any) -> None:
+        seen = planning(use_case)
+        ti = TaskInstance(DAYS)
+        execute(task("build_features"), context(ti, run_type="scheduled"))
+        assert [job.also for job in seen] == [()]
+        assert ti.calls == 0
+
+    def test_in_a_backfill_offers_the_days_that_wait_behind_it(self, task: Any, use_case: Any) -> None:
+        seen = planning(use_case)
+        ti = TaskInstance([date(2024, 2, 3), DS, date(2024, 2, 6), date(2024, 2, 7), date(2024, 4, 30)])
+        execute(task("build_features"), context(ti))
+        assert [job.also for job in seen] == [(date(2024, 2, 6), date(2024, 2, 7))]
+
+    def test_up_to_date_imports_no_spark(self, task: Any, use_case: Any) -> None:
+        planning(use_case)
+        operator = task("build_features")
+        assert isinstance(operator, SparkStepOperator)
+        execute(operator, context())
+        assert "airflow.providers.apache.spark.operators.spark_submit" not in sys.modules
+        operator.on_kill()
+
+
+class TestLinks:
+    @pytest.fixture
+    def ti_key(self) -> SimpleNamespace:
+        return SimpleNamespace(dag_id="parcels__retrain", run_id="manual__2024-02-05T07:00:00+00:00")
+
+    def operator(self, **links: str) -> Any:
+        return SimpleNamespace(links=links)
+
+    def test_one_report_is_opened_directly_many_by_the_runs_page(self, ti_key: Any) -> None:
+        root = f"{Settings.from_env().reports}/parcels"
+        one, two = f"{root}/training_set/ds=2024-02-05/a.html", f"{root}/labels/ds=2024-02-05/b.html"
+        base = "http://127.0.0.1:8080/nightshift"
+        link = GateReportLink()
+        assert link.get_link(self.operator(), ti_key=ti_key) == ""
+        assert link.get_link(self.operator(a=one), ti_key=ti_key) == (
+            f"{base}/reports/parcels__retrain/training_set/ds%3D2024-02-05/a.html"
+        )
+        assert link.get_link(self.operator(a=one, b=two), ti_key=ti_key) == (
+            f"{base}/runs/parcels__retrain/manual__2024-02-05T07%3A00%3A00%2B00%3A00"
+        )
+
+    def test_the_mlflow_run_is_what_lies_in_mlflow(self, ti_key: Any) -> None:
+        operator = self.operator(table="/lake/features", run="http://127.0.0.1:5000/#/experiments/1/runs/2")
+        assert MlflowRunLink().get_link(operator, ti_key=ti_key) == "http://127.0.0.1:5000/#/experiments/1/runs/2"
+        assert MlflowRunLink().get_link(self.operator(), ti_key=ti_key) == ""
+
+    def test_every_task_links_its_run(self, ti_key: Any) -> None:
+        assert (
+            RunLink()
+            .get_link(self.operator(), ti_key=ti_key)
+            .endswith("/nightshift/runs/parcels__retrain/manual__2024-02-05T07%3A00%3A00%2B00%3A00")
+        )
+
+
+def failing(error: NightshiftError) -> Callable[[Job], Any]:
+    def use_case(job: Job) -> Any:
+        raise error
+
+    return use_case
+
+
+def planning(use_case: Any) -> list[Job]:
+    """Makes build_features up to date, and collects the jobs that it is given."""
+    seen: list[Job] = []
+
+    def plan(job: Job) -> tuple[Outcome, None]:
+        seen.append(job)
+        return Outcome("build_features", job.day, "up_to_date", "nothing to build"), None
+
+    use_case("build_features", plan, needs_spark=True)
+    return seen
+
+
+class Listener:
+    """A StatsD server that remembers."""
+
+    def __init__(self) -> None:
+        import socket
+
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(5)
+        self.port: int = self._socket.getsockname()[1]
+
+    def next(self) -> str:
+        return self._socket.recv(4096).decode()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def statsd() -> Iterator[Listener]:
+    listener = Listener()
+    yield listener
+    listener.close()
