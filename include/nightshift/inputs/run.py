@@ -130,9 +130,8 @@ def _label_problems(name: str, needs: Needs, gated: Gated) -> list[str]:
 
 def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str]) -> Outcome:
     published, up_to_date = (sum(len(getattr(item, name)) for item in gated) for name in ("published", "up_to_date"))
-    counts = {
-        f"rows_{name}": float(sum(item.rows[name] for item in gated)) for name in ("landed", "published", "quarantined")
-    }
+    rows = ("rows_landed", "rows_published", "rows_quarantined")
+    counts = {name: float(sum(item.rows[name] for item in gated)) for name in rows}
     counts |= {"partitions_published": float(published), "partitions_up_to_date": float(up_to_date)}
     counts |= {"partitions_absent": float(sum(len(item.absent) for item in gated))}
     pages = {f"gate report {item.source} {day}": page for item in gated for day, page in sorted(item.pages.items())}

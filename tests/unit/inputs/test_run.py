@@ -1,0 +1,298 @@
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightshift import storage, tables
+from nightshift.errors import GateFailed, InputMissing
+from nightshift.inputs.days import gate_days
+from nightshift.inputs.run import gate_inputs, inputs_landed, window_inputs
+from nightshift.job import Job
+from nightshift.lineage import find_published
+from nightshift.settings import Settings
+from nightshift.specs.model import Pipeline
+from tests.conftest import make_pipeline, spec_document
+from tests.unit.inputs.landed import DELIVERIES, DEPOTS, drop, drop_day
+
+DS = date(2024, 2, 10)
+LOOKBACK = ("2024-02-07", "2024-02-08", "2024-02-09")
+
+
+@pytest.fixture
+def job(settings: Settings, pipeline: Pipeline, database_url: str) -> Job:
+    return Job(replace(settings, database_url=database_url), pipeline, DS)
+
+
+def of(job: Job, dataset: str, ds: str = "2024-02-10") -> list[dict[str, Any]]:
+    state = tables.state(job.table(dataset))
+    return tables.read(state.uri, state.files(ds)).to_pylist()
+
+
+def again(job: Job, **changes: Any) -> Job:
+    return Job(job.settings, changes.pop("pipeline", job.pipeline), changes.pop("ds", job.ds), **changes)
+
+
+def orders(**changes: Any) -> Pipeline:
+    document = spec_document()
+    document["inputs"]["orders"] |= changes
+    return make_pipeline(inputs=document["inputs"])
+
+
+def test_a_night_publishes_every_source_and_the_second_time_nothing(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    first = gate_inputs(job)
+    assert first.status == "done"
+    assert first.counts["partitions_published"] == 5
+    assert first.counts["rows_landed"] == 3 + 3 * 2 + 2
+    assert of(job, "inputs/orders") == [
+        {"parcel_id": "a", "depot": "N", "weight": 1.5},
+        {"parcel_id": "b", "depot": "S", "weight": 2.0},
+        {"parcel_id": "c", "depot": "N", "weight": None},
+    ]
+    versions = [tables.state(job.table(f"inputs/{name}")).version for name in job.pipeline.inputs]
+
+    second = gate_inputs(again(job))
+    assert second.status == "up_to_date"
+    assert second.counts["partitions_up_to_date"] == 5
+    assert versions == [tables.state(job.table(f"inputs/{name}")).version for name in job.pipeline.inputs]
+
+
+def test_unchanged_files_are_not_opened(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+
+    def opened(uri: str) -> str:
+        raise AssertionError(uri)
+
+    monkeypatch.setattr("nightshift.inputs.days._sha256", opened)
+    assert gate_inputs(again(job)).status == "up_to_date"
+
+
+def test_a_touched_file_with_the_same_content_is_up_to_date_and_a_corrected_one_is_not(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    before = tables.state(job.table("inputs/orders")).fingerprint("2024-02-10")
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1.5", "b,S,2", "c,N,")
+    assert gate_inputs(again(job)).status == "up_to_date"
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1.5", "b,S,2", "c,N,9")
+    assert gate_inputs(again(job)).counts["partitions_published"] == 1
+    assert tables.state(job.table("inputs/orders")).fingerprint("2024-02-10") != before
+    assert of(job, "inputs/orders")[2]["weight"] == 9
+
+
+def test_another_contract_reads_the_same_files_again(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    columns = spec_document()["inputs"]["orders"]["columns"]
+    looser = orders(columns={**columns, "weight": {**columns["weight"], "max": 500}})
+    assert gate_inputs(again(job, pipeline=looser)).status == "up_to_date", "a gate is no part of the recipe"
+    retyped = orders(columns={**columns, "depot": {"type": "category"}})
+    assert gate_inputs(again(job, pipeline=retyped)).counts["partitions_published"] == 1
+
+
+def test_the_manifest_names_the_landing_files_and_the_gate(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    state = tables.state(job.table("inputs/orders"))
+    manifest = find_published(state.uri, "2024-02-10", state.fingerprint("2024-02-10"))
+    assert manifest is not None
+    path = Path(job.settings.landing, "parcels/orders/ds=2024-02-10/part-0.csv")
+    [landed] = manifest.landing
+    assert (landed.uri, landed.size, landed.mtime_ns) == (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+    assert manifest.gate is not None
+    assert manifest.gate.status == "passed"
+    report = storage.read_json(manifest.gate.report)
+    assert (report["rows"], report["removed"], report["status"]) == (3, 0, "passed")
+    assert manifest.counts == {"landed": 3, "rejected": 0, "rows": 3, "quarantined": 0}
+
+
+def test_bad_rows_go_to_quarantine_and_counts_reconcile(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    rows = ["a,N,1", "dup,N,1", "dup,S,2", "e,X,3", "f,S,1_000", "g,S,4", "h,N,5", "i,N,6", "j,N,7", "k,N,8"]
+    drop(job.settings, "orders/ds=2024-02-10", *rows)
+    outcome = gate_inputs(job)
+    assert outcome.counts["rows_quarantined"] == 4
+    assert [row["parcel_id"] for row in of(job, "inputs/orders")] == ["a", "g", "h", "i", "j", "k"]
+    left = {(row["key"], row["expectation"]): json.loads(row["row"]) for row in of(job, "quarantine/inputs/orders")}
+    assert left == {
+        ('["f"]', "weight parses as number"): {"parcel_id": "f", "depot": "S", "weight": "1_000"},
+        ('["e"]', "expect_column_values_to_be_in_set(depot)"): {"parcel_id": "e", "depot": "X", "weight": 3.0},
+        ('["dup"]', "expect_column_values_to_be_unique(parcel_id)"): {"parcel_id": "dup", "depot": "S", "weight": 2.0},
+    }
+    assert len(of(job, "quarantine/inputs/orders")) == 4, "of duplicates all leave"
+    active = tables.state(job.table("inputs/orders")).fingerprint("2024-02-10")
+    assert tables.state(job.table("quarantine/inputs/orders")).fingerprint("2024-02-10") == active
+    assert "-" in active
+    assert gate_inputs(again(job)).status == "up_to_date"
+
+
+def test_a_corrected_file_takes_the_rows_out_of_quarantine(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1", "b,X,1")
+    gate_inputs(job)
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1", "b,S,1")
+    gate_inputs(again(job))
+    assert len(of(job, "inputs/orders")) == 2
+    active = tables.state(job.table("inputs/orders")).fingerprint("2024-02-10")
+    orphan = tables.state(job.table("quarantine/inputs/orders")).fingerprint("2024-02-10")
+    assert orphan != active, "readers join on the active fingerprint"
+
+
+def test_above_the_limit_the_gate_blocks_and_says_what_to_do(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1", "b,X,1", "c,Y,1")
+    with pytest.raises(GateFailed) as caught:
+        gate_inputs(job)
+    message = str(caught.value)
+    assert message.startswith(
+        "parcels/inputs/orders of 2024-02-10: the gate blocked 3 rows: 1 of 6 expectations failed. What to do: "
+    )
+    assert "At most 50 % of the rows may leave for quarantine." in message
+    assert message.splitlines()[-1].split() == (
+        "expect_column_values_to_be_in_set depot one of N, S 2 of 3 (66.67 %)".split()
+    )
+    assert tables.state(job.table("inputs/orders")).version == -1
+    assert tables.state(job.table("inputs/deliveries")).fingerprint("2024-02-09"), "other sources are published"
+
+
+def test_a_correction_that_fails_its_gate_leaves_what_is_published_and_warns(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    before = of(job, "inputs/orders")
+    drop(job.settings, "orders/ds=2024-02-10", "a,X,1", "b,Y,1")
+    outcome = gate_inputs(again(job))
+    assert outcome.status == "up_to_date"
+    assert "1 warnings, the first: orders of 2024-02-10: parcels/inputs/orders of 2024-02-10" in outcome.message
+    assert of(job, "inputs/orders") == before
+    drop(job.settings, "orders/ds=2024-02-10", "1,2,3", header="x,y,z")
+    assert gate_inputs(again(job)).status == "up_to_date"
+    assert of(job, "inputs/orders") == before
+    assert len(job.left("gate_inputs")["warnings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_text("parcel_id,depot\na,N\n"), "the columns are not the contract's: missing: weight"),
+        (lambda path: path.write_text("parcel_id,depot,weight\na,N,1\nb,N\n"), "row 3: a row has 2 cells instead of 3"),
+        (lambda path: path.write_bytes("parcel_id,depot,weight\nß,N,1\n".encode("latin-1")), "the text is not UTF-8"),
+        (lambda path: path.write_bytes(b""), "the file names none of the contract's columns"),
+    ],
+)
+def test_a_file_that_cannot_be_read_fails_the_night(job: Job, damage: Callable[[Path], None], message: str) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    damage(drop(job.settings, "orders/ds=2024-02-10"))
+    with pytest.raises(GateFailed, match=message):
+        gate_inputs(job)
+
+
+def test_a_header_alone_is_an_empty_partition_which_the_gate_judges(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    drop(job.settings, "orders/ds=2024-02-10")
+    assert gate_inputs(job).status == "done"
+    assert of(job, "inputs/orders") == []
+    assert tables.state(job.table("inputs/orders")).fingerprint("2024-02-10")
+    picky = orders(gate={"expect": [{"expect_table_row_count_to_be_between": {"min_value": 1}}]})
+    drop_day(job.settings, "2024-02-11", LOOKBACK)
+    drop(job.settings, "orders/ds=2024-02-11")
+    with pytest.raises(GateFailed, match="1 of 7 expectations failed"):
+        gate_inputs(again(job, pipeline=picky, ds=date(2024, 2, 11)))
+
+
+def test_rows_keep_the_order_of_files_and_lines(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    drop(job.settings, "orders/ds=2024-02-10", "z,N,1", "y,N,1", name="part-0.csv")
+    drop(job.settings, "orders/ds=2024-02-10", "b,N,1", "a,N,1", name="part-1.csv")
+    drop(job.settings, "orders/ds=2024-02-10", "no,N,1", name="_temporary.csv")
+    drop(job.settings, "orders/ds=2024-02-10", "no,N,1", name=".hidden.csv")
+    drop(job.settings, "orders/ds=2024-02-10", "no,N,1", name="part-2.csv.tmp")
+    gate_inputs(job)
+    assert [row["parcel_id"] for row in of(job, "inputs/orders")] == ["z", "y", "b", "a"]
+
+
+def test_what_is_absent_is_named_and_days_up_to_the_allowance_are_fine(job: Job) -> None:
+    with pytest.raises(InputMissing) as caught:
+        inputs_landed(job)
+    assert str(caught.value) == (
+        "parcels: source orders lacks 1 of the 1 days that 2024-02-10 reads: 2024-02-10. Allowed: 0 absent. "
+        f"What to do: land {job.settings.landing}/parcels/orders/ds=2024-02-10/*.csv."
+    )
+    drop_day(job.settings, "2024-02-10", LOOKBACK[1:])
+    assert inputs_landed(job).message == "4 days of 3 sources are there"
+    assert gate_inputs(job).counts["partitions_absent"] == 1
+    for day in LOOKBACK:
+        for file in Path(job.settings.landing, f"parcels/deliveries/ds={day}").glob("*"):
+            file.unlink()
+    assert inputs_landed(job).counts["days"] == 4, "what was published before need not stay in landing"
+    fresh = again(job, ds=date(2024, 2, 20))
+    drop_day(job.settings, "2024-02-20", ("2024-02-18",))
+    with pytest.raises(InputMissing, match="source deliveries lacks 2 of the 3 days that 2024-02-20 reads"):
+        inputs_landed(fresh)
+
+
+def test_a_snapshot_must_be_there_and_the_newest_one_not_after_ds_is_read(job: Job) -> None:
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1")
+    for day in LOOKBACK:
+        drop(job.settings, f"deliveries/ds={day}", header=DELIVERIES)
+    drop(job.settings, "depots/as_of=2024-02-11", "N,9", header=DEPOTS)
+    with pytest.raises(InputMissing, match="source depots has no snapshot with as_of <= 2024-02-10"):
+        inputs_landed(job)
+    with pytest.raises(InputMissing, match="source depots has no snapshot with as_of <= 2024-02-10"):
+        gate_inputs(job)
+    drop(job.settings, "depots/as_of=2024-01-01", "N,1", header=DEPOTS)
+    drop(job.settings, "depots/as_of=2024-02-01", "N,2", header=DEPOTS)
+    gate_inputs(again(job))
+    assert list(tables.state(job.table("inputs/depots")).partitions) == ["2024-02-01"]
+
+
+def test_sources_of_labels_alone_never_fail_the_inputs(job: Job) -> None:
+    features = {**spec_document()["features"], "inputs": ["orders", "depots"]}
+    job = replace(job, pipeline=make_pipeline(features=features))
+    drop_day(job.settings, "2024-02-10", ())
+    drop(job.settings, "deliveries/ds=2024-02-09", "x,N,late", header=DELIVERIES)
+    assert inputs_landed(job).status == "done"
+    assert gate_inputs(job).status == "done"
+    problems = job.left("gate_inputs")["label_problems"]
+    assert problems == [
+        "source deliveries of 2024-02-09: the gate blocked 1 rows: 1 of 4 expectations failed",
+    ]
+    later = again(job, ds=date(2024, 2, 12))
+    drop_day(job.settings, "2024-02-12", ())
+    gate_inputs(later)
+    assert later.left("gate_inputs")["label_problems"] == ["source deliveries has not landed for 2024-02-11"]
+
+
+def test_after_the_end_only_labels_need_inputs(job: Job) -> None:
+    late = again(job, ds=date(2024, 4, 1))
+    drop(job.settings, "deliveries/ds=2024-03-31", "x,N,1", header=DELIVERIES)
+    assert inputs_landed(late).message == "2024-04-01 is outside the spec's range: nothing to wait for"
+    assert gate_inputs(late).counts["partitions_published"] == 1
+
+
+def test_many_days_share_commits_and_absent_days_are_only_noted(job: Job) -> None:
+    days = [f"2024-02-{day:02d}" for day in range(1, 21)]
+    for day in days:
+        drop_day(job.settings, day, (day,))
+    window = again(job, ds=date(2024, 2, 21))
+    outcome = window_inputs(window)
+    assert outcome.counts["partitions_published"] == 20 + 20 + 1
+    assert tables.state(job.table("inputs/orders")).version == 3, "a commit for each 8 days"
+    left = window.left("window_inputs")
+    assert left["left_out"]["deliveries"] == ["2024-01-29", "2024-01-30", "2024-01-31"]
+    assert left["warnings"] == ["deliveries: 3 days are not there, the first is 2024-01-29"]
+    assert window_inputs(again(window)).status == "up_to_date"
+
+
+def test_two_runs_at_once_publish_each_day_once(job: Job) -> None:
+    days = [date(2024, 2, day) for day in range(1, 11)]
+    for day in days:
+        drop(job.settings, f"orders/ds={day}", "a,N,1")
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: gate_days(again(job), "orders", days), range(3)))
+    assert sorted(day for item in found for day in item.published) == [str(day) for day in days]
+    assert tables.state(job.table("inputs/orders")).version == 2
