@@ -24,11 +24,12 @@ FINGERPRINT = "nightshift.fingerprint"
 SHA256 = "nightshift.sha256"
 MODEL = "model"
 
-_TIMES = {
+_QUIET_AND_SHORT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout belongs to our own commands
 }
 
 
@@ -93,6 +94,7 @@ def register(settings: Settings, pipeline: str, record: Record) -> Version:
             run_id=run.info.run_id,
             tags={FINGERPRINT: record.fingerprint, SHA256: record.sha256},
             description=record.description,
+            await_creation_for=0,
         )
         found = _find_version(settings, client, pipeline, record.fingerprint)
         assert found is not None  # noqa: S101
@@ -191,7 +193,7 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
 @contextmanager
 def _talking(settings: Settings) -> Iterator["MlflowClient"]:
     """A client whose login and timeouts are in the environment while it is used; failures as NightshiftError."""
-    environment = {**_TIMES, **_login(settings)}
+    environment = {**_QUIET_AND_SHORT, **_login(settings)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:

@@ -6,9 +6,10 @@ from typing import Any
 from nightshift.errors import SpecError
 from nightshift.specs.model import Pipeline
 
-# More threads than processors are several times slower, and a number that follows the machine could change the order
-# of a sum and so the bytes of a model. A spec that trains on more may say so: it is part of the fingerprint.
-THREADS = 2
+# Threads that wait for each other on busy processors made training several times slower, and a number that follows the
+# machine could change the order of a sum, and so the bytes of a model. A spec that trains on more rows may say nthread:
+# it is part of the fingerprint.
+THREADS = 1
 
 OBJECTIVES = {"binary": ("binary:logistic", "logloss"), "regression": ("reg:squarederror", "rmse")}
 

@@ -123,7 +123,7 @@ def joined(pipeline: Pipeline, rows: TrainingSet, day: TrainingDay, columns: Seq
         rows.features_table,
         day.feature_files,
         [*key, *(name for name in columns if name not in key)],
-        tables.arrow_schema({name: column.type for name, column in pipeline.feature_contract.items()}),
+        _schema(pipeline),
     )
     labels = tables.read(rows.labels_table, day.label_files, [*key, label])
     numbered = features.append_column(_ROW, pa.array(range(features.num_rows), pa.int64()))
@@ -141,12 +141,17 @@ def categories(pipeline: Pipeline, rows: TrainingSet) -> dict[str, tuple[str, ..
     """The sorted distinct values of each category column over all days."""
     names = [column.name for column in model_columns(pipeline) if column.type == "category"]
     found: dict[str, set[str]] = {name: set() for name in names}
-    for batch in _batches(rows, names) if names else ():
+    for batch in _batches(pipeline, rows, names) if names else ():
         for name in names:
             found[name].update(value for value in pc.unique(batch.column(name)).to_pylist() if value is not None)
     return {name: tuple(sorted(values)) for name, values in found.items()}
 
 
-def _batches(rows: TrainingSet, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(pipeline: Pipeline, rows: TrainingSet, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for day in rows.days:
-        yield from tables.read_batches(rows.features_table, day.feature_files, columns)
+        yield from tables.read_batches(rows.features_table, day.feature_files, columns, _schema(pipeline))
+
+
+def _schema(pipeline: Pipeline) -> pa.Schema:
+    """The features' present columns: what an older file does not have is null there."""
+    return tables.arrow_schema({name: column.type for name, column in pipeline.feature_contract.items()})

@@ -1,0 +1,364 @@
+"""A retrain from published days to the ledger and MLflow's alias: real Postgres, real MLflow server."""
+
+import json
+import uuid
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nightshift import storage
+from nightshift.errors import GateFailed, NightshiftError
+from nightshift.job import Job, Outcome
+from nightshift.model_manifest import manifest_uri, model_uri, read_manifest
+from nightshift.registry import mlflow
+from nightshift.registry.entry import Entry
+from nightshift.registry.ledger import Ledger, create_ledger
+from nightshift.specs.calendar import days as days_between
+from nightshift.training import run
+from tests.conftest import spec_document
+from tests.mlflow_server import MlflowServer
+from tests.postgres import WRITER, Database
+from tests.unit.training.conftest import window
+from tests.unit.training.lake import BINARY, day_of_rows, publish, publish_rows, with_spec
+
+STEPS = (run.training_set, run.gate_training, run.train, run.evaluate_and_register, run.decide, run.promote)
+
+
+@pytest.fixture
+def retrain(job: Job, database: Database, mlflow_server: MlflowServer) -> Job:
+    """A retrain with an empty ledger and an MLflow that has no model of this test."""
+    settings = mlflow_server.settings(job.settings, f"t{uuid.uuid4().hex[:10]}")
+    create_ledger(database.owner_url, WRITER)
+    job = replace(job, settings=replace(settings, database_url=database.writer_url))
+    job.leave("gate_window", {"blocked": [], "missing": []})
+    return job
+
+
+def again(job: Job, days: int = 0, **changes: Any) -> Job:
+    """Another run, ``days`` later."""
+    changes = {"run_id": uuid.uuid4().hex, "attempt": uuid.uuid4().hex[:12], **changes}
+    job = replace(job, ds=job.ds + timedelta(days=days), **changes)
+    job.leave("gate_window", {"blocked": [], "missing": []})
+    return job
+
+
+def all_steps(job: Job) -> dict[str, Outcome]:
+    return {step.__name__: step(job) for step in STEPS}
+
+
+def ledger(job: Job) -> list[Entry]:
+    return Ledger.of(job.settings).entries("parcels")
+
+
+def alias(job: Job) -> str | None:
+    return mlflow.champion_version(job.settings, "parcels")
+
+
+def test_first_retrain_promotes(retrain: Job, capfd: pytest.CaptureFixture[str]) -> None:
+    publish(retrain, window(retrain))
+
+    outcomes = all_steps(retrain)
+
+    assert capfd.readouterr().out == "", "stdout belongs to our own commands"
+    assert [outcome.status for outcome in outcomes.values()] == ["done"] * 6
+    [entry] = ledger(retrain)
+    assert (entry.kind, entry.version, entry.as_of, entry.effective_from) == (
+        "promotion",
+        "1",
+        date(2024, 2, 21),
+        date(2024, 2, 22),
+    )
+    assert entry.model_sha256 == retrain.left("train")["sha256"]
+    assert entry.reason.startswith("rmse ")
+    assert entry.reason.endswith("; there is no champion to compare with")
+    holdout = entry.details["holdout"]
+    assert holdout["days"] == ["2024-02-19", "2024-02-20"]
+    assert set(holdout["challenger"]) == {"rmse", "mae"}
+    assert holdout["challenger"]["rmse"] < holdout["baseline"]["rmse"]
+    assert alias(retrain) == "1"
+    assert outcomes["promote"].message == (
+        f"entry 1 of the ledger: version 1 is champion from 2024-02-22 on ({entry.reason}); the alias champion names "
+        "version 1"
+    )
+    page = outcomes["gate_training"].links["gate report"]
+    assert b"<html" in storage.read_bytes(page)
+    assert outcomes["evaluate_and_register"].links["MLflow run"].startswith(f"{retrain.settings.mlflow_uri}/#/")
+
+
+def test_what_mlflow_shows(retrain: Job) -> None:
+    retrain = with_spec(retrain, **BINARY)
+    publish(retrain, window(retrain))
+    all_steps(retrain)
+    manifest = read_manifest(retrain.settings.models, retrain.left("train")["sha256"])
+
+    with mlflow._talking(retrain.settings) as client:
+        run_id = retrain.left("evaluate_and_register")["run_id"]
+        data = client.get_run(run_id).data
+        files = {item.path for folder in ("model", "plots", "") for item in client.list_artifacts(run_id, folder)}
+        shown = json.loads(Path(client.download_artifacts(run_id, "model/manifest.json")).read_text())
+        picture = Path(client.download_artifacts(run_id, "plots/precision_recall.png")).read_bytes()
+    names = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_error")
+    assert {*names, *(f"baseline_{name}" for name in names), "rows", "days", "holdout_rows"} == set(data.metrics)
+    assert data.metrics["roc_auc"] > 0.8
+    assert data.metrics["log_loss"] < data.metrics["baseline_log_loss"]
+    assert data.params["objective"] == "binary:logistic"
+    assert data.tags["nightshift.training_set"] == manifest.training_set
+    assert data.tags["nightshift.as_of"] == "2024-02-21"
+    assert files >= {
+        "model/model.ubj",
+        "model/evaluated.ubj",
+        "model/manifest.json",
+        "training_set.json",
+        "plots/precision_recall.png",
+        "plots/calibration.png",
+        "plots/importance.png",
+    }
+    assert shown["sha256"] == manifest.sha256
+    assert picture.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("objective", ["regression", "binary"])
+def test_noise_is_refused(retrain: Job, objective: str) -> None:
+    retrain = with_spec(retrain, **(BINARY if objective == "binary" else {}))
+    publish(retrain, window(retrain), signal=0.0)
+
+    outcomes = all_steps(retrain)
+
+    [entry] = ledger(retrain)
+    assert entry.kind == "refusal"
+    assert "than the baseline's" in entry.reason
+    assert entry.version == "1"
+    assert alias(retrain) is None
+    assert outcomes["promote"].message.endswith("; there is no champion")
+
+
+def test_known_fingerprint_registers_and_records_nothing_new(retrain: Job) -> None:
+    publish(retrain, window(retrain))
+    all_steps(retrain)
+
+    outcomes = all_steps(again(retrain))
+
+    assert outcomes["train"].status == "up_to_date"
+    assert outcomes["evaluate_and_register"].status == "up_to_date"
+    assert outcomes["promote"].status == "up_to_date"
+    assert outcomes["promote"].message.startswith("entry 1 of the ledger stands: ")
+    assert len(ledger(retrain)) == 1
+    with mlflow._talking(retrain.settings) as client:
+        assert len(client.search_model_versions(f"name = '{retrain.settings.env}.parcels'")) == 1
+
+
+def test_known_refusal_is_not_recorded_again(retrain: Job) -> None:
+    publish(retrain, window(retrain), signal=0.0)
+    all_steps(retrain)
+    assert all_steps(again(retrain))["promote"].status == "up_to_date"
+    assert [entry.kind for entry in ledger(retrain)] == ["refusal"]
+
+
+def test_challenger_and_champion_on_the_same_holdout(retrain: Job) -> None:
+    days = [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 25))]
+    publish(retrain, days)
+    all_steps(retrain)
+    later = again(retrain, days=5)
+
+    all_steps(later)
+
+    first, second = ledger(later)
+    holdout = second.details["holdout"]
+    assert holdout["days"] == ["2024-02-24", "2024-02-25"]
+    assert set(holdout["champion"]) == {"rmse", "mae"}
+    assert second.details["champion_sha256"] == first.model_sha256
+    assert "than the champion's" in second.reason
+    champion = read_manifest(later.settings.models, first.model_sha256)
+    assert max(champion.holdout) < "2024-02-24"
+
+
+def test_comparison_leaves_out_days_that_the_champion_saw(retrain: Job) -> None:
+    """The champion was trained with a holdout of one day; the challenger's holdout has four."""
+    training = spec_document()["training"]
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 21))])
+    all_steps(with_spec(retrain, training={**training, "holdout": 1}))
+    later = with_spec(again(retrain, days=1), training={**training, "holdout": 4})
+
+    all_steps(later)
+
+    holdout = ledger(later)[-1].details["holdout"]
+    assert read_manifest(later.settings.models, later.left("train")["sha256"]).holdout[0] == "2024-02-18"
+    assert holdout["days"] == ["2024-02-20", "2024-02-21"]
+    assert holdout["rows"] == 240
+    assert holdout["champion"] is not None
+
+
+def test_champion_that_cannot_score_these_features(retrain: Job) -> None:
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 21))])
+    all_steps(retrain)
+    document = spec_document()["features"]
+    del document["columns"]["doors"]
+
+    later = with_spec(again(retrain, days=1), features=document)
+    outcome = all_steps(later)["decide"]
+
+    why = "the champion cannot be compared: version 1 needs columns that the features no longer have: doors"
+    assert why in outcome.message
+    assert ledger(later)[-1].kind == "promotion"
+    assert ledger(later)[-1].details["holdout"]["champion"] is None
+
+
+def test_champion_of_another_label(retrain: Job) -> None:
+    publish(retrain, window(retrain))
+    all_steps(retrain)
+    other = again(with_spec(retrain, generation=2, **BINARY))
+    publish(other, window(other))
+    assert "version 1 predicts regression hours, not binary late" in all_steps(other)["decide"].message
+
+
+@pytest.mark.parametrize("which", ["manifest", "evaluated"])
+def test_champion_whose_files_are_gone(retrain: Job, which: str) -> None:
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 21))])
+    all_steps(retrain)
+    models = retrain.settings.models
+    manifest = read_manifest(models, retrain.left("train")["sha256"])
+    files = {
+        "manifest": manifest_uri(models, manifest.sha256),
+        "evaluated": model_uri(models, manifest.evaluated_sha256),
+    }
+    storage.local_path(files[which]).unlink()
+
+    assert "the files of version 1 are gone" in all_steps(again(retrain, days=1))["decide"].message
+
+
+def test_too_few_days_are_a_recorded_refusal(retrain: Job) -> None:
+    publish(retrain, window(retrain)[:5])
+
+    outcomes = all_steps(retrain)
+
+    reason = "5 days of the window have features and labels, training.min_days is 6"
+    assert [outcome.status for outcome in outcomes.values()] == ["nothing"] * 5 + ["done"]
+    [entry] = ledger(retrain)
+    assert (entry.kind, entry.reason, entry.version, entry.model_sha256) == ("refusal", reason, "", "")
+    assert outcomes["promote"].message == (
+        f"entry 1 of the ledger: refusal as of 2024-02-21 ({reason}); there is no champion"
+    )
+    assert all_steps(again(retrain))["promote"].status == "up_to_date"
+
+
+def test_alias_is_moved_by_a_retry_without_a_second_entry(retrain: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(retrain, window(retrain))
+    for step in STEPS[:-1]:
+        step(retrain)
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow, "set_champion", _away)
+        with pytest.raises(NightshiftError, match="MLflow does not answer"):
+            run.promote(retrain)
+    assert alias(retrain) is None
+
+    run.promote(replace(retrain, attempt="second"))
+
+    assert alias(retrain) == "1"
+    assert len(ledger(retrain)) == 1
+
+
+def _away(*_: object) -> None:
+    raise NightshiftError("MLflow does not answer")
+
+
+def test_live_decision_counts_from_tomorrow_and_once(retrain: Job) -> None:
+    """2024 is over: a live decision about it is effective after the spec's end, so no alias moves."""
+    live = replace(retrain, history=False)
+    publish(live, window(live))
+    all_steps(live)
+    all_steps(again(live))
+    [entry] = ledger(live)
+    assert entry.effective_from is not None
+    assert entry.effective_from > date(2026, 1, 1)
+    assert entry.details["history"] is False
+    assert alias(live) is None
+
+
+def test_date_with_a_live_decision_is_recorded_but_not_decided_again(retrain: Job) -> None:
+    live = replace(retrain, history=False)
+    publish(live, window(live))
+    all_steps(live)
+    outcomes = all_steps(again(live, history=True))
+    assert [entry.kind for entry in ledger(live)] == ["promotion", "rerun"]
+    assert "keeps its live decision, entry 1" in outcomes["promote"].message
+    assert ledger(live)[1].effective_from is None
+
+
+def test_alias_follows_history_in_date_order(retrain: Job) -> None:
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 25))])
+    rule = {"metric": "rmse", "baseline": ["depot"], "improvement": -10.0}
+    later = with_spec(again(retrain, days=5), promotion=rule)
+    all_steps(later)
+    assert alias(later) == "1"
+
+    earlier = with_spec(again(retrain), promotion=rule)
+    all_steps(earlier)
+
+    assert [(entry.version, str(entry.effective_from)) for entry in ledger(later)] == [
+        ("1", "2024-02-27"),
+        ("2", "2024-02-22"),
+    ]
+    assert alias(later) == "1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expectation"),
+    [
+        ({"missing": 0.3}, "expect_column_values_to_not_be_null"),
+        ({"signal": 1000.0}, "expect_column_distinct_values_to_equal_set"),
+    ],
+)
+def test_gate_blocks_without_showing_a_cell(retrain: Job, spoil: dict[str, Any], expectation: str) -> None:
+    retrain = with_spec(retrain, **BINARY)
+    publish(retrain, window(retrain), rows=12, **spoil)
+    if "signal" in spoil:
+        _all_late(retrain)
+    run.training_set(retrain)
+    with pytest.raises(GateFailed) as error:
+        run.gate_training(retrain)
+    assert expectation in str(error.value)
+    assert not error.value.retryable
+    with pytest.raises(NightshiftError, match="step train of run retrain has left nothing"):
+        run.decide(retrain)
+
+
+def _all_late(job: Job) -> None:
+    for ds in window(job):
+        _, labels = day_of_rows(job, ds, 12)
+        spoiled = labels.set_column(1, labels.schema.field(1), pa.array([1] * labels.num_rows, pa.int64()))
+        publish_rows(job, "labels", ds, spoiled, "f9")
+
+
+def test_expectations_of_the_spec_are_judged_on_the_joined_rows(retrain: Job) -> None:
+    expect = {"expect_column_mean_to_be_between": {"column": "late_3d", "min_value": 100}}
+    training = spec_document()["training"]
+    publish(retrain, window(retrain), rows=12)
+    for policy, status in (("warn", "warned"), ("block", "blocked")):
+        job = with_spec(retrain, training={**training, "gate": {"policy": policy, "expect": [expect]}})
+        job = again(job)
+        run.training_set(job)
+        if status == "warned":
+            outcome = run.gate_training(job)
+            assert outcome.message == "240 rows, gate warned: 2 expectations"
+            assert outcome.counts == {"rows": 240.0, "failed": 1.0}
+        else:
+            with pytest.raises(GateFailed, match="expect_column_mean_to_be_between"):
+                run.gate_training(job)
+
+
+def test_holdout_of_one_class_is_a_refusal(retrain: Job) -> None:
+    """Average precision is not defined without positives; the retrain says so instead of failing."""
+    changes = {**BINARY, "promotion": {"metric": "average_precision", "baseline": ["depot"]}}
+    retrain = with_spec(retrain, **changes)
+    publish(retrain, window(retrain))
+    for ds in window(retrain)[-2:]:
+        _, labels = day_of_rows(retrain, ds, 120)
+        publish_rows(retrain, "labels", ds, labels.set_column(1, labels.schema.field(1), pa.array([0] * 120)), "f9")
+    all_steps(retrain)
+    [entry] = ledger(retrain)
+    assert entry.kind == "refusal"
+    assert entry.reason == "the holdout has labels of one class alone, which leaves average_precision undefined"
