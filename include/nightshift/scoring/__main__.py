@@ -7,6 +7,7 @@ SIGTERM, which leaves nothing behind.
 import signal
 import sys
 import uuid
+from importlib.abc import MetaPathFinder
 from types import FrameType
 
 from nightshift.commands import ScoreCommand
@@ -42,5 +43,17 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
+class _Absent(MetaPathFinder):
+    """Hides what xgboost and pyarrow import where it is there, and scoring does not need.
+
+    A local process is then what a pod is, and starts a second earlier and 120 MiB smaller.
+    """
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("pandas", "sklearn"):
+            raise ModuleNotFoundError(f"{name} is hidden from scoring", name=name)
+
+
 if __name__ == "__main__":
+    sys.meta_path.insert(0, _Absent())
     sys.exit(main(sys.argv[1:]))

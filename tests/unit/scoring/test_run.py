@@ -358,7 +358,7 @@ def test_many_processes_at_once_publish_each_row_once(job: Job) -> None:
     left = job.left("plan_scoring")
     commands = [ScoreCommand(left["plan"], shard) for shard in range(left["shards"]) for _ in range(2)]
     processes = [subprocess.Popen([sys.executable, "-m", command.module, *command.argv()]) for command in commands]
-    assert [process.wait(timeout=120) for process in processes] == [0] * 6
+    assert [process.wait(timeout=300) for process in processes] == [0] * 6
     assert gate_predictions(job).status == "done"
     found = tables.state(job.table("predictions")).partitions[job.day]
     assert (len(found.files), found.rows) == (3, 2_500)

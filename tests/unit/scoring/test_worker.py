@@ -22,13 +22,45 @@ from nightshift.scoring.score import load_model, score
 from nightshift.scoring.worker import score_shard
 from tests.unit.scoring.parcels import CATEGORIES, COLUMNS, features, make_plan, train, write_plan
 
+TIMEOUT = 300  # seconds; a busy machine is slow to start processes
+HEAVY = {
+    "airflow",
+    "deltalake",
+    "great_expectations",
+    "kubernetes",
+    "mlflow",
+    "pandas",
+    "pydantic",
+    "pyspark",
+    "sklearn",
+    "sqlalchemy",
+    "statsd",
+    "yaml",
+}
+SLIM_MODULES = {
+    "commands",
+    "errors",
+    "lineage",
+    "model_manifest",
+    "scoring",
+    "scoring.plan",
+    "scoring.score",
+    "scoring.worker",
+    "source_code",
+    "storage",
+    "tables",
+    "tables.publish",
+    "tables.staging",
+    "tables.state",
+}
+
 
 def argv(plan: ScoringPlan, shard: int = 0) -> list[str]:
     return [sys.executable, "-m", ScoreCommand.module, *ScoreCommand(plan.uri, shard).argv()]
 
 
 def run(plan: ScoringPlan, shard: int = 0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv(plan, shard), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv(plan, shard), capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 def silent(line: str) -> None:
@@ -67,19 +99,16 @@ def test_a_shard_as_a_process(tmp_path: Path) -> None:
     assert len(data_files(plan)) == 1
 
 
-def test_the_slim_process_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_the_process_imports_nothing_heavy_though_it_is_there(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, [10])
-    code = (
-        "import sys; from nightshift.scoring.__main__ import main; "
-        f"assert main({ScoreCommand(plan.uri, 0).argv()!r}) == 0; "
-        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    # xgboost imports pandas and scikit-learn where they are installed; test_slim.py runs where they are not.
-    heavy = "airflow deltalake great_expectations kubernetes mlflow pydantic pyspark sqlalchemy statsd typer yaml"
-    imported = set(done.stderr.split())
-    assert {"numpy", "pyarrow", "xgboost", "nightshift"} <= imported
-    assert imported & set(heavy.split()) == set()
+    command = [sys.executable, "-X", "importtime", *argv(plan)[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    # A module that was looked for and not found is listed, too; one that was imported has parts.
+    imported = {name.partition(".")[0] for name in modules if "." in name}
+    assert {"numpy", "pyarrow", "scipy", "xgboost", "nightshift"} <= imported
+    assert imported & HEAVY == set()
+    assert {name.removeprefix("nightshift.") for name in modules if name.startswith("nightshift.")} == SLIM_MODULES
 
 
 @pytest.mark.parametrize("rows_per_shard", [2_200, 1_000, 333])
@@ -106,7 +135,7 @@ def test_a_day_without_rows_is_one_file_without_rows(tmp_path: Path) -> None:
 def test_several_at_once_leave_one_result_and_one_file(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, [50_000])
     processes = [subprocess.Popen(argv(plan), stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    lines = [process.communicate(timeout=120)[0] for process in processes]
+    lines = [process.communicate(timeout=TIMEOUT)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
     result = read_result(plan.uri, 0)
     assert result is not None
@@ -200,7 +229,11 @@ def test_a_shard_that_is_not_in_the_plan(tmp_path: Path) -> None:
 
 def test_wrong_arguments_leave_with_status_2() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "nightshift.scoring", "score"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "nightshift.scoring", "score"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert done.returncode == 2
     assert "--plan, --shard" in done.stderr
@@ -219,12 +252,12 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     document["shards"][0]["pieces"] *= 500  # minutes of work
     slow = write_plan(ScoringPlan.read(document))
     process = subprocess.Popen(argv(slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not data_files(slow) and time.monotonic() < deadline:
+    deadline = time.monotonic() + TIMEOUT
+    while not data_files(slow) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert data_files(slow)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, out, err) == (143, "", "")
     assert data_files(slow) == []
     assert not storage.exists(result_uri(slow.uri, 0))
