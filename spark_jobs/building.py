@@ -15,6 +15,7 @@ from nightshift.errors import NightshiftError, SpecError
 from nightshift.features.build_plan import BuildPlan, Target
 from nightshift.lineage import DataFile
 from nightshift.tables import leave_staged
+from spark_jobs.failures import as_error
 from spark_jobs.reading import frames
 from spark_jobs.writing import conform, module_file, stage
 
@@ -30,7 +31,10 @@ def build_all(spark: SparkSession, plan: BuildPlan) -> None:
     for target in plan.targets:
         started = time.monotonic()
         rows = returned(spark, plan, target)
-        files = stage(rows, target, plan.attempt, plan.rows_per_file)
+        try:
+            files = stage(rows, target, plan.attempt, plan.rows_per_file)
+        except Exception as error:
+            raise as_error(error, _where(plan, target)) from error
         staged |= {(target.dataset, day): found for day, found in files.items()}
         count = sum(file.rows for found in files.values() for file in found)
         seconds = time.monotonic() - started
@@ -44,7 +48,7 @@ def build_all(spark: SparkSession, plan: BuildPlan) -> None:
 def returned(spark: SparkSession, plan: BuildPlan, target: Target) -> DataFrame:
     """What the feature module returns for a target, with the columns of the contract. Raises SpecError."""
     name = ENTRIES[target.dataset]
-    where = f"{module_file(plan.module)} {name}"
+    where = _where(plan, target)
     function = _function(plan.module, name)
     inputs = frames(spark, plan, target)
     with _blamed(plan.module, where):
@@ -52,6 +56,10 @@ def returned(spark: SparkSession, plan: BuildPlan, target: Target) -> DataFrame:
     if not isinstance(frame, DataFrame):
         raise SpecError(f"returned {type(frame).__name__}", where=where, allowed="a Spark DataFrame")
     return conform(frame, target, where)
+
+
+def _where(plan: BuildPlan, target: Target) -> str:
+    return f"{module_file(plan.module)} {ENTRIES[target.dataset]}"
 
 
 def _function(module: str, name: str) -> Entry:

@@ -34,9 +34,10 @@ def _kinds(error: PySparkException) -> str:
 
 
 def _code(error: PySparkException) -> str:
-    """Where in Python the failing expression was written, if Spark knows."""
+    """The line of a feature module in which the failing expression was written, where Spark knows it."""
     try:
         sites = [context.callSite() for context in error.getQueryContext()]
     except Exception:
         return ""
-    return f" (at {sites[0].rpartition('/')[2]})" if sites else ""
+    lines = [site.rpartition("/")[2] for site in sites if "/features/" in site]
+    return f" (at {lines[0]})" if lines else ""

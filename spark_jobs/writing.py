@@ -31,7 +31,7 @@ def conform(frame: DataFrame, target: Target, where: str) -> DataFrame:
 
     Raises SpecError, its place ``where``, for other columns and for types that would lose something.
     """
-    names, wanted = frame.columns, {**target.columns, "ds": "string"}
+    names, wanted = frame.columns, {**_contract(target), "ds": "string"}
     wrong = {
         "missing": [name for name in wanted if name not in names],
         "not in the contract": [name for name in names if name not in wanted],
@@ -83,7 +83,12 @@ def _files(target: Target, attempt: str, day: str) -> tuple[DataFile, ...]:
     files = staged_files(target.table, attempt, day, fingerprint)
     if files:
         return files
-    return write_partition(target.table, attempt, day, fingerprint, arrow_schema(target.columns), [])
+    return write_partition(target.table, attempt, day, fingerprint, arrow_schema(_contract(target)), [])
+
+
+def _contract(target: Target) -> dict[str, str]:
+    """The columns, the key first."""
+    return {**{name: target.columns[name] for name in target.key}, **target.columns}
 
 
 def module_file(module: str) -> str:

@@ -1,0 +1,73 @@
+"""One Spark session and one landed quarter of the demo's flights for all tests of this folder."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nightshift.demo import LANDERS
+from nightshift.settings import Settings
+from nightshift.spark import spark_conf, spark_environment
+from nightshift.specs.load import load
+from nightshift.specs.model import Pipeline
+from tests.conftest import PROJECT
+
+FIRST, LAST = date(2013, 1, 12), date(2013, 3, 14)
+
+
+@pytest.fixture(scope="session")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings whose landing holds the flights from ``FIRST`` to ``LAST``. To be read, not written."""
+    var = tmp_path_factory.mktemp("landed")
+    settings = replace(Settings.from_env({"NIGHTSHIFT_VAR": str(var)}), home=PROJECT)
+    LANDERS["flights"](settings, FIRST, LAST, lambda line: None)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def flights() -> Pipeline:
+    return load(PROJECT / "include" / "pipelines" / "flights.yaml")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The session that ``spark_jobs/main.py`` makes, with the configuration that spark-submit would get."""
+    from spark_jobs.main import session
+
+    settings = replace(Settings.from_env({"NIGHTSHIFT_VAR": str(tmp_path_factory.mktemp("spark"))}), home=PROJECT)
+    conf = [word for key, value in spark_conf(settings).items() for word in ("--conf", f"{key}={value}")]
+    arguments = shlex.join(["--master", settings.spark_master, *conf, "pyspark-shell"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**spark_environment(settings), "PYSPARK_SUBMIT_ARGS": arguments}.items():
+            patch.setitem(os.environ, name, value)
+        found = session("tests")
+        yield found
+        found.stop()
+
+
+@pytest.fixture
+def feature_module(tmp_path: Path) -> Iterator[Any]:
+    """Adds a feature module from its source text, for the time of a test."""
+    import spark_jobs.features as package
+
+    added: list[str] = []
+    folder = tmp_path / "spark_jobs" / "features"
+    folder.mkdir(parents=True)
+
+    def add(name: str, source: str) -> None:
+        (folder / f"{name}.py").write_text(source)
+        added.append(f"spark_jobs.features.{name}")
+
+    package.__path__.append(str(folder))
+    yield add
+    package.__path__.remove(str(folder))
+    for name in added:
+        forgotten: ModuleType | None = sys.modules.pop(name, None)
+        assert forgotten is None or forgotten.__name__ == name

@@ -1,0 +1,207 @@
+"""The Spark job from its argv: what it stages, and the one line that it says when a module is wrong."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nightshift import storage
+from nightshift.commands import FeaturesCommand
+from nightshift.errors import NightshiftError, SpecError
+from nightshift.lineage import find_staged
+from nightshift.settings import Settings
+from nightshift.spark import driver_error
+from nightshift.specs.model import Pipeline
+from nightshift.tables import arrow_schema
+from tests.conftest import make_pipeline
+from tests.spark.typed import build_plan
+
+pytestmark = pytest.mark.spark
+
+DAYS = [date(2024, 2, 10), date(2024, 2, 11), date(2024, 2, 12)]
+
+GOOD = """
+from pyspark.sql import functions as sf
+from spark_jobs.transforms.snapshots import with_newest
+from spark_jobs.transforms.trailing import trailing
+
+def build(inputs, days):
+    past = inputs["deliveries"].select("ds", "depot", sf.col("hours_late").cast("long").alias("late"))
+    late = trailing(past, days, by=["depot"], sums=["late"], windows=(3,), lag=1)
+    rows = inputs["orders"].where(sf.col("ds").isin(days))
+    rows = with_newest(rows, inputs["depots"], on=["depot"])
+    rows = rows.join(sf.broadcast(late), ["ds", "depot"], "left")
+    {before}return rows{after}
+
+def label(inputs, days):
+    return inputs["deliveries"].where(sf.col("ds").isin(days)).select(
+        "ds", "parcel_id", sf.col("hours_late").alias("hours"))
+"""
+
+COLUMNS = '.select("ds", "parcel_id", "depot", "weight", "doors", sf.col("late_3d").cast("double"))'
+
+
+@pytest.fixture
+def parcels(settings: Settings) -> Pipeline:
+    """The pipeline parcels, landed for two weeks; on 2024-02-11 there is no order, the depots change on the 12th."""
+    landing = Path(settings.landing)
+    for number in range(14):
+        day = date(2024, 2, 1) + timedelta(days=number)
+        orders = [f"p{n:03d},{'NS'[n % 2]},{n + 0.5}" for n in reversed(range(30))] if day != DAYS[1] else []
+        _write(landing / f"parcels/orders/ds={day}/orders.csv", "parcel_id,depot,weight", orders)
+        deliveries = [f"p{n:03d},{'NS'[n % 2]},{n % 3}" for n in range(20)]
+        _write(landing / f"parcels/deliveries/ds={day}/all.csv", "parcel_id,depot,hours_late", deliveries)
+    for as_of, doors in (("2024-01-01", 3), ("2024-02-12", 5), ("2024-02-13", 9)):
+        _write(landing / f"parcels/depots/as_of={as_of}/depots.csv", "depot,doors", [f"N,{doors}", f"S,{doors + 1}"])
+    return make_pipeline()
+
+
+def _write(path: Path, header: str, rows: list[str]) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join([header, *rows]) + "\n")
+
+
+def _run(settings: Settings, pipeline: Pipeline, **changes: Any) -> int:
+    from spark_jobs.main import main
+
+    plan = build_plan(settings, pipeline, DAYS, DAYS[:2], **changes)
+    uri = storage.join(settings.lake, "plan.json")
+    storage.write_json(uri, plan.document())
+    return main(FeaturesCommand(pipeline.name, DAYS[0], DAYS[-1], uri).argv())
+
+
+def _table(settings: Settings, dataset: str) -> str:
+    return f"{settings.lake}/parcels/{dataset}"
+
+
+def _read(settings: Settings, dataset: str, day: date) -> pa.Table:
+    manifest = find_staged(_table(settings, dataset), day.isoformat(), f"f{day:%m%d}")
+    assert manifest is not None
+    parts = [pq.read_table(Path(_table(settings, dataset), file.path), partitioning=None) for file in manifest.files]
+    assert [len(part) for part in parts] == [file.rows for file in manifest.files]
+    return pa.concat_tables(parts)
+
+
+@pytest.mark.usefixtures("spark")
+class TestStaging:
+    @pytest.fixture(autouse=True)
+    def _module(self, feature_module: Any) -> None:
+        feature_module("parcels", GOOD.format(before="", after=COLUMNS))
+
+    def test_each_day_is_sorted_typed_and_has_its_manifest(self, settings: Settings, parcels: Pipeline) -> None:
+        assert _run(settings, parcels) == 0
+
+        rows = _read(settings, "features", DAYS[0])
+        contract = {name: column.type for name, column in parcels.feature_contract.items()}
+        assert {field.name: field.type for field in rows.schema} == {
+            field.name: field.type for field in arrow_schema(contract)
+        }
+        assert rows.column_names[0] == "parcel_id"
+        assert rows["parcel_id"].to_pylist() == [f"p{n:03d}" for n in range(30)]
+        assert rows["late_3d"].to_pylist()[:2] == [27.0, 30.0]
+        labels = _read(settings, "labels", DAYS[1])
+        assert labels.column_names == ["parcel_id", "hours"]
+        assert labels.num_rows == 20
+        assert find_staged(_table(settings, "labels"), DAYS[2].isoformat(), f"f{DAYS[2]:%m%d}") is None
+
+    def test_a_day_without_rows_is_one_file_without_rows(self, settings: Settings, parcels: Pipeline) -> None:
+        assert _run(settings, parcels) == 0
+
+        manifest = find_staged(_table(settings, "features"), DAYS[1].isoformat(), f"f{DAYS[1]:%m%d}")
+        assert manifest is not None
+        assert [file.rows for file in manifest.files] == [0]
+        assert _read(settings, "features", DAYS[1]).schema.remove_metadata() == _read(
+            settings, "features", DAYS[0]
+        ).schema.remove_metadata()
+
+    def test_a_snapshot_counts_from_its_own_day_on(self, settings: Settings, parcels: Pipeline) -> None:
+        assert _run(settings, parcels) == 0
+
+        assert set(_read(settings, "features", DAYS[0])["doors"].to_pylist()) == {3, 4}
+        assert set(_read(settings, "features", DAYS[2])["doors"].to_pylist()) == {5, 6}
+
+    def test_files_are_cut_at_rows_per_file_and_stay_sorted(self, settings: Settings, parcels: Pipeline) -> None:
+        assert _run(settings, parcels, rows_per_file=8) == 0
+
+        manifest = find_staged(_table(settings, "features"), DAYS[0].isoformat(), f"f{DAYS[0]:%m%d}")
+        assert manifest is not None
+        assert [file.rows for file in manifest.files] == [8, 8, 8, 6]
+        assert _read(settings, "features", DAYS[0])["parcel_id"].to_pylist() == [f"p{n:03d}" for n in range(30)]
+
+    def test_an_attempt_never_writes_twice(self, settings: Settings, parcels: Pipeline, capfd: Any) -> None:
+        assert _run(settings, parcels) == 0
+        assert _run(settings, parcels) == 3
+
+        error = driver_error(capfd.readouterr().err, 3)
+        assert "attempt a1 has written features before" in str(error)
+
+
+WRONG = {
+    "raises": (
+        GOOD.format(before='raise ValueError("p001")\n    ', after=""),
+        SpecError,
+        "line 12: ValueError was raised",
+    ),
+    "unknown column": (
+        GOOD.format(before='rows = rows.select("nothing")\n    ', after=""),
+        SpecError,
+        "line 12: [UNRESOLVED_COLUMN.WITH_SUGGESTION]",
+    ),
+    "unknown source": (
+        GOOD.replace('"depots"', '"depot"').format(before="", after=""),
+        SpecError,
+        "there is no source depot here",
+    ),
+    "missing column": (
+        GOOD.format(before="", after='.select("ds", "parcel_id", "depot", "weight", "doors")'),
+        SpecError,
+        "the columns are not those of features: missing: late_3d. Allowed: parcel_id, ",
+    ),
+    "other column": (
+        GOOD.format(before="", after=COLUMNS + '.withColumn("more", sf.lit(1))'),
+        SpecError,
+        "the columns are not those of features: not in the contract: more",
+    ),
+    "wrong type": (
+        GOOD.format(before="", after=COLUMNS + '.withColumn("doors", sf.col("doors").cast("string"))'),
+        SpecError,
+        "column doors of features must be integer, and is string",
+    ),
+    "not a frame": (GOOD.format(before="", after=".count()"), SpecError, "returned int. Allowed: a Spark DataFrame."),
+    "other days": (
+        GOOD.format(before="", after=COLUMNS + '.withColumn("ds", sf.lit("2024-02-29"))'),
+        NightshiftError,
+        "a row was returned for a day that was not asked for",
+    ),
+    "fails on a cell": (
+        GOOD.format(before="", after=COLUMNS + '.withColumn("doors", sf.substring("parcel_id", 1, 4).cast("long"))'),
+        NightshiftError,
+        "Spark failed: CAST_INVALID_INPUT",
+    ),
+    "no module": ("import nothing_like_this", SpecError, "imports nothing_like_this, which is not installed"),
+    "no function": ("build = None", SpecError, "there is no function build"),
+    "not python": ("def build(", SpecError, "cannot be imported: SyntaxError"),
+}
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_module_becomes_one_line_without_cells(
+    name: str, settings: Settings, parcels: Pipeline, feature_module: Any, capfd: Any
+) -> None:
+    source, kind, words = WRONG[name]
+    feature_module("parcels", source)
+
+    assert _run(settings, parcels) == 3
+
+    output = capfd.readouterr()
+    (line,) = [line for line in output.err.splitlines() if line.startswith("nightshift error: ")]
+    error = driver_error(line, 3)
+    assert type(error) is kind
+    assert words in str(error)
+    assert "spark_jobs/features/parcels.py" in str(error)
+    assert "p001" not in output.out + output.err
+    assert not storage.list_files(_table(settings, "features/_staged"), recursive=True)
