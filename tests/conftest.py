@@ -10,7 +10,7 @@ import pytest
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
-pytest_plugins = ["tests.postgres", "tests.mlflow_server"]
+pytest_plugins = ["tests.live", "tests.mlflow_server", "tests.postgres"]
 
 # A busy machine is slow now and then: how long an example took says nothing.
 hypothesis.settings.register_profile("nightshift", deadline=None)

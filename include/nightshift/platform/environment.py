@@ -113,6 +113,8 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(layout.airflow / "logs" / "dag_processor"),
         "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
+        # Either says a hundred times what it did not do.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "great_expectations=WARNING matplotlib=WARNING",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     }
 

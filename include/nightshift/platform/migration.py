@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ from nightshift.errors import PlatformError
 from nightshift.platform.environment import BACKFILL_POOL, SPARK_POOL
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import connect
+from nightshift.platform.programs import AIRFLOW
 from nightshift.platform.supervisor import MARKER
 
 # Slots: one Spark job at a time owns the machine; of a backfill's runs as many as there are task slots.
@@ -56,7 +56,7 @@ def _position(layout: Layout) -> str:
 def _airflow(layout: Layout, environ: Mapping[str, str], *command: str) -> None:
     log: Path = layout.log(f"airflow-{command[0]}")
     with log.open("ab") as output:
-        argv = [sys.executable, "-m", "airflow", *command]
+        argv = [*AIRFLOW, *command]
         marked = {**environ, MARKER: str(layout.var)}
         done = subprocess.run(argv, env=marked, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
     if done.returncode:

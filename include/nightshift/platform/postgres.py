@@ -93,9 +93,10 @@ def initialise(cluster: Cluster) -> bool:
     argv += ["--encoding=UTF8", "--no-locale", "--auth=reject", "--no-instructions"]
     made = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", **cluster.as_account)
     if made.returncode:
-        last = (made.stderr.strip() or made.stdout.strip()).splitlines()[-1:]
+        # What follows the first error is about tidying up after it.
+        said = [line for line in made.stderr.splitlines() if "error:" in line or "FATAL" in line]
         raise PlatformError(
-            f"initdb failed: {' '.join(last)}",
+            f"initdb failed: {(said or made.stderr.splitlines() or ['it says nothing'])[0]}",
             where="postgres",
             do=f"correct what it says, delete {cluster.data} and try again",
         )

@@ -17,6 +17,8 @@ NAMES = (
     "airflow-dag-processor",
     "airflow-triggerer",
 )
+# Not `-m airflow`: Airflow would be imported before there is a __main__, which pyspark takes for a doctest and exits.
+AIRFLOW = (sys.executable, str(Path(sys.executable).parent / "airflow"))
 PRELOAD = Path(__file__).parent / "preload"
 
 
@@ -82,7 +84,7 @@ def _airflow(settings: Settings) -> tuple[Program, ...]:
     return tuple(
         Program(
             f"airflow-{name}",
-            (sys.executable, "-m", "airflow", *command),
+            (*AIRFLOW, *command),
             environment=preload if name == "scheduler" else {},
             port=places.airflow_port(settings) if name == "api-server" else 0,
             variable="NIGHTSHIFT_AIRFLOW_PORT" if name == "api-server" else "",

@@ -1,0 +1,124 @@
+"""The fixture of a real platform: one for the session, on ports and in folders of its own."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from nightshift.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[1]
+COPIED = ("dags", "plugins", "spark_jobs", "include/pipelines")
+
+
+@dataclass
+class Live:
+    """A running platform. Its project is a copy, so that a test may add, change and break specs.
+
+    ``datagrams`` are the StatsD messages that its processes have sent so far.
+    """
+
+    settings: Settings
+    environment: dict[str, str]
+    datagrams: list[str] = field(default_factory=list)
+
+    def run(self, *argv: str, check: bool = True, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
+        """Runs a command of the environment as an operator would; ``airflow``, ``nightshift``, …"""
+        command = [str(Path(sys.executable).parent / argv[0]), *argv[1:]]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=timeout, cwd="/"
+        )
+        assert done.returncode == 0 or not check, f"{argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def airflow(self, *arguments: str) -> Any:
+        """What an ``airflow … -o json`` command says."""
+        return json.loads(self.run("airflow", *arguments, "-o", "json").stdout)
+
+    def api(self, path: str, method: str = "GET", document: Any = None) -> Any:
+        """The answer of Airflow's REST API to its admin, for example of ``/api/v2/dags``."""
+        passwords = json.loads((self.settings.var / "secrets" / "airflow-passwords.json").read_text())
+        login = {"username": "admin", "password": passwords["admin"]}
+        token = self._ask("POST", "/auth/token", login, {})["access_token"]
+        return self._ask(method, path, document, {"Authorization": f"Bearer {token}"})
+
+    def _ask(self, method: str, path: str, document: Any, headers: dict[str, str]) -> Any:
+        url = f"{self.settings.airflow_url}{path}"
+        answer = requests.request(method, url, json=document, headers=headers, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def copied_project(folder: Path) -> Path:
+    """A project folder with the repository's DAGs, plugins, specs and Spark jobs."""
+    for name in COPIED:
+        source = PROJECT / name
+        if source.exists():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (folder / name).mkdir(parents=True)
+    return folder
+
+
+def live_settings(folder: Path, **environ: str) -> Settings:
+    """Settings of a platform in ``folder``, on free ports."""
+    return Settings.from_env(
+        {
+            "NIGHTSHIFT_HOME": str(folder / "project"),
+            "NIGHTSHIFT_VAR": str(folder / "var"),
+            "NIGHTSHIFT_AIRFLOW_PORT": str(free_port()),
+            "NIGHTSHIFT_MLFLOW_PORT": str(free_port()),
+            **environ,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def live_platform() -> Iterator[Live]:
+    """A platform with everything healthy."""
+    from nightshift.platform.environment import process_environment
+    from nightshift.platform.local import down, up
+
+    folder = Path(tempfile.mkdtemp(prefix="nslive-")).resolve()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(0.2)
+        port = str(statsd.getsockname()[1])
+        settings = live_settings(folder, NIGHTSHIFT_STATSD_HOST="127.0.0.1", NIGHTSHIFT_STATSD_PORT=port)
+        copied_project(settings.home)
+        live, ended = Live(settings, process_environment(settings)), threading.Event()
+        listener = threading.Thread(target=_listen, args=(statsd, live.datagrams, ended), daemon=True)
+        listener.start()
+        try:
+            up(settings)
+            yield live
+        finally:
+            down(settings)
+            ended.set()
+            listener.join()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listen(statsd: socket.socket, datagrams: list[str], ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            datagrams += statsd.recv(65_535).decode().splitlines()
+        except TimeoutError:
+            continue

@@ -1,0 +1,255 @@
+"""The platform as one, live: these tests start real servers and kill some of them."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from nightshift.errors import PlatformError
+from nightshift.platform import health, local, processes, supervisor
+from nightshift.platform.layout import Layout
+from nightshift.settings import Settings
+from tests.live import Live, free_port, live_settings
+
+pytestmark = pytest.mark.platform
+
+COMPONENTS = [
+    "supervisor",
+    "postgres",
+    "mlflow",
+    "airflow-scheduler",
+    "airflow-api-server",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+]
+
+
+def pids(settings: Settings) -> dict[str, int]:
+    return {component.name: component.pid for component in local.status(settings)}
+
+
+def wait(until: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.2)
+
+
+def test_everything_is_healthy_and_said_as_json(live_platform: Live) -> None:
+    components = [asdict(component) for component in local.status(live_platform.settings)]
+    assert [component["name"] for component in components] == COMPONENTS
+    assert {(component["state"], component["health"]) for component in components} == {("running", "healthy")}
+    assert json.loads(json.dumps(components)) == components
+    assert all(Path(component["log"]).is_file() for component in components)
+
+
+def test_up_again_changes_nothing_and_is_quick(live_platform: Live) -> None:
+    before, lines, began = pids(live_platform.settings), [], time.monotonic()
+    local.up(live_platform.settings, lines.append)
+    assert time.monotonic() - began < 15
+    assert pids(live_platform.settings) == before
+    assert lines[0] == "postgres: ready"
+    assert lines[-1].startswith("up after ")
+
+
+def test_it_listens_on_loopback_alone(live_platform: Live) -> None:
+    listening = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in processes.of_platform(Layout(live_platform.settings.var))
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    servers = {component.port for component in local.status(live_platform.settings) if component.port}
+    assert {address for address, _ in listening} == {"127.0.0.1"}
+    assert servers <= {port for _, port in listening}
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    folder = Layout(settings.var).secrets
+    documents = [
+        json.loads((folder / name).read_text()) for name in ("postgres.json", "airflow-passwords.json", "mlflow")
+    ]
+    keys = {path.read_text() for path in folder.iterdir() if path.name.endswith(("-key", "-jwt-secret"))}
+    return keys | {value for document in documents for value in document.values() if value != "admin"}
+
+
+def test_secrets_are_closed_and_in_no_argv(live_platform: Live) -> None:
+    layout = Layout(live_platform.settings.var)
+    assert {path.stat().st_mode & 0o777 for path in layout.secrets.iterdir()} == {0o600}
+    assert layout.var.stat().st_mode & 0o007 == 0
+    secrets = secrets_of(live_platform.settings)
+    assert len(secrets) == 10
+    shown = " ".join(" ".join(process.cmdline()) for process in processes.of_platform(layout))
+    shown += json.dumps([asdict(component) for component in local.status(live_platform.settings)])
+    shown += "".join(path.read_text() for path in layout.logs.iterdir())
+    assert [secret for secret in secrets if secret in shown] == []
+
+
+def test_the_printed_environment_is_all_that_airflow_needs(live_platform: Live) -> None:
+    from nightshift.platform.environment import shell_exports
+
+    exports = shell_exports(live_platform.settings)
+    assert [secret for secret in secrets_of(live_platform.settings) if secret in exports] == []
+    script = f"{exports}\nairflow pools list -o json"
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    pools = {pool["pool"]: pool["slots"] for pool in json.loads(done.stdout)}
+    assert pools == {"default_pool": "128", "nightshift_backfill": "4", "nightshift_spark": "1"}
+
+
+def test_the_logins_work_and_are_needed(live_platform: Live) -> None:
+    assert live_platform.api("/api/v2/pools")["total_entries"] == 3
+    assert requests.get(f"{live_platform.settings.airflow_url}/api/v2/pools", timeout=30).status_code == 401
+    search = f"{live_platform.settings.mlflow_uri}/api/2.0/mlflow/experiments/search?max_results=1"
+    assert requests.get(search, timeout=30).status_code == 401
+    login = json.loads(live_platform.settings.mlflow_login_file.read_text())
+    found = requests.get(search, auth=(login["username"], login["password"]), timeout=30).json()
+    assert found["experiments"][0]["name"] == "Default"
+
+
+def test_the_writer_may_write_the_ledger_and_nothing_else(live_platform: Live) -> None:
+    import psycopg
+
+    with psycopg.connect(live_platform.settings.database) as connection:
+        assert connection.execute("SELECT current_user, current_database()").fetchone() == (
+            "nightshift_writer",
+            "nightshift",
+        )
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE mine (x int)")
+
+
+def test_a_killed_postgres_is_started_again(live_platform: Live) -> None:
+    settings = live_platform.settings
+    before = pids(settings)["postgres"]
+    psutil.Process(before).kill()
+    wait(lambda: pids(settings)["postgres"] not in (0, before))
+    local.up(settings, lambda line: None)
+    assert {component.health for component in local.status(settings)} == {health.HEALTHY}
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        settings = live_settings(tmp_path, NIGHTSHIFT_MLFLOW_PORT=str(port))
+        with pytest.raises(PlatformError) as caught:
+            local.up(settings, lambda line: None)
+    holder = f"{psutil.Process().name()} (process {psutil.Process().pid})"
+    assert str(caught.value) == (
+        f"mlflow: port {port} is taken by {holder}. What to do: stop it, or set NIGHTSHIFT_MLFLOW_PORT to a free port."
+    )
+    assert processes.of_platform(Layout(settings.var)) == []
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not below pytest's own folder: another session would close that to the user of root's Postgres."""
+    made = Path(tempfile.mkdtemp(prefix="nshalf-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def half_up(folder: Path) -> Iterator[Settings]:
+    """A supervisor with Postgres and a program that ignores SIGTERM in place of Airflow and MLflow."""
+    from nightshift.platform.environment import process_environment
+    from nightshift.platform.logins import ensure_secrets
+    from nightshift.platform.programs import programs
+
+    settings = live_settings(folder / ("deep" * 30))
+    layout = Layout(settings.var)
+    layout.make()
+    ensure_secrets(layout)
+    stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
+    (folder / "stubborn.py").write_text(stubborn)
+    found = programs(settings)
+    stub = replace(found[1], argv=(sys.executable, str(folder / "stubborn.py")), stop_seconds=1, start_seconds=1)
+    config = supervisor.configuration(layout, (found[0], stub), {})
+    local.postgres.initialise(layout.cluster)
+    supervisor.start(layout, config, process_environment(settings))
+    for name in ("postgres", "mlflow"):
+        supervisor.start_program(layout, name)
+    local.postgres.wait_until_ready(layout.cluster)
+    wait(lambda: {one.state for one in supervisor.running(layout).values()} == {"RUNNING"})
+    yield settings
+    processes.end(layout, processes.of_platform(layout), seconds=1)
+    shutil.rmtree(layout.run)
+
+
+def postgres_was_shut_down(layout: Layout) -> bool:
+    program = Path(layout.cluster.argv()[0]).with_name("pg_controldata")
+    said = subprocess.run([program, layout.cluster.data], capture_output=True, text=True, check=True).stdout
+    return re.search(r"^Database cluster state: +shut down$", said, re.MULTILINE) is not None
+
+
+def test_down_leaves_no_process(half_up: Settings) -> None:
+    layout = Layout(half_up.var)
+    assert len(processes.of_platform(layout)) > 3
+    lines: list[str] = []
+    local.down(half_up, lines.append)
+    assert processes.of_platform(layout) == []
+    assert lines == ["down"]
+    assert postgres_was_shut_down(layout)
+    local.down(half_up, lines.append)
+    assert lines == ["down", "nothing was running"]
+
+
+def test_down_leaves_no_process_when_the_supervisor_was_killed(half_up: Settings) -> None:
+    layout = Layout(half_up.var)
+    psutil.Process(pids(half_up)["supervisor"]).kill()
+    wait(lambda: not supervisor.answers(layout))
+    left = processes.of_platform(layout)
+    shown = local.status(half_up)[0]
+    assert (shown.state, shown.pid) == ("orphaned", 0)
+    assert shown.health == f"{len(left)} processes run without it: `nightshift down` ends them"
+    lines: list[str] = []
+    local.down(half_up, lines.append)
+    assert processes.of_platform(layout) == []
+    assert not any(process.is_running() for process in left)
+    assert lines == [f"the supervisor is gone; ending {len(left)} processes that it left", "down"]
+    assert postgres_was_shut_down(layout)
+
+
+def test_a_deep_var_has_its_sockets_elsewhere(half_up: Settings) -> None:
+    layout = Layout(half_up.var)
+    assert len(str(layout.var / "run" / "postgres")) > 107
+    assert layout.run.parent == Path("/tmp")  # noqa: S108
+    assert layout.run.stat().st_mode & 0o007 == 0
+
+
+def test_a_program_that_does_not_stay_up_is_named_with_its_log(half_up: Settings) -> None:
+    layout = Layout(half_up.var)
+    supervisor.stop_program(layout, "mlflow")
+    wait(lambda: not supervisor.running(layout)["mlflow"].pid)
+    (half_up.var.parents[1] / "stubborn.py").write_text("raise SystemExit('no such model store')")
+    supervisor.start_program(layout, "mlflow")
+    with pytest.raises(PlatformError) as caught:
+        local._wait_until_healthy(half_up, layout, lambda line: None, time.monotonic())
+    log = layout.log("mlflow")
+    assert str(caught.value).startswith(f"mlflow: does not stay up; the end of {log}:\n  no such model store\n")
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    components = local.status(live_settings(tmp_path))
+    assert [component.name for component in components] == COMPONENTS
+    assert {(component.state, component.pid, component.health) for component in components} == {("stopped", 0, "")}
+
+
+def test_ports_are_those_of_the_settings(tmp_path: Path) -> None:
+    port = free_port()
+    found = {one.name: one.port for one in local.status(live_settings(tmp_path, NIGHTSHIFT_AIRFLOW_PORT=str(port)))}
+    assert found["airflow-api-server"] == port
