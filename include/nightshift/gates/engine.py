@@ -75,8 +75,11 @@ def _format(positions: bool, index_column: str | None) -> dict[str, Any]:
 
 
 def _positions(result: dict[str, Any], index_column: str | None) -> list[int]:
+    """GX lists the index itself, or (without the values, which are not wanted) one list for each index column."""
     found = result.get("unexpected_index_list") or []
-    return [int(item[index_column] if index_column else item) for item in found]
+    if index_column is None:
+        return [int(position) for position in found]
+    return [int(position) for item in found for position in item[index_column]]
 
 
 def _traceback(info: Any) -> str:

@@ -78,7 +78,7 @@ def _by_spark(
     answer = request.removesuffix(".json") + "-answer.json"
     document = {
         "files": [{"uri": storage.join(table, file.path), "rows": file.rows} for file in staged.files],
-        "columns": {name: column.model_dump(mode="json") for name, column in columns.items()},
+        "columns": {name: column.model_dump_json() for name, column in columns.items()},
         "checks": [asdict(check) for check in checks],
         "removable": removable,
         "answer": answer,
