@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,11 @@ def test_the_table_is_complete() -> None:
         assert metric.steps
         assert metric.description.endswith(".")
         assert metric.kind != "timing" or name.endswith("_seconds")
+
+
+def test_every_metric_is_named_where_it_is_sent() -> None:
+    library = Path(metrics.__file__).parent
+    text = "".join(path.read_text() for path in library.rglob("*.py") if path != Path(metrics.__file__))
+    senders = {name: f'"{name}"' for name in METRICS}
+    senders |= {name: 'f"partitions_{name}"' for name in METRICS if name.startswith("partitions_")}
+    assert [name for name, sender in senders.items() if sender not in text] == []
