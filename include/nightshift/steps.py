@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import NightshiftError, said
 from nightshift.job import Job, Outcome
 from nightshift.settings import Settings
+from nightshift.spark import run_local
 from nightshift.specs.model import seconds
 from nightshift.specs.spelling import nearest
 
@@ -79,8 +80,12 @@ def find_step(name: str) -> Step:
 
 
 def run_step(job: Job, name: str, run_spark: SparkRunner) -> Outcome:
-    """Runs a step to its end; ``run_spark`` is called where a Spark step has work. Raises NightshiftError."""
+    """Runs a step to its end; ``run_spark`` is called where a Spark step has work. Raises NightshiftError.
+
+    A gate whose partition is too large for pandas starts a Spark job of its own (``Job.run_spark``).
+    """
     step = find_step(name)
+    job = job if job.run_spark else replace(job, run_spark=run_local)
     if not step.needs_spark:
         outcome: Outcome = step.function()(job)
         return outcome

@@ -63,7 +63,7 @@ def test_an_unknown_step_is_told_with_the_nearest_one() -> None:
 
 def test_a_plain_step_returns_its_outcome(job: Job, use_case: Callable[..., None]) -> None:
     outcome = Outcome("monitor", job.day, "done", "seen")
-    use_case("monitor", lambda given: outcome if given is job else None)
+    use_case("monitor", lambda given: outcome if given == job else None)
     assert run_step(job, "monitor", no_spark) is outcome
 
 
