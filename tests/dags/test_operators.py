@@ -185,7 +185,7 @@ class TestStepOperator:
         with caplog.at_level(logging.INFO, "nightshift"):
             execute(task("gate_features"), context())
         assert caplog.messages == [
-            "report: http://127.0.0.1:8080/nightshift/reports/parcels/features/ds%3D2024-02-05/a.html",
+            "report: http://127.0.0.1:8080/nightshift/reports/parcels/features/ds=2024-02-05/a.html",
             "gate_features did it",
         ]
 
@@ -210,7 +210,7 @@ class TestStepOperator:
         with pytest.raises(AirflowFailException):
             execute(operator, context())
         ti_key = SimpleNamespace(dag_id="parcels", run_id="r")
-        assert GateReportLink().get_link(operator, ti_key=ti_key).endswith("/features/ds%3D2024-02-05/a.html")
+        assert GateReportLink().get_link(operator, ti_key=ti_key).endswith("/features/ds=2024-02-05/a.html")
         [said] = kept()
         assert (said["status"], said["message"]) == ("failed", "the gate blocked 7 rows.")
 
@@ -360,7 +360,7 @@ class TestLinks:
         link = GateReportLink()
         assert link.get_link(self.operator(), ti_key=ti_key) == ""
         assert link.get_link(self.operator(a=one), ti_key=ti_key) == (
-            f"{base}/reports/parcels__retrain/training_set/ds%3D2024-02-05/a.html"
+            f"{base}/reports/parcels__retrain/training_set/ds=2024-02-05/a.html"
         )
         assert link.get_link(self.operator(a=one, b=two), ti_key=ti_key) == (
             f"{base}/runs/parcels__retrain/manual__2024-02-05T07%3A00%3A00%2B00%3A00"

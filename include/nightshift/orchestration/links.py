@@ -55,7 +55,7 @@ LINKS = (GateReportLink(), MlflowRunLink(), RunLink())
 def report_address(settings: Settings, dag: str, uri: str) -> str:
     """Where the UI shows a file below the reports URI, ``<reports>/<pipeline>/…``."""
     path = uri.removeprefix(settings.reports).strip("/").partition("/")[2]
-    return f"{settings.airflow_url}{REPORTS}/{quote(dag)}/{quote(path)}"
+    return f"{settings.airflow_url}{REPORTS}/{quote(dag)}/{quote(path, safe='/=')}"
 
 
 def run_address(settings: Settings, dag: str, run_id: str) -> str:

@@ -29,6 +29,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-store",
 }
+FEW = 6
 TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json"}
 DAG_ID = re.compile(r"[a-z0-9_]+")
 PATH = re.compile(r"(?:[A-Za-z0-9_=+-][A-Za-z0-9_.=+-]*/)*[A-Za-z0-9_=+-][A-Za-z0-9_.=+-]*\.(?:html|json)")
@@ -94,6 +95,11 @@ def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:
         f"<td>{''.join(_link(label, address) for label, address in links.items())}"
         f'<td class="number">{step["seconds"]:,.1f}</tr>'
     )
+
+
+def _links(links: Mapping[str, str]) -> str:
+    listed = "".join(_link(label, address) for label, address in links.items())
+    return listed if len(links) <= FEW else f"<details><summary>{len(links)} links</summary>{listed}</details>"
 
 
 def _link(label: str, address: str) -> str:
