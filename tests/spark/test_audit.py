@@ -120,9 +120,13 @@ def test_above_the_limit_no_row_leaves_and_all_are_measured(both: Callable[[int]
     assert highest.observed == {}, "the column is not public"
 
 
-def test_the_answer_lies_in_storage_and_has_no_cell(both: Callable[[int], tuple[Audit, Audit]], settings: Settings) -> None:
+def test_the_answer_lies_in_storage_and_has_no_cell(
+    both: Callable[[int], tuple[Audit, Audit]], settings: Settings
+) -> None:
     both(20)
-    documents = [file for file in storage.list_files(settings.tables, recursive=True) if file.uri.endswith("answer.json")]
+    documents = [
+        file for file in storage.list_files(settings.tables, recursive=True) if file.uri.endswith("answer.json")
+    ]
     [answer] = documents
     text = storage.read_bytes(answer.uri).decode()
     assert "1000.0" not in text

@@ -1,0 +1,190 @@
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nightshift.inputs.cells import arrow_type, from_arrow, from_text
+
+NEW_YORK = ZoneInfo("America/New_York")
+NUMBERISH = st.text("0123456789.-+eE _,xnaif٣²½\n\0", max_size=24)
+
+
+def read(cells: list[str | None], kind: str) -> list[object]:
+    found = from_text(pa.array(cells, pa.string()), kind, NEW_YORK)  # type: ignore[arg-type]
+    assert found.type == arrow_type(kind)  # type: ignore[arg-type]
+    assert len(found) == len(cells)
+    return found.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [
+        *(
+            ("integer", cell)
+            for cell in ("", " 5", "5 ", "+5", "1_000", "1,000", "5.0", "5e0", "0x10", "٣", "5\n", "-")
+        ),
+        *(("integer", cell) for cell in ("9223372036854775808", "-9223372036854775809", "nan", "true")),
+        *(
+            ("number", cell)
+            for cell in ("", " 5", "+5", "1_000", "1,5", "nan", "NaN", "inf", "-inf", "1e400", "-1e400")
+        ),
+        *(("number", cell) for cell in ("1e-400", "0x1p3", "٣", "5\n", ".", "-", "e5", "1e", "9007199254740993")),
+        *(("boolean", cell) for cell in ("", "yes", "t", "T", "y", "2", " true", "tRUE", "on")),
+        *(("date", cell) for cell in ("2024-02-30", "2023-02-29", "2024-2-3", "20240203", "2024-W05-1", "03.02.2024")),
+        *(("date", cell) for cell in ("2024-02-03T00:00", "2024-02-03 ", "٢٠٢٤-02-03", "0000-01-01")),
+        *(
+            ("timestamp", cell)
+            for cell in ("2024-02-03", "2024-02-03T24:00", "2024-02-03T12:00:60", "2024-02-30T01:00")
+        ),
+        *(("timestamp", cell) for cell in ("2024-02-03T12:00:00.1234567", "2024-02-03T12", "1706961600", "12:00")),
+        *(("timestamp", cell) for cell in ("0001-01-01T00:00:00+14:00", "2024-02-03T12:00+24:00")),
+    ],
+)
+def test_a_cell_that_is_not_exactly_of_its_type_does_not_parse(kind: str, cell: str) -> None:
+    assert read([cell, None], kind) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "value"),
+    [
+        ("integer", "007", 7),
+        ("integer", "-9223372036854775808", -(2**63)),
+        ("number", ".5", 0.5),
+        ("number", "5.", 5.0),
+        ("number", "-1.5E+3", -1500.0),
+        ("number", "0e999", 0.0),
+        ("boolean", "TRUE", True),
+        ("boolean", "0", False),
+        ("date", "2024-02-29", date(2024, 2, 29)),
+        ("timestamp", "2024-02-03 07:00", datetime(2024, 2, 3, 12, tzinfo=UTC)),
+        ("timestamp", "2024-02-03T07:00:00.5Z", datetime(2024, 2, 3, 7, 0, 0, 500_000, tzinfo=UTC)),
+        ("timestamp", "2024-02-03T07:00:00.123456000+0530", datetime(2024, 2, 3, 1, 30, 0, 123_456, tzinfo=UTC)),
+        ("timestamp", "2024-02-03T07:00-05", datetime(2024, 2, 3, 12, tzinfo=UTC)),
+        ("string", " as it is\n", " as it is\n"),
+        ("category", "NA", "NA"),
+    ],
+)
+def test_what_is_allowed_keeps_its_value(kind: str, cell: str, value: object) -> None:
+    assert read([cell], kind) == [value]
+
+
+def test_one_cell_beyond_64_bits_takes_no_other_with_it() -> None:
+    assert read(["1", "9223372036854775807", "9223372036854775808", None], "integer") == [1, 2**63 - 1, None, None]
+
+
+def test_local_times_that_daylight_saving_skips_or_repeats() -> None:
+    skipped, ambiguous = read(["2024-03-10 02:30", "2024-11-03 01:30"], "timestamp")
+    assert skipped == datetime(2024, 3, 10, 7, 30, tzinfo=UTC), "as if the clock had not moved yet"
+    assert ambiguous == datetime(2024, 11, 3, 5, 30, tzinfo=UTC), "the first of the two"
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_integers_come_back(values: list[int]) -> None:
+    assert read([str(value) for value in values], "integer") == values
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_numbers_come_back(values: list[float]) -> None:
+    assert read([repr(value) for value in values], "number") == values
+
+
+@given(st.lists(st.dates()))
+def test_dates_come_back(values: list[date]) -> None:
+    assert read([value.isoformat() for value in values], "date") == values
+
+
+@given(st.lists(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1)), max_size=20), st.integers(-1439, 1439))
+def test_timestamps_with_an_offset_come_back(values: list[datetime], minutes: int) -> None:
+    sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+    cells = [f"{value.isoformat(' ')}{sign}{hours:02d}:{rest:02d}" for value in values]
+    expected = [value.replace(tzinfo=UTC) - timedelta(minutes=minutes) for value in values]
+    assert read(list(cells), "timestamp") == expected
+
+
+@given(NUMBERISH)
+def test_an_integer_is_never_another_value(cell: str) -> None:
+    [value] = read([cell], "integer")
+    if re.fullmatch("-?[0-9]+", cell) and -(2**63) <= int(cell) < 2**63:
+        assert value == int(cell)
+    else:
+        assert value is None
+
+
+@given(NUMBERISH)
+def test_a_number_is_never_another_value(cell: str) -> None:
+    [value] = read([cell], "number")
+    if value is not None:
+        assert isinstance(value, float)
+        assert math.isfinite(value)
+        assert cell.isascii()
+        exact = Decimal(cell)
+        assert value == float(exact)
+        assert not (exact and value == 0)
+        assert not re.fullmatch("-?[0-9]{16,}", cell) or Decimal(value) == exact
+
+
+@given(st.text("0123456789-:T Z+.٣", max_size=30))
+def test_a_timestamp_is_never_another_value(cell: str) -> None:
+    [value] = read([cell], "timestamp")
+    if value is not None:
+        found = datetime.fromisoformat(cell)
+        assert value == (found if found.tzinfo else found.replace(tzinfo=NEW_YORK)).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        (pa.array([1, None, 2**40], pa.int64()), "number", [1.0, None, 2.0**40]),
+        (pa.array([2**53 + 1, 2**53], pa.int64()), "number", [None, 2.0**53]),
+        (pa.array([1.5, math.nan, math.inf, None]), "number", [1.5, None, None, None]),
+        (pa.array([0.1], pa.float32()), "number", [0.10000000149011612]),
+        (pa.array([2**63, 5], pa.uint64()), "integer", [None, 5]),
+        (pa.array([-3], pa.int8()), "integer", [-3]),
+        (pa.array(["a", None, "a"]).dictionary_encode(), "category", ["a", None, "a"]),
+        (pa.array(["a"], pa.large_string()), "string", ["a"]),
+        (pa.nulls(2), "timestamp", [None, None]),
+        (pa.array([date(2024, 2, 3)], pa.date64()), "date", [date(2024, 2, 3)]),
+        (
+            pa.array([1, 1_000], pa.timestamp("ns", "UTC")),
+            "timestamp",
+            [None, datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC)],
+        ),
+        (
+            pa.array([datetime(2024, 3, 10, 2, 30), None], pa.timestamp("ms")),
+            "timestamp",
+            [datetime(2024, 3, 10, 7, 30, tzinfo=UTC), None],
+        ),
+        (
+            pa.array([datetime(2024, 2, 3, 7)], pa.timestamp("s", "America/New_York")),
+            "timestamp",
+            [datetime(2024, 2, 3, 7, tzinfo=UTC)],
+        ),
+    ],
+)
+def test_parquet_values_fit_without_loss_or_not_at_all(values: pa.Array, kind: str, expected: list[object]) -> None:
+    found = from_arrow(values, kind, NEW_YORK)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.type == arrow_type(kind)  # type: ignore[arg-type]
+    assert found.to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pa.array([1.0]), "integer"),
+        (pa.array(["1"]), "integer"),
+        (pa.array([1]), "string"),
+        (pa.array([1]), "boolean"),
+        (pa.array([b"x"]), "string"),
+        (pa.array([date(2024, 2, 3)]), "timestamp"),
+        (pa.array([Decimal("1.5")]), "number"),
+    ],
+)
+def test_a_parquet_type_that_never_fits_says_so(values: pa.Array, kind: str) -> None:
+    assert from_arrow(values, kind, NEW_YORK) is None  # type: ignore[arg-type]

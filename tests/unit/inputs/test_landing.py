@@ -1,0 +1,63 @@
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightshift.inputs.landing import partition_files, snapshot_days
+from nightshift.settings import Settings
+from nightshift.specs.model import Input
+
+
+def source(path: str, **changes: Any) -> Input:
+    return Input.model_validate({"path": path, "key": ("k",), "columns": {"k": {"type": "string"}}, **changes})
+
+
+def touch(settings: Settings, *paths: str) -> None:
+    for path in paths:
+        file = Path(settings.landing, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("k\n")
+
+
+def names(settings: Settings, path: str, ds: date) -> list[str]:
+    return [file.uri.removeprefix(f"{settings.landing}/") for file in partition_files(settings, source(path), ds)]
+
+
+def test_files_by_name_without_hidden_and_temporary_ones(settings: Settings) -> None:
+    touch(
+        settings, "s/ds=2024-02-03/b.csv", "s/ds=2024-02-03/a.csv", "s/ds=2024-02-03/A.csv", "s/ds=2024-02-03/a.csv.gz"
+    )
+    touch(
+        settings,
+        "s/ds=2024-02-03/.a.csv",
+        "s/ds=2024-02-03/_SUCCESS.csv",
+        "s/ds=2024-02-03/deep/a.csv",
+        "s/ds=2024-02-04/c.csv",
+    )
+    assert names(settings, "s/ds={ds}/*.csv", date(2024, 2, 3)) == [
+        "s/ds=2024-02-03/A.csv", "s/ds=2024-02-03/a.csv", "s/ds=2024-02-03/b.csv"
+    ]  # fmt: skip
+    assert names(settings, "s/ds={ds}/*.csv", date(2024, 2, 5)) == []
+
+
+def test_the_day_may_be_in_the_file_name(settings: Settings) -> None:
+    touch(settings, "s/all/orders-2024-02-03-1.csv", "s/all/orders-2024-02-03-2.csv", "s/all/orders-2024-02-04-1.csv")
+    assert len(names(settings, "s/all/orders-{ds}-*.csv", date(2024, 2, 3))) == 2
+    assert snapshot_days(settings, source("s/all/orders-{ds}-*.csv")) == [date(2024, 2, 3), date(2024, 2, 4)]
+
+
+@pytest.mark.parametrize("path", ["s/as_of={ds}/*.csv", "s/{ds}/deep/x.csv", "s/x-{ds}-y/*.csv"])
+def test_snapshots_are_the_days_with_files(settings: Settings, path: str) -> None:
+    for day in ("2024-02-03", "2024-01-01"):
+        touch(settings, path.replace("{ds}", day).replace("*", "x"))
+    touch(
+        settings, path.replace("{ds}", "2024-02-30").replace("*", "x"), path.replace("{ds}", "latest").replace("*", "x")
+    )
+    empty = Path(settings.landing, path.replace("{ds}", "2024-03-01")).parent
+    empty.mkdir(parents=True)
+    assert snapshot_days(settings, source(path, snapshot=True)) == [date(2024, 1, 1), date(2024, 2, 3)]
+
+
+def test_no_landing_at_all(settings: Settings) -> None:
+    assert snapshot_days(settings, source("s/as_of={ds}/*.csv")) == []

@@ -1,0 +1,233 @@
+import csv
+import gzip
+import io
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.inputs.parse import Landing, parse
+from nightshift.specs.model import Input
+from nightshift.storage import StoredFile
+
+UTC = ZoneInfo("UTC")
+CORRECT = "What to do: have the file corrected and landed again."
+Reader = Callable[..., tuple[list[dict[str, Any]], Landing]]
+
+
+def source(path: str = "parcels/{ds}/*.csv", **changes: Any) -> Input:
+    columns = {"name": {"type": "string"}, "count": {"type": "integer"}}
+    return Input.model_validate({"path": path, "key": ("name",), "columns": columns, **changes})
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Reader:
+    """Reads bytes as one landing file; an exception is raised as it comes."""
+
+    def reader(
+        content: bytes, name: str = "a.csv", contract: Input | None = None
+    ) -> tuple[list[dict[str, Any]], Landing]:
+        path = tmp_path / name
+        path.write_bytes(content)
+        landing = Landing()
+        file = StoredFile(str(path), len(content), 1)
+        batches = parse([file], contract or source(), UTC, landing)
+        return [row for batch in batches for row in batch.to_pylist()], landing
+
+    return reader
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name,count\na,1\nb,2\n",
+        b"name,count\na,1\nb,2",
+        b"count,name\r\n1,a\r\n2,b\r\n",
+        b"name,count\na,1\r\nb,2\n\n",
+        b"\xef\xbb\xbfname,count\na,1\nb,2\n",
+        b'"name","count"\n"a","1"\n"b",2',
+    ],
+)
+def test_the_ways_in_which_a_good_file_may_be_written(read: Reader, content: bytes) -> None:
+    rows, landing = read(content)
+    assert rows == [{"name": "a", "count": 1}, {"name": "b", "count": 2}]
+    assert landing == Landing(2, [])
+
+
+def test_quotes_commas_and_line_ends_inside_a_cell(read: Reader) -> None:
+    rows, _ = read(b'name,count\n"x, ""y""\r\nz",1\n"",2\n"""",\n')
+    assert rows == [{"name": 'x, "y"\r\nz', "count": 1}, {"name": None, "count": 2}, {"name": '"', "count": None}]
+
+
+def test_null_values_are_declared(read: Reader) -> None:
+    rows, _ = read(b"name;count\nNA;NA\n;3\n", contract=source(delimiter=";", null_values=("NA",)))
+    assert rows == [{"name": None, "count": None}, {"name": "", "count": 3}]
+
+
+def test_a_header_alone_has_no_rows(read: Reader) -> None:
+    assert read(b"name,count") == ([], Landing(0, []))
+    assert read(b"name,count\r\n") == ([], Landing(0, []))
+
+
+def test_blank_lines_are_rows_only_where_there_is_one_column(read: Reader) -> None:
+    one = source(columns={"name": {"type": "string"}})
+    assert read(b"name\na\n\nb\n", contract=one)[0] == [{"name": "a"}, {"name": None}, {"name": "b"}]
+
+
+def test_a_cell_that_does_not_parse_rejects_its_row_alone(read: Reader) -> None:
+    keyed = source(
+        key=("name", "count"),
+        columns={"name": {"type": "string"}, "count": {"type": "integer"}, "on": {"type": "date"}},
+    )
+    rows, landing = read(b"name,count,on\na,1,2024-02-03\nb,x,2024-02-30\nc,3,3.2.24\nd,4,\n", contract=keyed)
+    assert rows == [
+        {"name": "a", "count": 1, "on": date(2024, 2, 3)},
+        {"name": "d", "count": 4, "on": None},
+    ]
+    assert landing.rows == 4
+    assert [(row.key, row.expectation, row.row) for row in landing.rejected] == [
+        ('["b","x"]', "count parses as integer; on parses as date", '{"count":"x","name":"b","on":"2024-02-30"}'),
+        ('["c",3]', "on parses as date", '{"count":"3","name":"c","on":"3.2.24"}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name\na\n", ": the columns are not the contract's: missing: count. Allowed: name, count. What to do: "),
+        (
+            b"name,count,x\na,1,2\n",
+            ": the columns are not the contract's: not in the contract: x. Allowed: name, count",
+        ),
+        (b"name,count,name\n", ": the columns are not the contract's: more than once: name. Allowed: name, count"),
+        (b"Name,Count\n", ": the file names none of the contract's columns: it has no header, or another delimiter"),
+        (b"a,1\nb,2\n", ": the file names none of the contract's columns: it has no header, or another delimiter"),
+        (b"name;count\n", ": the file names none of the contract's columns: it has no header, or another delimiter"),
+        (b"", ": the file names none of the contract's columns: it has no header, or another delimiter"),
+        (b"name,count\na,1\nb\n", f", row 3: a row has 1 cells instead of 2. {CORRECT}"),
+        (b"name,count\na,1\nb,2,3\n", f", row 3: a row has 3 cells instead of 2. {CORRECT}"),
+        (b'name,count\n"a"b,1\n', f", row 2: the quotes do not match. {CORRECT}"),
+        (b'name,count\na"b,1\n', f", row 2: the quotes do not match. {CORRECT}"),
+        (b'name,count\na,1\n"b,2\nc,3\n', f", row 5: the quotes do not match. {CORRECT}"),
+        (b"name,count\na,1\n\xe9,2\n", f", row 3: the text is not UTF-8. {CORRECT}"),
+        ("name,count\na,1\n".encode("utf-16"), f", row 1: the text is not UTF-8. {CORRECT}"),
+        (b'name,count\n"' + b"x" * (5 << 20) + b'",1\n', f": a row is longer than 4 MiB. {CORRECT}"),
+    ],
+)
+def test_a_malformed_file_is_an_error_that_names_the_place_and_no_cell(
+    read: Reader, content: bytes, message: str
+) -> None:
+    with pytest.raises(GateFailed) as caught:
+        read(content)
+    assert f"a.csv{message}" in str(caught.value)
+
+
+def test_names_that_do_not_look_like_columns_are_not_shown(read: Reader) -> None:
+    with pytest.raises(GateFailed) as caught:
+        read(b"name,count,4111 1111 1111 1111\n")
+    assert "not in the contract: (unprintable)" in str(caught.value)
+
+
+def test_rows_are_counted_across_blocks(read: Reader) -> None:
+    many = b"name,count\n" + b"".join(b"parcel-%d,%d\n" % (number, number) for number in range(400_000))
+    with pytest.raises(GateFailed, match="row 400002: a row has 3 cells"):
+        read(many + b"a,b,c\n")
+    rows, landing = read(many + b"last,x\n")
+    assert len(rows) == 400_000
+    assert rows[-1] == {"name": "parcel-399999", "count": 399_999}
+    assert landing.rows == 400_001
+
+
+def compressed() -> bytes:
+    return gzip.compress(b"name,count\n" + b"".join(b"p%d,%d\n" % (number, number**3) for number in range(50_000)))
+
+
+def test_compressed_files_are_read_by_their_ending(read: Reader) -> None:
+    rows, _ = read(compressed(), "a.csv.gz")
+    assert len(rows) == 50_000
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20, 50_000])
+def test_a_truncated_or_damaged_file_may_still_come_whole(read: Reader, cut: int) -> None:
+    with pytest.raises(
+        InputMissing, match=r"a\.csv\.gz: the file is cut short or damaged \(OSError\)\. What to do: wait"
+    ):
+        read(compressed()[:-cut], "a.csv.gz")
+    with pytest.raises(InputMissing, match="cut short or damaged"):
+        read(b"name,count\na,1\n", "a.csv.gz")
+
+
+CELLS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(CELLS, st.integers(-(2**63), 2**63 - 1))), st.sampled_from([",", ";", "\t", "|"]))
+def test_what_a_csv_writer_writes_comes_back(read: Reader, rows: list[tuple[str, int]], delimiter: str) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    writer.writerows([("name", "count"), *rows])
+    contract = source(delimiter=delimiter, null_values=())
+    found, landing = read(text.getvalue().encode(), contract=contract)
+    assert [(row["name"], row["count"]) for row in found] == rows
+    assert landing == Landing(len(rows), [])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text('ab",\n\r', max_size=30))
+def test_any_text_is_read_as_python_s_strict_reader_does_or_refused(read: Reader, body: str) -> None:
+    try:
+        found, _ = read(
+            f"name,count\n{body}".encode(),
+            contract=source(null_values=(), columns={"name": {"type": "string"}, "count": {"type": "string"}}),
+        )
+    except NightshiftError:
+        return
+    wanted = [row for row in csv.reader(io.StringIO(body, newline=""), strict=True) if row]
+    assert [[row["name"], row["count"]] for row in found] == wanted
+
+
+def parquet(table: pa.Table, path: Path) -> bytes:
+    pq.write_table(table, path, row_group_size=2)
+    return path.read_bytes()
+
+
+def test_parquet_by_row_groups_with_columns_in_any_order(read: Reader, tmp_path: Path) -> None:
+    contract = source(path="parcels/{ds}/*.parquet")
+    content = parquet(pa.table({"count": pa.array([1, 2, None], pa.int32()), "name": ["a", "b", "c"]}), tmp_path / "b")
+    rows, landing = read(content, "a.parquet", contract)
+    assert rows == [{"name": "a", "count": 1}, {"name": "b", "count": 2}, {"name": "c", "count": None}]
+    assert landing == Landing(3, [])
+
+
+def test_a_parquet_value_that_does_not_fit_rejects_its_row(read: Reader, tmp_path: Path) -> None:
+    contract = source(path="parcels/{ds}/*.parquet")
+    content = parquet(pa.table({"name": ["a", "b"], "count": pa.array([2**63, 7], pa.uint64())}), tmp_path / "b")
+    rows, landing = read(content, "a.parquet", contract)
+    assert rows == [{"name": "b", "count": 7}]
+    assert [(row.key, row.expectation) for row in landing.rejected] == [('["a"]', "count parses as integer")]
+
+
+def test_a_parquet_file_of_other_columns_or_types_is_an_error(read: Reader, tmp_path: Path) -> None:
+    contract = source(path="parcels/{ds}/*.parquet")
+    with pytest.raises(GateFailed, match="not the contract's: missing: count; not in the contract: x"):
+        read(parquet(pa.table({"name": ["a"], "x": [1]}), tmp_path / "b"), "a.parquet", contract)
+    with pytest.raises(GateFailed) as caught:
+        read(parquet(pa.table({"name": ["a"], "count": [1.0]}), tmp_path / "b"), "a.parquet", contract)
+    assert (
+        "a.parquet: column count is of Parquet type double. Allowed: what column type integer holds without loss"
+        in str(caught.value)
+    )
+
+
+def test_a_truncated_parquet_file_may_still_come_whole(read: Reader, tmp_path: Path) -> None:
+    content = parquet(pa.table({"name": ["a"], "count": [1]}), tmp_path / "b")
+    with pytest.raises(InputMissing, match="cut short or damaged"):
+        read(content[:-9], "a.parquet", source(path="parcels/{ds}/*.parquet"))
