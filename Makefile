@@ -1,0 +1,41 @@
+# Works with GNU make 3.81 (macOS) and every sh.
+BIN := .venv/bin
+READY := .venv/ready
+COVERAGE := 85
+
+# What a shell carries about other Pythons must not reach this one.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
+
+.PHONY: help setup demo up down test lint types
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "PYTHON=/path/to/python3.12 make setup chooses the interpreter (3.11, 3.12 or 3.13)."
+
+setup: $(READY) ## The environment in .venv, from the locked requirements; costs nothing when it is there
+	@:
+
+demo: setup ## The whole story on real data: land, retrain, backfill; leaves the platform up
+	@$(BIN)/nightshift demo
+
+up: setup ## Start Postgres, Airflow and MLflow on this machine
+	@$(BIN)/nightshift up
+
+down: ## Stop them
+	@if [ -x $(BIN)/nightshift ]; then $(BIN)/nightshift down; else echo "nothing was set up"; fi
+
+test: setup ## The whole suite, with coverage
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+
+lint: setup ## Style, format and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup ## Strict types
+	$(BIN)/mypy
+
+$(READY): requirements.txt requirements-build.txt pyproject.toml
+	@sh include/nightshift/platform/setup.sh
+	@touch $@
