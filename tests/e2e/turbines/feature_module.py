@@ -18,8 +18,10 @@ def build(inputs, days):
         .agg((F.sum("total") / F.sum("readings")).alias("energy_mean_5d"))
     )
     sites = inputs["sites"].select("site", "capacity", "offshore", "as_of", asked)
-    newest = sites.where(F.col("as_of") <= F.col("ds")).groupBy("site", "ds").agg(
-        F.max_by("capacity", "as_of").alias("capacity"), F.max_by("offshore", "as_of").alias("offshore")
+    newest = (
+        sites.where(F.col("as_of") <= F.col("ds"))
+        .groupBy("site", "ds")
+        .agg(F.max_by("capacity", "as_of").alias("capacity"), F.max_by("offshore", "as_of").alias("offshore"))
     )
     return (
         inputs["forecast"]
