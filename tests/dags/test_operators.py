@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -11,9 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
-from airflow.sdk import DAG
-from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -21,7 +17,6 @@ from airflow.sdk.exceptions import (
     AirflowSensorTimeout,
 )
 
-from nightshift import steps
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.orchestration import runs
@@ -32,92 +27,12 @@ from nightshift.orchestration.spark import SparkStepOperator
 from nightshift.orchestration.tasks import PlanShardsOperator, say_why
 from nightshift.plan import make_plan
 from nightshift.settings import Settings
-from nightshift.steps import Step
-from tests.conftest import make_pipeline, spec_document
+from tests.conftest import make_pipeline
+from tests.dags.conftest import DS, TaskInstance, context, execute
 
-DS = date(2024, 2, 5)
+pytestmark = pytest.mark.usefixtures("home")
+
 DAYS = [date(2024, 2, day) for day in range(1, 29)]
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose only spec is parcels, with its own ``var``."""
-    folder = tmp_path / "home" / "include" / "pipelines"
-    folder.mkdir(parents=True)
-    (folder / "parcels.yaml").write_text(yaml.safe_dump(spec_document()))
-    for name in list(os.environ):
-        if name.startswith("NIGHTSHIFT"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NIGHTSHIFT_VAR", str(tmp_path / "var"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def use_case(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a function in the place of a step's use case."""
-
-    def put(name: str, function: Callable[[Job], Any], *, needs_spark: bool = False) -> None:
-        monkeypatch.setattr(sys.modules[__name__], "stand_in", function, raising=False)
-        step = Step(name, "daily", f"{__name__}:stand_in", "A stand-in.", needs_spark)
-        monkeypatch.setattr(steps, "STEPS", {**steps.STEPS, name: step})
-
-    return put
-
-
-@pytest.fixture
-def task() -> Callable[[str], Any]:
-    """A task of parcels' DAGs, as a run has it: the daily one's or the retrain's."""
-    plan = make_plan(make_pipeline())
-    dags: list[DAG] = [build_dag(dag, Settings.from_env()) for dag in (plan.daily, plan.retrain)]
-
-    def find(name: str) -> Any:
-        found = next(dag.get_task(name) for dag in dags if dag.has_task(name))
-        return found.prepare_for_execution()
-
-    return find
-
-
-class TaskInstance:
-    """What Airflow tells a task of other runs, and what the task leaves there."""
-
-    def __init__(self, unfinished: Sequence[date] = (), first_poke: timedelta = timedelta(0)) -> None:
-        self.unfinished, self.first_poke = set(unfinished), first_poke
-        self.calls = 0
-        self.xcom: dict[str, Any] = {}
-
-    def get_dr_count(self, dag_id: str, logical_dates: list[datetime], states: list[str]) -> int:
-        assert states == ["queued", "running"]
-        assert all(moment.utcoffset() == timedelta(0) and moment.hour == 0 for moment in logical_dates)
-        self.calls += 1
-        return len(self.unfinished & {moment.date() for moment in logical_dates})
-
-    def get_first_reschedule_date(self, context: Any) -> datetime:
-        return datetime.now(UTC) - self.first_poke
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.xcom[key] = value
-
-
-def context(ti: TaskInstance | None = None, **run: Any) -> Any:
-    known: dict[str, Any] = {
-        "dag_id": "parcels",
-        "run_id": "backfill__2024-02-05T07:00:00+00:00",
-        "run_type": "backfill",
-        "logical_date": datetime(DS.year, DS.month, DS.day, tzinfo=UTC),
-        "run_after": datetime(2024, 2, 5, 7, tzinfo=UTC),
-        "triggering_user_name": "ada",
-    }
-    return {"ti": ti or TaskInstance(), "dag_run": SimpleNamespace(**{**known, **run})}
-
-
-def execute(operator: Any, given: Any) -> Any:
-    """Calls an operator as the task runner does."""
-    token = ExecutorSafeguard.tracker.set(operator)
-    try:
-        return operator.execute(given)
-    finally:
-        ExecutorSafeguard.tracker.reset(token)
 
 
 def done(job: Job, step: str, **links: str) -> Outcome:
@@ -336,7 +251,8 @@ class TestSparkStepOperator:
         execute(task("build_features"), context(ti))
         assert [job.also for job in seen] == [(date(2024, 2, 6), date(2024, 2, 7))]
 
-    def test_up_to_date_imports_no_spark(self, task: Any, use_case: Any) -> None:
+    def test_up_to_date_imports_no_spark(self, task: Any, use_case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "airflow.providers.apache.spark.operators.spark_submit", raising=False)
         planning(use_case)
         operator = task("build_features")
         assert isinstance(operator, SparkStepOperator)

@@ -1,0 +1,97 @@
+"""The operator of Spark steps with the provider's real SparkSubmitOperator; `spark-submit` itself is a stand-in."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from nightshift.commands import FeaturesCommand
+from nightshift.job import Job, Outcome
+from tests.dags.conftest import context, execute
+
+pytestmark = pytest.mark.usefixtures("home")
+
+COMMAND = FeaturesCommand("parcels", date(2024, 2, 5), date(2024, 2, 6), "/lake/plan.json")
+
+
+@pytest.fixture
+def spark_submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a shell script in the place of spark-submit; it can write its arguments to the file ``$SEEN``."""
+
+    def write(script: str) -> Path:
+        folder, seen = tmp_path / "bin", tmp_path / "seen"
+        folder.mkdir()
+        (folder / "spark-submit").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "spark-submit").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("SEEN", str(seen))
+        monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[*]"}')
+        return seen
+
+    return write
+
+
+@pytest.fixture
+def build(task: Any, use_case: Any) -> Any:
+    """build_features with two days of work."""
+
+    def plan(job: Job) -> tuple[Outcome, FeaturesCommand]:
+        return Outcome("build_features", job.day, "done", "built 2 days"), COMMAND
+
+    use_case("build_features", plan, needs_spark=True)
+    return task("build_features")
+
+
+def test_submits_the_command_and_logs_what_the_driver_says(
+    build: Any, spark_submit: Any, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = spark_submit('printf "%s\\n" "$@" > "$SEEN"; env | grep ^PYSPARK_PYTHON= >> "$SEEN"; echo driver at work')
+    document = execute(build, context())
+    assert document["message"] == "built 2 days"
+    lines = seen.read_text().splitlines()
+    assert lines[:2] == ["--master", "local[*]"]
+    assert "spark.ui.enabled=false" in lines
+    assert lines[lines.index("--name") + 1] == "parcels 2024-02-05 2024-02-06"
+    assert lines[-11:-1] == [str(home / "spark_jobs" / "main.py"), *COMMAND.argv()]
+    assert lines[-1].startswith("PYSPARK_PYTHON=/")
+    log = capsys.readouterr().out
+    assert "driver at work" in log
+    assert "outside of the Task Runner" not in log
+
+
+def test_the_drivers_error_is_the_tasks(build: Any, spark_submit: Any) -> None:
+    spark_submit('echo busy; echo "nightshift error: SchemaChanged: the column doors is text." >&2; exit 3')
+    with pytest.raises(AirflowFailException, match=r"^the column doors is text\.$"):
+        execute(build, context())
+
+
+def test_a_driver_that_dies_without_a_word_is_tried_again(build: Any, spark_submit: Any) -> None:
+    spark_submit("exit 137")
+    with pytest.raises(AirflowException, match="ended with status 137 and without saying why") as caught:
+        execute(build, context())
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_killed_task_takes_spark_along(build: Any, spark_submit: Any, tmp_path: Path) -> None:
+    seen = spark_submit('echo $$ > "$SEEN"; exec sleep 60')
+
+    def kill() -> None:
+        while not seen.exists() or not seen.read_text().strip():
+            time.sleep(0.05)
+        build.on_kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    started = time.monotonic()
+    with pytest.raises(AirflowException):
+        execute(build, context())
+    killer.join()
+    assert time.monotonic() - started < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(seen.read_text()), 0)
