@@ -228,7 +228,9 @@ def test_a_file_that_explodes_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [300, 900, 20_000])
-def test_a_deep_file_is_refused(tmp_path: Path, depth: int) -> None:
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+def test_a_deep_file_is_refused(tmp_path: Path, depth: int, loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "Loader", getattr(yaml, loader))
     assert "nested too deeply" in _message(_write(tmp_path, f"a: {'[' * depth}{']' * depth}\n"))
 
 
