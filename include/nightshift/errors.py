@@ -98,5 +98,6 @@ class PlatformError(NightshiftError):
 def said(line: str) -> NightshiftError:
     """The error that another process told in one line, ``Type: message``; a plain NightshiftError for other lines."""
     name, _, message = line.partition(": ")
-    kinds = {kind.__name__: kind for kind in (NightshiftError, *NightshiftError.__subclasses__())}
+    known: list[type[NightshiftError]] = [NightshiftError, *NightshiftError.__subclasses__()]
+    kinds = {kind.__name__: kind for kind in known}
     return kinds[name](message) if message and name in kinds else NightshiftError(line or "it ended without a word")

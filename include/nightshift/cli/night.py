@@ -105,4 +105,6 @@ def demo(
     progress()
     settings = Settings.from_env()
     nights = run(settings, pipeline, sorted(retrain), last, log.info)
-    print(table(load_pipeline(settings, pipeline), nights))
+    print(f"\n{table(load_pipeline(settings, pipeline), nights)}\n")
+    print("The platform stays up; `nightshift down` (or `make down`) stops it.")
+    _status(as_json=False)
