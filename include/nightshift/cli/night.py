@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
+from nightshift.cli.output import Json, day, emit, progress, table
 
 log = logging.getLogger("nightshift")
 
@@ -88,23 +88,29 @@ def env() -> None:
 
 
 def demo(
-    pipeline: PipelineName,
-    retrain: Annotated[list[date], typer.Option(parser=day, metavar="DAY", help="As-of date; give it twice or more.")],
-    last: Annotated[date, typer.Option("--to", parser=day, metavar="DAY", help="Last business date to backfill.")],
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: the one with demo data.")] = None,
+    retrain: Annotated[
+        list[date] | None, typer.Option(parser=day, metavar="DAY", help="As-of date; give it more than once.")
+    ] = None,
+    last: Annotated[
+        date | None, typer.Option("--to", parser=day, metavar="DAY", help="Last business date to backfill.")
+    ] = None,
 ) -> None:
     """Land, retrain and backfill through the platform.
 
     Each --retrain is followed by a backfill of the days up to the next one; the last by one up to --to.
 
-    Example: nightshift demo flights --retrain 2013-03-10 --retrain 2013-03-17 --to 2013-03-24
+    Example: nightshift demo flights --retrain 2013-03-03 --retrain 2013-03-10 --to 2013-03-13
     """
+    from nightshift.demo import TOUR
     from nightshift.platform.demo import run, table
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
     progress()
     settings = Settings.from_env()
-    nights = run(settings, pipeline, sorted(retrain), last, log.info)
-    print(f"\n{table(load_pipeline(settings, pipeline), nights)}\n")
+    spec = load_pipeline(settings, pipeline or TOUR.pipeline)
+    nights = run(settings, spec.name, sorted(retrain or TOUR.retrains), last or TOUR.last, log.info)
+    print(f"\n{table(spec, nights)}\n")
     print("The platform stays up; `nightshift down` (or `make down`) stops it.")
     _status(as_json=False)

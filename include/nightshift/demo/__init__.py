@@ -1,6 +1,7 @@
 """Data to try Nightshift with: landers play the upstream systems that drop files."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 
 from nightshift.demo import flights
@@ -10,3 +11,15 @@ Lander = Callable[[Settings, date, date, Callable[[str], None]], int]
 """Lands the days from first to last, says what it did line by line, returns the number of files written."""
 
 LANDERS: Mapping[str, Lander] = {"flights": flights.land}
+
+
+@dataclass(frozen=True)
+class Tour:
+    """What ``nightshift demo`` shows unless told otherwise: retrains, each followed by the nights up to the next."""
+
+    pipeline: str
+    retrains: tuple[date, ...]
+    last: date
+
+
+TOUR = Tour("flights", (date(2013, 3, 3), date(2013, 3, 10)), date(2013, 3, 13))

@@ -167,13 +167,29 @@ def test_down(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) ->
     assert "nothing was running" in result.stderr
 
 
-def test_the_demo_is_given_its_dates_in_order(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "dates"),
+    [
+        (
+            ("--retrain", "2024-03-10", "--retrain", "2024-03-05", "--to", "2024-03-12"),
+            ("2024-03-05", "2024-03-10", "2024-03-12"),
+        ),
+        ((), ("2024-02-20", "2024-02-25", "2024-02-28")),
+    ],
+)
+def test_the_demo_is_given_its_dates_in_order(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], dates: tuple[str, ...]
+) -> None:
     called: list[Any] = []
-    monkeypatch.setattr(platform_demo, "run", lambda *arguments: called.append(arguments[1:4]) or ["night"])
+    tour = demo.Tour("parcels", (date(2024, 2, 20), date(2024, 2, 25)), date(2024, 2, 28))
+    monkeypatch.setattr(demo, "TOUR", tour)
+    monkeypatch.setattr(local, "status", lambda _settings: _components(HEALTHY))
+    monkeypatch.setattr(platform_demo, "run", lambda *given: called.append(given[1:4]) or ["night"])
     monkeypatch.setattr(platform_demo, "table", lambda pipeline, nights: f"{pipeline.name}: {nights}")
-    result = invoke("demo", "parcels", "--retrain", "2024-03-10", "--retrain", "2024-03-05", "--to", "2024-03-12")
-    assert result.stdout == "parcels: ['night']\n"
-    assert called == [("parcels", [date(2024, 3, 5), date(2024, 3, 10)], date(2024, 3, 12))]
+    result = invoke("demo", *arguments)
+    assert result.stdout.startswith("\nparcels: ['night']\n\nThe platform stays up")
+    first, second, last = (date.fromisoformat(text) for text in dates)
+    assert called == [("parcels", [first, second], last)]
 
 
 def test_a_defect_keeps_its_traceback(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
