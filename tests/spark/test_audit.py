@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -92,16 +92,18 @@ def both(settings: Settings, pipeline: Pipeline, spark: Any) -> Callable[[int], 
     return audits
 
 
+def rounded(audit: Audit) -> list[dict[str, Any]]:
+    """The results, their means rounded: the engines add in another order. The kinds of errors are the engines' own."""
+    documents = [asdict(result) for result in audit.results]
+    for document in documents:
+        observed = document["observed"]
+        document["observed"] = {n: round(v, 9) if isinstance(v, float) else v for n, v in observed.items()}
+        document["error"] = bool(document["error"])
+    return documents
+
+
 def same(one: Audit, other: Audit) -> None:
-    for left, right in zip(one.results, other.results, strict=True):
-        for document in (left.observed, right.observed):
-            document.update({name: pytest.approx(value) for name, value in document.items() if type(value) is float})
-        observed = left.observed == right.observed or right.observed == left.observed
-        if left.error:
-            assert right.error
-            continue
-        assert observed, (left, right)
-        assert asdict(replace(left, observed={})) == asdict(replace(right, observed={}))
+    assert rounded(one) == rounded(other)
     assert one.failing == other.failing
 
 
@@ -117,7 +119,7 @@ def test_above_the_limit_no_row_leaves_and_all_are_measured(both: Callable[[int]
     same(pandas, spark)
     highest = next(item for item in spark.results if item.name == "expect_column_max_to_be_between")
     assert not highest.success
-    assert highest.observed == {}, "the column is not public"
+    assert highest.observed == {"observed": "not public"}
 
 
 def test_the_answer_lies_in_storage_and_has_no_cell(

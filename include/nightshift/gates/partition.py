@@ -18,7 +18,15 @@ from nightshift.job import Job
 from nightshift.lineage import GateSummary, Manifest, sha256
 from nightshift.specs.model import Column, Gate
 
-__all__ = ["Audited", "Rejected", "audit_partition", "emit_report", "publish_audited", "write_report"]
+__all__ = [
+    "Audited",
+    "Rejected",
+    "audit_partition",
+    "emit_report",
+    "publish_audited",
+    "report_unreadable",
+    "write_report",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,20 @@ def audit_partition(
         results = (*results, reconciled)
         status = status if reconciled.success else "blocked"
     return _reported(job, dataset, gate, status, landed, results, removal)
+
+
+def report_unreadable(job: Job, dataset: str, ds: str, gate: Gate, why: str) -> str:
+    """Write the report of a partition that could not be staged at all; returns the URI of its page.
+
+    ``why`` names file and row, never a cell.
+    """
+    result = CheckResult("the landing files can be read", None, {}, success=False, error=why)
+    report = GateReport(
+        job.pipeline.name, dataset, ds, job.attempt, "blocked", 0, 0, (result,), gate.policy, gate.limit, job.run_id,
+        created_at=_now(),
+    )  # fmt: skip
+    emit_report(job, report)
+    return write_report(job, report)[1]
 
 
 def publish_audited(
@@ -148,7 +170,7 @@ def _reported(
         limit=gate.limit,
         run_id=job.run_id,
         fingerprint=manifest.fingerprint,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=_now(),
     )
     uri, page, digest = write_report(job, report)
     emit_report(job, report)
@@ -156,6 +178,10 @@ def _reported(
     counts = {**manifest.counts, "rows": manifest.rows, "quarantined": report.removed}
     quarantine = replace(removal.quarantine, gate=summary) if removal.quarantine and status != "blocked" else None
     return Audited(replace(manifest, gate=summary, counts=counts), quarantine, report, page)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_report(job: Job, report: GateReport) -> tuple[str, str, str]:

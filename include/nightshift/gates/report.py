@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from nightshift.gates.results import CheckResult, GateReport
+from nightshift.gates.results import NO_ANSWER, CheckResult, GateReport
 
 _PAGE = Path(__file__).with_name("report.html")
 _HEADLINES = {
@@ -16,6 +16,13 @@ _HEADLINES = {
     "quarantined": "Rows that failed went to quarantine. The others are published.",
     "blocked": "Nothing of this attempt is published. Readers see what was published before, if anything was.",
 }
+_IMPLIED = {
+    "expect_column_values_to_not_be_null": "no nulls",
+    "expect_column_values_to_be_unique": "no duplicates",
+    "expect_compound_columns_to_be_unique": "no duplicates",
+}
+_NOT_THRESHOLDS = ("column", "column_A", "column_B", "column_list", "strict_min", "strict_max")
+_COMPARED = {"min_value": ("≥", ">"), "max_value": ("≤", "<")}
 
 
 def next_steps(report: GateReport) -> list[str]:
@@ -34,7 +41,7 @@ def next_steps(report: GateReport) -> list[str]:
     over = [result for result in report.failed if result.row_level]
     if over and report.policy == "quarantine":
         steps.append(f"At most {_percent(report.limit)} of the rows may leave for quarantine.")
-    if any(result.error for result in report.failed):
+    if any(result.error.startswith(NO_ANSWER) for result in report.failed):
         steps.append(f"An expectation could not be evaluated: correct its name, column or arguments in {spec}.")
     steps.append(f"If the data is right, correct the contract or the gate in {spec}, then clear the task.")
     return steps
@@ -68,13 +75,13 @@ def html_page(report: GateReport) -> str:
 
 def threshold(result: CheckResult) -> str:
     """What the expectation's arguments ask for; they come from the spec."""
-    texts = []
+    texts = [_IMPLIED[result.name]] if result.name in _IMPLIED else []
     for name, value in result.arguments.items():
-        if name in ("column", "column_A", "column_B", "column_list", "strict_min", "strict_max") or value is None:
+        if name in _NOT_THRESHOLDS or value is None:
             continue
-        if name in ("min_value", "max_value"):
+        if name in _COMPARED:
             strict = result.arguments.get(f"strict_{name[:3]}")
-            texts.append(f"{'>' if name == 'min_value' else '<'}{'' if strict else '='} {value}")
+            texts.append(f"{_COMPARED[name][bool(strict)]} {_plain(value)}")
         elif name == "mostly":
             texts.append(f"for at least {_percent(value)} of the rows")
         elif name == "value_set":

@@ -14,6 +14,8 @@ from nightshift.specs.model import Column
 
 Status = Literal["passed", "warned", "quarantined", "blocked"]
 
+NO_ANSWER = "could not be evaluated"
+
 _LONGEST_LIST = 20
 _COUNTS_AND_MEANS = re.compile(
     r"expect_(table_(row|column)_count_.*|column_(mean|unique_value_count|proportion_of_\w+_values)_to_be_between)"
@@ -79,15 +81,16 @@ def result_of(check: Check, answer: Mapping[str, Any], columns: Mapping[str, Col
     named = ", ".join(check.columns) or None
     if answer["traceback"]:
         kinds = _EXCEPTION.findall(answer["traceback"])
-        error = f"could not be evaluated ({kinds[0] if kinds else 'unknown error'})"
+        error = f"{NO_ANSWER} ({kinds[0] if kinds else 'unknown error'})"
         return CheckResult(check.name, named, check.arguments, False, row_level=check.row_level, error=error)
     result = answer["result"]
     public = bool(check.columns) and all(name in columns and columns[name].public for name in check.columns)
     observed: dict[str, Any] = {}
     if result.get("missing_count"):
         observed["nulls"] = int(result["missing_count"])
-    if "observed_value" in result and (public or _COUNTS_AND_MEANS.fullmatch(check.name)):
-        observed["observed"] = _json(result["observed_value"])
+    if "observed_value" in result:
+        shown = public or _COUNTS_AND_MEANS.fullmatch(check.name)
+        observed["observed"] = _json(result["observed_value"]) if shown else "not public"
     unexpected, rows = int(result.get("unexpected_count") or 0), int(result.get("element_count") or 0)
     return CheckResult(
         check.name, named, check.arguments, answer["success"], observed, unexpected, rows, check.row_level

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from nightshift import metrics, storage, tables
 from nightshift.database import advisory_lock
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
-from nightshift.gates.partition import Audited, audit_partition, publish_audited
+from nightshift.gates.partition import Audited, audit_partition, publish_audited, report_unreadable
 from nightshift.gates.run import enforce
 from nightshift.inputs.landing import partition_files
 from nightshift.inputs.parse import Landing, parse
@@ -134,9 +134,7 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
             gated.up_to_date.append(day.ds)
             continue
         try:
-            audited = _audited(job, contract, table, day, gated.source)
-            gated.pages[day.ds] = audited.report_uri_html
-            enforce(audited.report, audited.report_uri_html)
+            audited = _audited(job, contract, table, day, gated)
         except (GateFailed, InputMissing) as error:
             log.warning("%s of %s: %s", gated.source, day.ds, error)
             (gated.kept if day.active else gated.blocked)[day.ds] = error
@@ -152,22 +150,31 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
         gated.rows["rows_quarantined"] += audited.report.removed
 
 
-def _audited(job: Job, contract: Input, table: str, day: _Day, source: str) -> Audited:
-    """Parse, stage and audit a day. Raises GateFailed or InputMissing where its files cannot be read."""
-    landing = Landing()
-    staged = _staged(job, contract, table, day, source, landing)
-    return audit_partition(
+def _audited(job: Job, contract: Input, table: str, day: _Day, gated: Gated) -> Audited:
+    """Parse, stage and audit a day. Raises GateFailed or InputMissing where it cannot be read or is blocked."""
+    dataset, landing = f"inputs/{gated.source}", Landing()
+    try:
+        staged = _staged(job, contract, table, day, dataset, landing)
+    except (GateFailed, InputMissing) as error:
+        why = f"{error.where}: {error.what}"
+        gated.pages[day.ds] = report_unreadable(job, dataset, day.ds, contract.gate, why)
+        error.links = {"gate report": gated.pages[day.ds]}
+        raise
+    audited = audit_partition(
         job,
-        dataset=f"inputs/{source}",
+        dataset=dataset,
         staged=staged,
         columns=contract.columns,
         key=contract.key,
         gate=contract.gate,
         rejected=landing.rejected,
     )
+    gated.pages[day.ds] = audited.report_uri_html
+    enforce(audited.report, audited.report_uri_html)
+    return audited
 
 
-def _staged(job: Job, contract: Input, table: str, day: _Day, source: str, landing: Landing) -> Manifest:
+def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, landing: Landing) -> Manifest:
     landed = day.landed(table)
     fingerprint = input_fingerprint(landed, contract, job.pipeline.schedule.timezone)
     found = find_staged(table, day.ds, fingerprint)
@@ -177,10 +184,10 @@ def _staged(job: Job, contract: Input, table: str, day: _Day, source: str, landi
     schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
     files = tables.write_partition(table, job.attempt, day.ds, fingerprint, schema, batches)
     if partition_files(job.settings, contract, date.fromisoformat(day.ds)) != list(day.files):
-        raise InputMissing(f"the landing files of {day.ds} changed while they were read", where=source)
+        raise InputMissing(f"the landing files of {day.ds} changed while they were read", where=dataset)
     manifest = Manifest(
         pipeline=job.pipeline.name,
-        dataset=f"inputs/{source}",
+        dataset=dataset,
         ds=day.ds,
         fingerprint=fingerprint,
         attempt=job.attempt,
