@@ -91,8 +91,7 @@ def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:
     counts = ", ".join(f"{name} {value:,g}" for name, value in step["counts"].items())
     return (
         f'<tr><td>{escape(step["step"])}<td class="{status}">{status.replace("_", " ")}'
-        f"<td>{escape(step['message'])}<small>{escape(counts)}</small>"
-        f"<td>{''.join(_link(label, address) for label, address in links.items())}"
+        f"<td>{escape(step['message'])}<small>{escape(counts)}</small><td>{_links(links)}"
         f'<td class="number">{step["seconds"]:,.1f}</tr>'
     )
 

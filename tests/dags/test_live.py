@@ -1,0 +1,161 @@
+"""What only a live platform can show: the dag-processor, the api-server's login, runs that the command line makes."""
+
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from nightshift import storage
+from tests.conftest import spec_document
+from tests.live import Live
+
+pytestmark = pytest.mark.platform
+
+REPORT = "parcels/features/ds=2024-02-05/abc.html"
+MODULE = "def build(inputs, days):\n    return None\n\n\ndef label(inputs, days):\n    return None\n"
+
+
+@pytest.fixture(scope="module")
+def live(live_platform: Live) -> Live:
+    """The platform, with parcels and letters as two more pipelines; nothing has landed for either."""
+    home = live_platform.settings.home
+    for name in ("parcels", "letters"):
+        (home / "spark_jobs" / "features" / f"{name}.py").write_text(MODULE)
+        document = spec_document(pipeline=name)
+        (home / "include" / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    until(lambda: {"parcels", "letters"} <= active(live_platform))
+    return live_platform
+
+
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    """What the condition gives once it is something."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(1)
+    return found
+
+
+def active(live: Live) -> set[str]:
+    dags = live.api("/api/v2/dags?limit=100&exclude_stale=true")["dags"]
+    return {dag["dag_id"] for dag in dags if not dag["is_stale"]}
+
+
+def import_errors(live: Live) -> list[dict[str, Any]]:
+    errors: list[dict[str, Any]] = live.api("/api/v2/importErrors")["import_errors"]
+    return errors
+
+
+class TestBackfill:
+    def test_has_both_ends_and_comes_at_the_cutoffs_over_daylight_saving(self, live: Live) -> None:
+        live.run(
+            "airflow", "backfill", "create", "--dag-id", "letters__retrain", "--from-date", "2024-03-09", "--to-date",
+            "2024-03-11", "--max-active-runs", "1",
+        )  # fmt: skip
+        runs = live.api("/api/v2/dags/letters__retrain/dagRuns?order_by=logical_date")["dag_runs"]
+        assert [(run["logical_date"], run["run_after"]) for run in runs] == [
+            ("2024-03-09T00:00:00Z", "2024-03-09T07:00:00Z"),
+            ("2024-03-10T00:00:00Z", "2024-03-10T07:00:00Z"),
+            ("2024-03-11T00:00:00Z", "2024-03-11T06:00:00Z"),
+        ]
+
+    def test_outside_of_the_specs_range_makes_no_run(self, live: Live) -> None:
+        live.run(
+            "airflow", "backfill", "create", "--dag-id", "letters", "--from-date", "2023-01-01", "--to-date",
+            "2023-01-03", check=False,
+        )  # fmt: skip
+        assert live.api("/api/v2/dags/letters/dagRuns")["total_entries"] == 0
+
+    def test_a_spec_that_is_over_is_not_scheduled(self, live: Live) -> None:
+        assert live.api("/api/v2/dags/letters")["next_dagrun_logical_date"] is None
+
+
+class TestWaiting:
+    def test_a_run_without_its_files_waits_without_a_slot_and_says_for_what(self, live: Live) -> None:
+        logical = "2024-02-05T00:00:00Z"
+        run = live.api("/api/v2/dags/parcels/dagRuns", "POST", {"logical_date": logical})["dag_run_id"]
+        path = f"/api/v2/dags/parcels/dagRuns/{run}/taskInstances/inputs_landed"
+        until(lambda: live.api(path)["state"] == "up_for_reschedule")
+        said = str(live.api(f"{path}/logs/1"))
+        assert "waiting: " in said
+        assert "2024-02-05" in said
+        assert "parcels/orders/ds=2024-02-05" in said
+        live.api(f"/api/v2/dags/parcels/dagRuns/{run}", "PATCH", {"state": "failed"})
+
+
+class TestBrokenSpecs:
+    def test_one_is_told_once_and_harms_no_other(self, live: Live) -> None:
+        """Through the real dag-processor: break one, see it, mend it."""
+        path = live.settings.home / "include" / "pipelines" / "letters.yaml"
+        whole = path.read_text()
+        before = active(live)
+        path.write_text(whole.replace("owner: logistics", "ower: logistics"))
+        try:
+            [error] = until(lambda: import_errors(live))
+            assert error["filename"] == "broken_specs.py"
+            assert "letters.yaml:2" in error["stack_trace"]
+            assert "did you mean owner?" in error["stack_trace"]
+            until(lambda: "letters" not in active(live))
+            assert active(live) == before - {"letters", "letters__retrain"}
+            logical = "2024-02-06T00:00:00Z"
+            run = live.api("/api/v2/dags/parcels/dagRuns", "POST", {"logical_date": logical})["dag_run_id"]
+            state = f"/api/v2/dags/parcels/dagRuns/{run}/taskInstances/inputs_landed"
+            until(lambda: live.api(state)["state"] == "up_for_reschedule")
+            live.api(f"/api/v2/dags/parcels/dagRuns/{run}", "PATCH", {"state": "failed"})
+        finally:
+            path.write_text(whole)
+        until(lambda: not import_errors(live))
+        until(lambda: active(live) == before)
+
+
+class TestPages:
+    @pytest.fixture
+    def report(self, live: Live) -> str:
+        storage.create_bytes(f"{live.settings.reports}/{REPORT}", b"<p>a report</p>")
+        return f"{live.settings.airflow_url}/nightshift/reports/{REPORT}"
+
+    @pytest.fixture
+    def login(self, live: Live) -> dict[str, str]:
+        """The cookie that a browser has after the login page."""
+        import json
+
+        password = json.loads((live.settings.var / "secrets" / "airflow-passwords.json").read_text())["admin"]
+        answer = requests.post(
+            f"{live.settings.airflow_url}/auth/token", json={"username": "admin", "password": password}, timeout=30
+        )
+        return {"_token": answer.json()["access_token"]}
+
+    def test_nobody_reads_a_report_without_a_login(self, live: Live, report: str) -> None:
+        for address in (report, report.replace("/reports/", "/runs/")):
+            assert requests.get(address, timeout=30).status_code in (401, 404)
+        assert requests.get(report, timeout=30).status_code == 401
+        assert requests.get(report, cookies={"_token": "forged"}, timeout=30).status_code in (401, 403)
+        assert requests.get(f"{live.settings.airflow_url}/nightshift/runs/parcels/any", timeout=30).status_code == 401
+
+    def test_who_is_logged_in_reads_it(self, report: str, login: dict[str, str]) -> None:
+        answer = requests.get(report, cookies=login, timeout=30)
+        assert (answer.status_code, answer.text) == (200, "<p>a report</p>")
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+    def test_the_pages_describe_themselves_to_nobody(self, live: Live) -> None:
+        for path in ("docs", "redoc", "openapi.json", ""):
+            answer = requests.get(f"{live.settings.airflow_url}/nightshift/{path}", timeout=30)
+            assert answer.status_code == 404
+
+    def test_a_run_has_a_page(self, live: Live, login: dict[str, str]) -> None:
+        address = f"{live.settings.airflow_url}/nightshift/runs/parcels/manual__none"
+        answer = requests.get(address, cookies=login, timeout=30)
+        assert (answer.status_code, "No step has ended yet." in answer.text) == (200, True)
+
+
+def test_the_timetable_survives_the_database(live: Live) -> None:
+    details = live.api("/api/v2/dags/parcels/details")
+    assert details["timetable_summary"] == "02:00 America/New_York"
+    assert details["timetable_description"].startswith("Every day at the cutoff 02:00 America/New_York")
+    assert details["doc_md"].startswith("**How many hours late will a parcel be?**")
+    assert date.fromisoformat("2024-02-01").isoformat() in details["doc_md"]

@@ -1,0 +1,114 @@
+"""What the pages show and refuse; who may see them is tested against a live api-server."""
+
+from pathlib import Path
+
+import pytest
+from fastapi import HTTPException
+
+from nightshift import storage
+from nightshift.job import Outcome
+from nightshift.orchestration import runs
+from nightshift.orchestration.pages import read_report, run_page
+from nightshift.settings import Settings
+
+RUN = "backfill__2024-02-05T07:00:00+00:00"
+
+
+@pytest.fixture
+def reports(settings: Settings) -> Path:
+    """The folder of all reports, with one of parcels, one of letters, and a file that is none beside them."""
+    root = Path(settings.reports)
+    for name in ("parcels/features/ds=2024-02-05/a.html", "letters/features/ds=2024-02-05/secret.html"):
+        storage.create_bytes(f"{root}/{name}", f"<p>{name}</p>".encode())
+    storage.create_bytes(f"{root}/parcels/features/ds=2024-02-05/a.json", b"{}")
+    storage.create_bytes(f"{root.parent}/secrets/key.html", b"no")
+    return root
+
+
+def refused(settings: Settings, dag: str, path: str) -> bool:
+    try:
+        read_report(settings, dag, path)
+    except HTTPException as error:
+        return error.status_code == 404
+    return False
+
+
+@pytest.mark.parametrize("dag", ["parcels", "parcels__retrain"])
+def test_both_dags_of_a_pipeline_show_its_reports(settings: Settings, reports: Path, dag: str) -> None:
+    answer = read_report(settings, dag, "features/ds=2024-02-05/a.html")
+    assert answer.body == b"<p>parcels/features/ds=2024-02-05/a.html</p>"
+    assert answer.media_type == "text/html; charset=utf-8"
+    assert read_report(settings, dag, "features/ds=2024-02-05/a.json").media_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "features/ds=2024-02-05/missing.html",
+        "features/ds=2024-02-05",
+        "../letters/features/ds=2024-02-05/secret.html",
+        "features/../../letters/features/ds=2024-02-05/secret.html",
+        "../../secrets/key.html",
+        "/etc/passwd",
+        "features//a.html",
+        "features/.hidden.html",
+        "features/a.html\x00.json",
+        "features/a.parquet",
+        "",
+    ],
+)
+def test_nothing_else_is_shown(settings: Settings, reports: Path, path: str) -> None:
+    assert refused(settings, "parcels", path)
+
+
+@pytest.mark.parametrize("dag", ["..", ".", "", "parcels/..", "Parcels"])
+def test_a_dag_is_a_name(settings: Settings, reports: Path, dag: str) -> None:
+    assert refused(settings, dag, "secrets/key.html")
+    with pytest.raises(HTTPException):
+        run_page(settings, dag, RUN)
+
+
+def test_a_link_that_leaves_the_folder_is_not_followed(settings: Settings, reports: Path) -> None:
+    (reports / "parcels" / "way").symlink_to(reports.parent / "secrets")
+    assert refused(settings, "parcels", "way/key.html")
+
+
+class TestRunPage:
+    def test_shows_the_steps_in_their_order_with_what_they_said(self, settings: Settings) -> None:
+        monitor = Outcome("monitor", "2024-02-05", "done", "seen", {"days": 2})
+        failed = Outcome("gate_features", "2024-02-05", "nothing", "the gate <blocked> 7 rows.")
+        runs.keep(settings, "parcels", RUN, monitor, "done", 1.25)
+        runs.keep(settings, "parcels", RUN, failed, "failed", 3.0)
+        page = run_page(settings, "parcels", RUN)
+        assert page.index("gate_features") < page.index("monitor")
+        assert '<td class="failed">failed<td>the gate &lt;blocked&gt; 7 rows.' in page
+        assert "<small>days 2</small>" in page
+        assert RUN in page
+
+    def test_opens_reports_and_runs_and_shows_the_rest_as_text(self, settings: Settings) -> None:
+        links = {
+            "gate report": f"{settings.reports}/parcels/features/ds=2024-02-05/a.html",
+            "MLflow run": "http://127.0.0.1:5000/#/experiments/1/runs/2",
+            "table": "/lake/parcels/features",
+            "<b>": "javascript:alert(1)",
+        }
+        runs.keep(settings, "parcels", RUN, Outcome("train", "2024-02-05", "done", "ok", links=links), "done", 1)
+        page = run_page(settings, "parcels", RUN)
+        assert f'href="{settings.airflow_url}/nightshift/reports/parcels/features/ds=2024-02-05/a.html"' in page
+        assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/2"' in page
+        assert "<small>table: /lake/parcels/features</small>" in page
+        assert "<small>&lt;b&gt;: javascript:alert(1)</small>" in page
+
+    def test_folds_many_links(self, settings: Settings) -> None:
+        links = {f"report {n}": f"http://x/{n}" for n in range(30)}
+        runs.keep(settings, "parcels", RUN, Outcome("train", "2024-02-05", "done", "ok", links=links), "done", 1)
+        assert "<details><summary>30 links</summary>" in run_page(settings, "parcels", RUN)
+
+    def test_a_run_that_has_said_nothing_yet(self, settings: Settings) -> None:
+        assert "No step has ended yet." in run_page(settings, "parcels", RUN)
+
+    def test_the_last_word_of_a_step_counts(self, settings: Settings) -> None:
+        outcome = Outcome("train", "2024-02-05", "done", "ok")
+        runs.keep(settings, "parcels", RUN, outcome, "failed", 1)
+        runs.keep(settings, "parcels", RUN, outcome, "done", 2)
+        assert [step["status"] for step in runs.read_run(settings, "parcels", RUN)] == ["done"]
