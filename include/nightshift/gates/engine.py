@@ -13,7 +13,8 @@ POSITION = "__position"
 def great_expectations() -> Any:
     """The library, made quiet: no analytics, no warnings on import, no log messages, which quote cells."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+    log = logging.getLogger("great_expectations")  # its modules set their own levels
+    log.propagate, log.handlers = False, [logging.NullHandler()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("great_expectations")
