@@ -1,6 +1,5 @@
 """Backfills: made by the airflow command line, watched through Airflow's API."""
 
-import os
 import subprocess
 import time
 from collections import Counter
@@ -10,7 +9,7 @@ from typing import Literal
 
 from nightshift.errors import PlatformError
 from nightshift.platform.airflow_client import AirflowClient, Run
-from nightshift.platform.environment import airflow_environment
+from nightshift.platform.environment import process_environment
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 
@@ -27,8 +26,7 @@ def create(
     argv = ["airflow", "backfill", "create", "--dag-id", dag_id]
     argv += ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
     argv += ["--max-active-runs", str(max_active), "--reprocess-behavior", reprocess]
-    environment = {**os.environ, **airflow_environment(settings)}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=process_environment(settings), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise PlatformError(

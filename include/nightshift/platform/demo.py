@@ -66,7 +66,7 @@ def _land(
 ) -> int:
     """Land every day that the first window and its lookbacks read, up to ``last``."""
     window = training_days(pipeline, first_retrain)
-    reach = max(source.lag + source.lookback for source in pipeline.inputs.values())
+    reach = max(source.lag + source.lookback - 1 for source in pipeline.inputs.values())
     return LANDERS[pipeline.name](settings, window[0] - timedelta(days=reach), last, report)
 
 
