@@ -131,8 +131,8 @@ def _status(gate: Gate, found: Audit, results: Sequence[CheckResult], rejected: 
 
 def _unreadable(rejected: Sequence[Rejected], landed: int) -> list[CheckResult]:
     counts: dict[str, int] = {}
-    for row in rejected:
-        counts[row.expectation] = counts.get(row.expectation, 0) + 1
+    for name in (name for row in rejected for name in row.expectation.split("; ")):
+        counts[name] = counts.get(name, 0) + 1
     return [
         CheckResult(name, None, {}, success=False, unexpected=number, rows=landed, row_level=True)
         for name, number in sorted(counts.items())

@@ -16,8 +16,9 @@ _HEADLINES = {
     "quarantined": "Rows that failed went to quarantine. The others are published.",
     "blocked": "Nothing of this attempt is published. Readers see what was published before, if anything was.",
 }
+_NOT_NULL = "expect_column_values_to_not_be_null"
 _IMPLIED = {
-    "expect_column_values_to_not_be_null": "no nulls",
+    _NOT_NULL: "no nulls",
     "expect_column_values_to_be_unique": "no duplicates",
     "expect_compound_columns_to_be_unique": "no duplicates",
 }
@@ -75,6 +76,9 @@ def html_page(report: GateReport) -> str:
 
 def threshold(result: CheckResult) -> str:
     """What the expectation's arguments ask for; they come from the spec."""
+    mostly = result.arguments.get("mostly", 1)
+    if result.name == _NOT_NULL and mostly < 1:
+        return f"nulls in at most {_percent(1 - mostly)} of the rows"
     texts = [_IMPLIED[result.name]] if result.name in _IMPLIED else []
     for name, value in result.arguments.items():
         if name in _NOT_THRESHOLDS or value is None:
