@@ -23,8 +23,8 @@ GROUPS = {
     "hour": ["dep_hour"],
     "tail": ["tailnum"],
 }
-EDGES = (-10, 0, 10, 20, 30, 40, 50, 60, 80, 100, 120, 150, 180, 240)  # minutes of delay
-ABOVE = 300
+EDGES = (0, 15, 30, 45, 60, 90, 120, 180)  # minutes of delay
+ABOVE = 240
 RATES = ("flights", "late_rate", "cancel_rate", "mean_delay", "p90_delay")
 SUMS = ["flights", "late", "cancelled", "arrived", "delay", *below_names(EDGES)]
 
@@ -83,7 +83,8 @@ def _scheduled(schedule: DataFrame, days: Sequence[str]) -> DataFrame:
         clock_minute(sf.col("sched_arr_time")).alias("arr_minute"),
         "distance",
     )
-    per_hour = rows.groupBy("ds", "origin", "dep_hour").agg(sf.count("*").alias("departures_origin_hour"))
+    hour = clock_hour(sf.col("sched_dep_time")).alias("dep_hour")
+    per_hour = today.groupBy("ds", "origin", hour).agg(sf.count("*").alias("departures_origin_hour"))
     return rows.join(sf.broadcast(per_hour), ["ds", "origin", "dep_hour"])
 
 

@@ -5,8 +5,8 @@ from pyspark.sql import functions as sf
 
 
 def clock_hour(hhmm: Column) -> Column:
-    """The hour of a clock time written as a number, 1745 for a quarter to six."""
-    return sf.floor(hhmm / 100).cast("long")
+    """The hour of a clock time written as a number: 17 for 1745, 0 for 2400."""
+    return (sf.floor(hhmm / 100) % 24).cast("long")
 
 
 def clock_minute(hhmm: Column) -> Column:

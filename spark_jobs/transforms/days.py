@@ -2,13 +2,8 @@
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
-
-
-def day_frame(spark: SparkSession, days: Sequence[str]) -> DataFrame:
-    """A frame with the one column ``ds`` and a row for each day."""
-    return spark.range(1).select(sf.explode(sf.split(sf.lit(",".join(days)), ",")).alias("ds")).where("ds != ''")
 
 
 def moved(ds: Column, days: int) -> Column:

@@ -34,11 +34,11 @@ def trailing(
     sent = sent.withColumn("wanted_ds", sf.date_format("wanted_day", "yyyy-MM-dd"))
     sent = sent.where(sf.col("wanted_ds").isin(list(days)))
     age = sf.datediff(wanted_day, row_day) - lag
-    totals = [
-        sf.coalesce(sf.sum(sf.when(age < window, sf.col(value))), sf.lit(0)).alias(f"{value}_{window}d")
-        for window in windows
-        for value in sums
-    ]
+    totals = []
+    for window in windows:
+        for value in sums:
+            inside = sf.col(value) if window == longest else sf.when(age < window, sf.col(value))
+            totals.append(sf.coalesce(sf.sum(inside), sf.lit(0)).alias(f"{value}_{window}d"))
     return sent.groupBy(sf.col("wanted_ds").alias("ds"), *by).agg(*totals)
 
 

