@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,7 +73,6 @@ def test_uv_is_installed_by_the_locked_hashes() -> None:
     assert all(line.strip().startswith("--hash=sha256:") for line in found[1:])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="make")
 def test_help_is_the_default_and_names_every_target() -> None:
     said = subprocess.run(["make", "-C", str(PROJECT)], capture_output=True, text=True, check=True).stdout
     for target in ("setup", "demo", "up", "down", "test", "lint", "types"):

@@ -1,8 +1,9 @@
 """The local platform as one: ``up``, ``down``, ``status``."""
 
+import fcntl
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from nightshift.errors import PlatformError
@@ -15,7 +16,7 @@ from nightshift.settings import Settings
 
 Report = Callable[[str], None]
 # Longer than the slowest first start seen on two busy cores, migrations apart.
-HEALTHY_WITHIN = 240.0
+HEALTHY_WITHIN = 300.0
 # A program that has to be started so often in one `up` will not stay.
 STARTS = 4
 LOG_LINES = 15
@@ -29,36 +30,27 @@ def up(settings: Settings, report: Report = print) -> None:
     began = time.monotonic()
     layout = Layout(settings.var)
     layout.make()
-    logins.ensure_secrets(layout)
-    wanted = programs(settings)
-    _ensure_supervisor(settings, layout, wanted, report)
-    _refuse_taken_ports(layout, wanted)
-    _start_postgres(layout, report)
-    supervisor.start_program(layout, "mlflow")
-    migration.ensure_migrated(layout, process_environment(settings), report)
-    for program in wanted:
-        supervisor.start_program(layout, program.name)
-    migration.ensure_pools(layout, process_environment(settings), report)
-    _wait_until_healthy(settings, layout, report, began)
+    with _alone(layout):
+        logins.ensure_secrets(layout)
+        wanted = programs(settings)
+        _ensure_supervisor(settings, layout, wanted, report)
+        _refuse_taken_ports(layout, wanted)
+        _start_postgres(layout, report)
+        supervisor.start_program(layout, "mlflow")
+        migration.ensure_migrated(layout, process_environment(settings), report)
+        for program in wanted:
+            supervisor.start_program(layout, program.name)
+        migration.ensure_pools(layout, process_environment(settings), report)
+        _wait_until_healthy(settings, layout, report, began)
     report(f"up after {time.monotonic() - began:.0f} s")
 
 
 def down(settings: Settings, report: Report = print) -> None:
     """Stops every process of the platform, whoever started it. Raises PlatformError when one survives."""
     layout = Layout(settings.var)
-    was_up = supervisor.answers(layout)
-    if was_up:
-        _stop_programs(layout)
-    left = processes.of_platform(layout)
-    if left and not was_up:
-        report(f"the supervisor is gone; ending {len(left)} processes that it left")
-    survivors = processes.end(layout, left)
-    if survivors:
-        names = ", ".join(f"{process.pid}" for process in survivors)
-        raise PlatformError(f"processes {names} cannot be ended", where="platform", do="end them as their owner")
-    for socket in (layout.supervisor_socket, layout.supervisor_pid):
-        socket.unlink(missing_ok=True)
-    report("down" if was_up or left else "nothing was running")
+    # Somebody may have deleted the folders of what runs.
+    with _alone(layout) if layout.run.exists() else nullcontext():
+        _down(layout, report)
 
 
 def status(settings: Settings) -> list[Component]:
@@ -85,6 +77,30 @@ def last_lines(path: Path, count: int = LOG_LINES) -> str:
     return "\n".join(f"  {line[:300]}" for line in lines[-count:]) or "  (empty)"
 
 
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """One ``up`` or ``down`` at a time: another would take what is half started for what a crash left."""
+    with (layout.run / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _down(layout: Layout, report: Report) -> None:
+    was_up = supervisor.answers(layout)
+    if was_up:
+        _stop_programs(layout)
+    left = processes.of_platform(layout)
+    if left and not was_up:
+        report(f"the supervisor is gone; ending {len(left)} processes that it left")
+    survivors = processes.end(layout, left)
+    if survivors:
+        names = ", ".join(f"{process.pid}" for process in survivors)
+        raise PlatformError(f"processes {names} cannot be ended", where="platform", do="end them as their owner")
+    for socket in (layout.supervisor_socket, layout.supervisor_pid):
+        socket.unlink(missing_ok=True)
+    report("down" if was_up or left else "nothing was running")
+
+
 def _ensure_supervisor(settings: Settings, layout: Layout, wanted: Sequence[Program], report: Report) -> None:
     config = supervisor.configuration(layout, wanted, airflow_environment(settings))
     if supervisor.answers(layout):
@@ -92,9 +108,9 @@ def _ensure_supervisor(settings: Settings, layout: Layout, wanted: Sequence[Prog
             if layout.supervisor_config.read_text() == config:
                 return
         report("settings have changed: stopping what runs with the old ones")
-        down(settings, lambda line: None)
+        _down(layout, lambda line: None)
     elif processes.of_platform(layout):
-        down(settings, report)
+        _down(layout, report)
     _refuse_taken_ports(layout, wanted)
     supervisor.start(layout, config, process_environment(settings))
 

@@ -47,5 +47,14 @@ def _preload() -> None:
     print(f"preloaded {len(MODULES)} modules in {time.process_time() - began:.1f} cpu seconds", flush=True)
 
 
-if os.environ.pop("NIGHTSHIFT_PRELOAD", "") == "1" and sys.platform != "darwin":
-    _preload()
+def _hide() -> None:
+    """Keeps this module from the processes that tasks start."""
+    folder = os.path.dirname(__file__)  # noqa: PTH120 (pathlib is not needed for anything else here)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path != folder)
+
+
+if os.environ.pop("NIGHTSHIFT_PRELOAD", "") == "1":
+    _hide()
+    if sys.platform != "darwin":
+        _preload()

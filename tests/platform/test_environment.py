@@ -1,0 +1,96 @@
+"""The settings as environment variables."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nightshift.platform import environment, logins
+from nightshift.platform.environment import airflow_environment, process_environment, shell_exports
+from nightshift.platform.layout import Layout
+from nightshift.settings import Settings
+
+
+def test_the_settings_come_back_from_their_variables(settings: Settings) -> None:
+    changed = replace(
+        settings, env="trial", statsd_host="10.0.0.1", spark_master="spark://m:7077", compute="kubernetes"
+    )
+    assert Settings.from_env(airflow_environment(changed)) == changed
+
+
+def test_what_airflow_is_told(settings: Settings) -> None:
+    told = airflow_environment(settings)
+    assert told["AIRFLOW_HOME"] == f"{settings.var}/airflow"
+    assert told["AIRFLOW__CORE__DAGS_FOLDER"] == f"{settings.home}/dags"
+    assert told["AIRFLOW__CORE__PLUGINS_FOLDER"] == f"{settings.home}/plugins"
+    assert told["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert told["AIRFLOW__API__PORT"] == "8080"
+    assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8080/execution/"
+    assert told["PYTHONPATH"] == str(settings.home)
+    assert json.loads(told["AIRFLOW_CONN_SPARK_DEFAULT"])["host"] == "local[*]"
+    assert not any(name.startswith("AIRFLOW__METRICS__") for name in told)
+
+
+def test_metrics_keep_their_tags(settings: Settings) -> None:
+    told = airflow_environment(replace(settings, statsd_host="127.0.0.1", statsd_port=9125))
+    assert {name: value for name, value in told.items() if name.startswith("AIRFLOW__METRICS__")} == {
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__STATSD_PORT": "9125",
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+    }
+
+
+def test_only_names_of_secret_files_are_told(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    layout.make()
+    logins.ensure_secrets(layout)
+    told = " ".join(airflow_environment(settings).values())
+    passwords = [role.password for role in logins.postgres_roles(layout)]
+    assert len(set(passwords)) == 4
+    assert [password for password in passwords if password in told] == []
+    secret = (layout.secrets / "airflow-jwt-secret").read_text()
+    assert len(secret) >= 64
+    assert secret not in told
+
+
+def test_a_process_keeps_connections_and_path_of_outside(settings: Settings) -> None:
+    outer = {"AIRFLOW_CONN_SPARK_DEFAULT": "spark://elsewhere", "AIRFLOW_HOME": "/other", "PATH": "/bin", "LANG": "C"}
+    found = process_environment(settings, {**outer, "PYTHONHOME": "/broken"})
+    assert found["AIRFLOW_CONN_SPARK_DEFAULT"] == "spark://elsewhere"
+    assert found["AIRFLOW_HOME"] == f"{settings.var}/airflow"
+    assert found["PATH"].endswith(":/bin")
+    assert found["LANG"] == "C"
+    assert "PYTHONHOME" not in found
+
+
+def test_a_shell_understands_the_exports(settings: Settings, tmp_path: Path) -> None:
+    awkward = replace(settings, home=tmp_path / "it's $HOME `x`")
+    script = f'{shell_exports(awkward)}\nprintf "%s|%s" "$PYTHONPATH" "$PATH"'
+    said = subprocess.run(["/bin/sh", "-c", script], env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{awkward.home}|{environment._bin()}:/bin"
+
+
+@pytest.mark.parametrize("name", ["dags_are_paused_at_creation", "load_examples"])
+def test_airflow_knows_the_names(settings: Settings, name: str) -> None:
+    assert airflow_environment(settings)[f"AIRFLOW__CORE__{name.upper()}"] == "False"
+
+
+def test_every_setting_is_one_of_airflows(settings: Settings) -> None:
+    from importlib.util import find_spec
+
+    import yaml
+
+    origin = find_spec("airflow")
+    assert origin is not None
+    assert origin.submodule_search_locations
+    template = Path(origin.submodule_search_locations[0]) / "config_templates" / "config.yml"
+    known = yaml.safe_load(template.read_text())
+    told = airflow_environment(replace(settings, statsd_host="h"))
+    for name in (name for name in told if name.startswith("AIRFLOW__")):
+        section, option = name.removeprefix("AIRFLOW__").lower().split("__", 1)
+        assert option.removesuffix("_cmd") in known[section]["options"], name
+        if option.endswith("_cmd"):
+            assert known[section]["options"][option.removesuffix("_cmd")]["sensitive"], name

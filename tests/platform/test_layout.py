@@ -1,0 +1,163 @@
+"""Folders, ports, generated secrets and the supervisor's file."""
+
+import configparser
+import json
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nightshift.errors import PlatformError
+from nightshift.platform import layout as places
+from nightshift.platform import logins, processes, supervisor
+from nightshift.platform.health import HEALTHY, _airflow, state
+from nightshift.platform.layout import Layout
+from nightshift.platform.programs import NAMES, Program, programs
+from nightshift.platform.supervisor import Running
+from nightshift.settings import Settings
+
+
+def test_the_programs_have_the_names_of_status(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    layout.make()
+    logins.ensure_secrets(layout)
+    assert tuple(program.name for program in programs(settings)) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"),
+    [
+        ("http://127.0.0.1", "NIGHTSHIFT_MLFLOW"),
+        ("http://127.0.0.1:70000", "NIGHTSHIFT_AIRFLOW"),
+        ("https://127.0.0.1:5000", "NIGHTSHIFT_MLFLOW"),
+        ("http://mlflow.example.org:5000", "NIGHTSHIFT_MLFLOW"),
+        ("http://127.0.0.1:abc", "NIGHTSHIFT_AIRFLOW"),
+    ],
+)
+def test_only_a_port_of_this_machine_can_be_served(url: str, variable: str) -> None:
+    with pytest.raises(PlatformError) as caught:
+        places.local_port(url, variable)
+    assert str(caught.value) == (
+        f"{variable} is '{url}', which is no server that `nightshift up` can start. "
+        "Allowed: http://127.0.0.1:PORT, with a port from 1 to 65535. "
+        f"What to do: correct {variable} or {variable}_PORT."
+    )
+
+
+def test_a_free_port_is_held_by_nobody_and_a_taken_one_by_us() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        server.listen(1)
+        me = psutil.Process()
+        assert processes.holder(port) == f"{me.name()} (process {me.pid})"
+    assert processes.holder(port) is None
+
+
+def test_folders_are_for_their_owner_alone(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    old = os.umask(0)
+    try:
+        layout.make()
+        logins.ensure_secrets(layout)
+    finally:
+        os.umask(old)
+    folders = [layout.var, layout.run, layout.secrets, layout.logs, layout.airflow, layout.mlflow]
+    assert [folder.stat().st_mode & 0o007 for folder in folders] == [0] * 6
+    assert {path.stat().st_mode & 0o777 for path in layout.secrets.iterdir()} == {0o600}
+
+
+def test_secrets_are_generated_once(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    layout.make()
+    logins.ensure_secrets(layout)
+    first = {path.name: path.read_text() for path in layout.secrets.iterdir()}
+    logins.ensure_secrets(layout)
+    assert {path.name: path.read_text() for path in layout.secrets.iterdir()} == first
+    other = Layout(settings.var / "other")
+    other.make()
+    logins.ensure_secrets(other)
+    same = {path.name for path in other.secrets.iterdir() if path.read_text() == first[path.name]}
+    assert same == set()
+    assert json.loads(first["mlflow"]).keys() == {"username", "password"}
+    assert settings.database == first["database"].strip()
+    assert "nightshift_writer:" in first["database"]
+    assert "nightshift:" in first["database-owner"]
+
+
+def test_the_supervisors_file_keeps_awkward_values(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    program = Program("mlflow", ("run me", "100%", "a=b,c"), {"URL": "x%20y", "MORE": "a,b;c='d'"})
+    text = supervisor.configuration(layout, [program], {"A": "1"})
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
+    parser.read_string(text)
+    assert parser["program:mlflow"]["command"] == '"run me" "100%%" "a=b,c"'
+    assert parser["program:mlflow"]["environment"] == 'MORE="a,b;c=\'d\'",URL="x%%20y"'
+    assert text != supervisor.configuration(layout, [program], {"A": "2"})
+    assert text == supervisor.configuration(layout, [program], {"A": "1"})
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\\b", "a\nb", "a ;b", "a #b"])
+def test_what_the_supervisors_file_cannot_hold_is_refused(settings: Settings, value: str) -> None:
+    with pytest.raises(PlatformError, match="cannot be written in the supervisor's configuration"):
+        supervisor.configuration(Layout(settings.var), [Program("x", (value,))], {})
+
+
+def test_another_users_folder_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(settings.var)
+    layout.var.mkdir(parents=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(PlatformError) as caught:
+        layout.make()
+    assert str(caught.value) == (
+        f"var: {layout.var} belongs to another user. What to do: delete it, or set NIGHTSHIFT_VAR."
+    )
+
+
+def test_a_file_in_the_way_is_named(settings: Settings) -> None:
+    settings.var.parent.mkdir(parents=True, exist_ok=True)
+    settings.var.write_text("")
+    with pytest.raises(
+        PlatformError, match=rf"^var: {settings.var} cannot be made or closed to others \(File exists\)"
+    ):
+        Layout(settings.var).make()
+
+
+def running(name: str, started: int) -> Running:
+    return Running(name, "RUNNING", 7, started, "")
+
+
+def answer(beat: str, status: str = "healthy", database: str = "healthy") -> str:
+    scheduler = {"status": status, "latest_scheduler_heartbeat": beat}
+    return json.dumps({"metadatabase": {"status": database}, "scheduler": scheduler})
+
+
+def test_a_heartbeat_of_the_last_process_is_none() -> None:
+    alive = {"airflow-scheduler": running("airflow-scheduler", 1_700_000_100)}
+    before, after = "2023-11-14T22:13:20+00:00", "2023-11-14T22:15:10+00:00"
+    assert _airflow(answer(before), alive) == {"airflow-scheduler": "no heartbeat yet"}
+    assert _airflow(answer(after), alive) == {"airflow-scheduler": HEALTHY}
+    assert _airflow(answer(after, "unhealthy"), alive) == {"airflow-scheduler": f"no heartbeat since {after}"}
+    assert _airflow("", alive) == {"airflow-scheduler": "the api-server does not answer yet"}
+    server = {"airflow-api-server": running("airflow-api-server", 0)}
+    assert _airflow(answer(after, database="unhealthy"), server) == {"airflow-api-server": "cannot reach its database"}
+
+
+def test_supervisors_words() -> None:
+    one = running("x", 0)
+    words = {word: state(replace(one, state=word)) for word in ("RUNNING", "STARTING", "BACKOFF", "FATAL", "STOPPED")}
+    assert words == {
+        "RUNNING": "running",
+        "STARTING": "starting",
+        "BACKOFF": "starting",
+        "FATAL": "failed",
+        "STOPPED": "stopped",
+    }
+    assert state(None) == "stopped"
+
+
+def test_a_short_var_keeps_its_sockets() -> None:
+    assert Layout(Path("/srv/n")).run == Path("/srv/n/run")
