@@ -245,7 +245,11 @@ def _explained(settings: Settings, error: Exception) -> NightshiftError:
             where=settings.mlflow_uri,
             do="see `nightshift status`, then clear the task: what is done already is found again",
         )
-    return NightshiftError(f"MLflow refuses ({code}): {' '.join(str(error).split())[:300]}", where=settings.mlflow_uri)
+    return NightshiftError(
+        f"MLflow refuses ({code}): {' '.join(str(error).split())[:300]}",
+        where=settings.mlflow_uri,
+        do="if a model or version was deleted in MLflow, restore it or run its retrain again: the ledger names it",
+    )
 
 
 def _code(error: Exception) -> str:

@@ -44,7 +44,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Compared:
-    """Metrics by name on ``days`` of the holdout; ``champion`` is None where there is none, ``why`` says why not."""
+    """Metrics by name on ``days`` of the holdout; ``champion`` is None where ``why`` says why it is not compared."""
 
     days: tuple[str, ...]
     rows: int
@@ -73,30 +73,24 @@ def compare(job: Job, rows: TrainingSet, predicted: Predicted, champion: Champio
     """Challenger, baseline and champion on the days of the holdout that none of their boosters saw.
 
     A champion whose own holdout begins later (it was trained with a shorter one, or other days were published then)
-    saw the older days of this one: the comparison begins where its holdout does.
+    saw the older days of this one: the comparison begins where its holdout does. Where that leaves no day, nothing is
+    compared and every metric is missing.
     """
+    objective, models = job.pipeline.label.objective, job.settings.models
     manifest, why = _champion_manifest(job, champion)
-    comparable = predicted
-    if manifest is not None and manifest.holdout:
-        later = predicted.since(manifest.holdout[0])
-        if not later.days or not len(later.labels):
-            manifest, why = None, f"version {_version(champion)} has seen every day of this holdout"
-        else:
-            comparable = later
-    objective = job.pipeline.label.objective
     scored = None
     if manifest is not None:
-        booster = load(job.settings.models, manifest.evaluated_sha256)
-        names = [column.name for column in manifest.columns]
-        tables = _labelled(job, rows, comparable.days, names)
-        scored = metrics(
-            objective, comparable.labels, np.concatenate([score(booster, manifest, table) for table in tables])
-        )
+        predicted = predicted.since(manifest.holdout[0] if manifest.holdout else "")
+        if not len(predicted.labels):
+            return Compared((), 0, {}, {}, None, "the champion was trained on every day of this holdout")
+        booster, names = load(models, manifest.evaluated_sha256), [column.name for column in manifest.columns]
+        scores = [score(booster, manifest, table) for table in _labelled(job, rows, predicted.days, names)]
+        scored = metrics(objective, predicted.labels, np.concatenate(scores))
     return Compared(
-        days=comparable.days,
-        rows=len(comparable.labels),
-        challenger=metrics(objective, comparable.labels, comparable.challenger),
-        baseline=metrics(objective, comparable.labels, comparable.baseline),
+        days=predicted.days,
+        rows=len(predicted.labels),
+        challenger=metrics(objective, predicted.labels, predicted.challenger),
+        baseline=metrics(objective, predicted.labels, predicted.baseline),
         champion=scored,
         why=why,
     )
@@ -142,10 +136,6 @@ def _champion_manifest(job: Job, champion: Champion | None) -> tuple[ModelManife
     if other:
         return None, f"{name} needs columns that the features no longer have: {', '.join(other)}"
     return manifest, ""
-
-
-def _version(champion: Champion | None) -> str:
-    return champion.version if champion else ""
 
 
 def _labelled(job: Job, rows: TrainingSet, days: Sequence[str], columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -190,8 +190,10 @@ def _ledger(job: Job) -> Ledger:
 def _decision(job: Job, compared: Compared, champion: Champion | None) -> Decision:
     metric = job.pipeline.promotion.metric
     numbers = asdict(compared)
+    if not compared.days:
+        return refused(compared.why, holdout=numbers)
     if metric not in compared.challenger:
-        return refused(f"the holdout has labels of one class alone, which leaves {metric} undefined", **numbers)
+        return refused(f"the holdout has labels of one class alone, which leaves {metric} undefined", holdout=numbers)
     decision = by_rule(
         job.pipeline.promotion,
         challenger=compared.challenger[metric],
@@ -225,7 +227,8 @@ def _answered(job: Job, entries: Sequence[Entry], left: dict[str, Any]) -> Entry
     if last.effective_from is not None:
         then = champion_as_of(entries, last.effective_from)
         return last if then is not None and then.seq == last.seq else None
-    return last if last.details.get("champion_sha256") == left["champion"] and not left["promote"] else None
+    said = (last.details.get("champion_sha256"), last.reason)
+    return last if said == (left["champion"], "; ".join(left["reasons"])) and not left["promote"] else None
 
 
 def _told(entry: Entry) -> str:

@@ -1,7 +1,9 @@
 """A retrain from published days to the ledger and MLflow's alias: real Postgres, real MLflow server."""
 
 import json
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,11 +13,12 @@ import pyarrow as pa
 import pytest
 
 from nightshift import storage
+from nightshift.database import advisory_lock, connect
 from nightshift.errors import GateFailed, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.model_manifest import manifest_uri, model_uri, read_manifest
 from nightshift.registry import mlflow
-from nightshift.registry.entry import Entry
+from nightshift.registry.entry import Entry, NewEntry
 from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.specs.calendar import days as days_between
 from nightshift.training import run
@@ -25,6 +28,7 @@ from tests.postgres import WRITER, Database
 from tests.unit.training.conftest import window
 from tests.unit.training.lake import BINARY, day_of_rows, publish, publish_rows, with_spec
 
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 STEPS = (run.training_set, run.gate_training, run.train, run.evaluate_and_register, run.decide, run.promote)
 
 
@@ -192,6 +196,22 @@ def test_comparison_leaves_out_days_that_the_champion_saw(retrain: Job) -> None:
     assert holdout["champion"] is not None
 
 
+def test_champion_that_knows_the_whole_holdout(retrain: Job) -> None:
+    """After a rollback to a later version, an earlier challenger has no day on which the two can be compared."""
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 25))])
+    all_steps(again(retrain, days=5))
+    [promoted] = ledger(retrain)
+    rollback = NewEntry(
+        "parcels", "rollback", "ann", "v1 again", None, date(2024, 2, 20), promoted.version, promoted.model_sha256
+    )
+    Ledger.of(retrain.settings).append(rollback)
+
+    all_steps(retrain)
+
+    assert ledger(retrain)[-1].kind == "refusal"
+    assert ledger(retrain)[-1].reason == "the champion was trained on every day of this holdout"
+
+
 def test_champion_that_cannot_score_these_features(retrain: Job) -> None:
     publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 21))])
     all_steps(retrain)
@@ -263,6 +283,30 @@ def test_alias_is_moved_by_a_retry_without_a_second_entry(retrain: Job, monkeypa
 
 def _away(*_: object) -> None:
     raise NightshiftError("MLflow does not answer")
+
+
+def test_other_reason_is_another_refusal(retrain: Job) -> None:
+    publish(retrain, window(retrain)[:4])
+    all_steps(retrain)
+    publish(retrain, window(retrain)[4:5])
+    all_steps(again(retrain))
+    assert [entry.reason[:6] for entry in ledger(retrain)] == ["4 days", "5 days"]
+
+
+def test_registration_waits_for_another_process(retrain: Job) -> None:
+    """Two runs with one recipe at once would else make two versions of it."""
+    publish(retrain, window(retrain))
+    run.training_set(retrain)
+    run.train(retrain)
+    name = f"register {retrain.pipeline.name}"
+    with ThreadPoolExecutor() as pool, connect(retrain.settings) as watching:
+        with advisory_lock(retrain.settings, name):
+            registering = pool.submit(run.evaluate_and_register, retrain)
+            while not watching.execute(WAITING).fetchone()[0]:  # type: ignore[index]
+                assert not registering.done(), registering.result()
+                time.sleep(0.05)
+        assert registering.result().status == "done"
+    assert retrain.left("evaluate_and_register")["version"] == "1"
 
 
 def test_live_decision_counts_from_tomorrow_and_once(retrain: Job) -> None:
