@@ -26,13 +26,11 @@ def landing(landed: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect()
     for source in ("schedule", "actuals", "weather"):
         files = f"{landed.landing}/flights/{source}/*/*.csv"
-        connection.execute(
-            f"CREATE TABLE {source} AS SELECT *, regexp_extract(filename, 'ds=([0-9-]+)', 1) AS day "
-            f"FROM read_csv('{files}', filename = true)"
-        )
+        rows = connection.read_csv(files, filename=True)
+        rows.project("*, regexp_extract(filename, 'ds=([0-9-]+)', 1) AS day").create(source)
     for source in ("planes", "airports"):
         files = f"{landed.landing}/flights/{source}/*/*.csv"
-        connection.execute(f"CREATE TABLE {source} AS FROM read_csv('{files}')")
+        connection.read_csv(files).create(source)
     yield connection
     connection.close()
 

@@ -18,8 +18,6 @@ from nightshift.settings import Settings
 
 DAY = date(2024, 1, 1)
 COMMAND = FeaturesCommand("p", DAY, DAY, "plan.json")
-    ["features", "--pipeline", "p", "--from", "2024-01-01", "--to", "2024-01-02", "--plan", "u"]
-)
 
 
 def _program(path: Path, text: str) -> Path:
@@ -111,7 +109,7 @@ def test_sigterm_ends_the_job_and_all_of_its_processes(tmp_path: Path, submit: P
     try:
         _until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(90) == 128 + signal.SIGTERM
         _until(lambda: not any(_runs(int(pid)) for pid in pids.read_text().split()))
     finally:
         process.kill()
@@ -180,7 +178,7 @@ def _runs(pid: int) -> bool:
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").exists() else True
 
 
-def _until(condition: object, seconds: float = 30) -> None:
+def _until(condition: object, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
