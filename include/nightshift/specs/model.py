@@ -1,201 +1,38 @@
 """The declaration of a pipeline as frozen, strict pydantic models.
 
-Every key of ``include/pipelines/<name>.yaml`` is a field here; an unknown key is an error. Days are dates of the
-business calendar, durations are text such as ``15m``, sizes are text such as ``1Gi``.
+Every key of ``include/pipelines/<name>.yaml`` is a field here or in ``sources.py`` and ``contract.py``; an unknown
+key is an error. Days are dates of the business calendar, durations are text such as ``15m``, sizes are
+text such as ``1Gi``.
 """
 
-from collections.abc import Iterable, Iterator
-from datetime import date, datetime, timedelta
-from functools import cache
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from nightshift.specs.spelling import nearest
+from nightshift.specs.contract import (
+    RESERVED,
+    Column,
+    ColumnName,
+    ColumnType,
+    Days,
+    Duration,
+    Expectation,
+    Fraction,
+    Gate,
+    Model,
+    Name,
+    seconds,
+    unknown,
+)
+from nightshift.specs.sources import Input, Missing, Schedule
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
-ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
-Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
-Days = Annotated[int, Field(ge=0, le=3660)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-ColumnType = Literal["string", "category", "integer", "number", "boolean", "date", "timestamp"]
-Expectation = dict[str, dict[str, Any]]
+__all__ = [
+    "METRICS", "RESERVED", "Column", "ColumnName", "ColumnType", "Duration", "Expectation", "Features", "Gate", "Input",
+    "Label", "Missing", "Model", "Name", "Pipeline", "Promotion", "Schedule", "Scoring", "Training", "seconds",
+]  # fmt: skip
 
-RESERVED = frozenset({"ds", "as_of", "fingerprint", "score", "model"})
 METRICS = {"binary": ("log_loss", "average_precision", "roc_auc", "brier"), "regression": ("rmse", "mae")}
-_BOUNDS = {"integer": "a number", "number": "a number", "date": "a date", "timestamp": "a timestamp with its offset"}
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(duration: str) -> int:
-    """A duration such as ``15m`` in seconds."""
-    return int(duration[:-1]) * _SECONDS[duration[-1]]
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-class Model(BaseModel):
-    """Frozen and strict: no unknown key, no silent conversion."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class Column(Model):
-    """The contract of one column. ``nulls`` is the greatest fraction of nulls, 0 means none."""
-
-    type: ColumnType
-    nulls: Fraction = 0.0
-    min: float | datetime | date | None = None
-    max: float | datetime | date | None = None
-    allowed: tuple[str | int, ...] | None = None
-    public: bool = False
-
-    @model_validator(mode="after")
-    def _bounds_fit(self) -> Self:
-        ordered = self.type in ("integer", "number", "date", "timestamp")
-        if (self.min is not None or self.max is not None) and not ordered:
-            raise ValueError(f"a min or max does not go with type {self.type}")
-        for name, bound in (("min", self.min), ("max", self.max)):
-            if bound is not None and not _goes_with(self.type, bound):
-                raise ValueError(f"{name} of type {self.type} must be {_BOUNDS[self.type]}")
-        if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
-            raise ValueError(f"min {self.min} is greater than max {self.max}")
-        if self.allowed is not None:
-            if self.type not in ("string", "category", "integer"):
-                raise ValueError(f"allowed does not go with type {self.type}")
-            if any(isinstance(value, int) != (self.type == "integer") for value in self.allowed):
-                kind = "integers" if self.type == "integer" else "text: quote what looks like a number"
-                raise ValueError(f"allowed of type {self.type} must be {kind}")
-        return self
-
-
-class Gate(Model):
-    """What happens when expectations fail.
-
-    ``limit`` is the greatest fraction of rows that ``quarantine`` may remove; ``rows`` is the greatest number of
-    rows audited in pandas, more are audited by Spark; ``expect`` adds Great Expectations' own expectations.
-    """
-
-    policy: Literal["block", "quarantine", "warn"] = "block"
-    limit: Fraction = 0.0
-    rows: Annotated[int, Field(ge=1)] = 2_000_000
-    expect: tuple[Expectation, ...] = ()
-
-    @field_validator("expect")
-    @classmethod
-    def _one_name_each(cls, value: tuple[Expectation, ...]) -> tuple[Expectation, ...]:
-        for item in value:
-            if len(item) != 1:
-                raise ValueError("each item of expect is one expectation: {expect_…: {argument: value}}")
-        return value
-
-    @model_validator(mode="after")
-    def _limit_needs_quarantine(self) -> Self:
-        if self.limit and self.policy != "quarantine":
-            raise ValueError(f"limit goes with policy quarantine, not with {self.policy}")
-        return self
-
-
-class Missing(Model):
-    """How many absent days of a lookback a source may have."""
-
-    allow: Days
-
-
-class Input(Model):
-    """A source: where upstream drops it, when it is known, and what its columns are."""
-
-    path: str
-    format: Literal["csv", "parquet"] | None = None
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
-    null_values: tuple[str, ...] = ("",)
-    snapshot: bool = False
-    lag: Days = 0
-    lookback: Annotated[int, Field(ge=1, le=3660)] = 1
-    missing: Literal["block"] | Missing = "block"
-    key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
-    gate: Gate = Gate()
-    columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
-
-    @field_validator("path")
-    @classmethod
-    def _stays_below_landing(cls, value: str) -> str:
-        if value.count("{ds}") != 1:
-            raise ValueError("a path names {ds} once")
-        if value.startswith("/") or "://" in value or ".." in value.split("/"):
-            raise ValueError("a path is relative to the landing URI and stays below it")
-        folder, _, name = value.rpartition("/")
-        if not folder or not name or any(wild in folder for wild in "*?["):
-            raise ValueError("a path is folder/…/name; only the last part may hold wildcards")
-        return value
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
-            raise ValueError("a snapshot has no lag, lookback or missing")
-        for problem in _unknown("key", self.key, self.columns):
-            raise ValueError(problem)
-        for name in self.columns:
-            if name in RESERVED:
-                raise ValueError(f"columns.{name}: the name is reserved")
-        if self.format is None and self.file_format is None:
-            raise ValueError("format: csv or parquet is needed, since the path's ending does not say it")
-        return self
-
-    @property
-    def file_format(self) -> Literal["csv", "parquet"] | None:
-        """The declared format, or the one that the path's ending says."""
-        if self.format is not None:
-            return self.format
-        endings: dict[str, Literal["csv", "parquet"]] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
-        return next((kind for ending, kind in endings.items() if self.path.endswith(ending)), None)
-
-    @property
-    def absent_allowed(self) -> int:
-        """How many days of the lookback may be absent."""
-        return self.missing.allow if isinstance(self.missing, Missing) else 0
-
-    def feature_days(self, ds: date) -> list[date]:
-        """The partitions that features of ``ds`` may read: ``[ds-L-W+1, ds-L]``."""
-        newest = ds - timedelta(days=self.lag)
-        return [newest - timedelta(days=back) for back in reversed(range(self.lookback))]
-
-    def label_days(self, ds: date, label_lag: int) -> list[date]:
-        """The partitions that labels of ``ds`` may read: ``[ds, ds + label lag - L]``."""
-        return [ds + timedelta(days=ahead) for ahead in range(label_lag - self.lag + 1)]
-
-
-class Schedule(Model):
-    """When features are computed. ``wait`` is how long a run waits for its landing files."""
-
-    cutoff: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-    timezone: str
-    start: date
-    end: date | None = None
-    retrain: Literal["nightly", "weekly", "never"] = "nightly"
-    wait: Duration = "6h"
-
-    @field_validator("timezone")
-    @classmethod
-    def _exists(cls, value: str) -> str:
-        if value not in _timezones():
-            raise ValueError(f"there is no timezone {value}{nearest(value, _timezones())}")
-        return value
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.end is not None and self.end < self.start:
-            raise ValueError(f"end {self.end} is before start {self.start}")
-        return self
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The timezone of the cutoff."""
-        return ZoneInfo(self.timezone)
 
 
 class Features(Model):
@@ -239,7 +76,7 @@ class Training(Model):
     early_stopping: Annotated[int, Field(ge=1)] = 20
     seed: int = 0
     max_blocked: Annotated[int, Field(ge=0)] = 3
-    params: dict[str, str | int | float | bool] = {}
+    params: dict[str, str | int | float | bool] = Field(default={})
     gate: Gate = Gate()
 
     @model_validator(mode="after")
@@ -347,14 +184,14 @@ class Pipeline(Model):
         """Names that lead nowhere."""
         features = self.features
         spine = self.inputs[features.spine].columns if features.spine in self.inputs else None
-        yield from _unknown("features.spine", (features.spine,) if features.spine else (), self.inputs)
-        yield from _unknown("features.inputs", features.inputs or (), self.inputs)
-        yield from _unknown("label.inputs", self.label.inputs, self.inputs)
+        yield from unknown("features.spine", (features.spine,) if features.spine else (), self.inputs)
+        yield from unknown("features.inputs", features.inputs or (), self.inputs)
+        yield from unknown("label.inputs", self.label.inputs, self.inputs)
         if features.spine is None:
-            yield from _unknown("features.key", features.key, features.columns)
+            yield from unknown("features.key", features.key, features.columns)
         elif spine is not None:
-            yield from _unknown("features.key (all of it must be in the spine)", features.key, spine)
-        yield from _unknown("promotion.baseline", self.promotion.baseline, (*features.columns, *features.key))
+            yield from unknown("features.key (all of it must be in the spine)", features.key, spine)
+        yield from unknown("promotion.baseline", self.promotion.baseline, (*features.columns, *features.key))
 
     def _wrong_features(self) -> Iterator[str]:
         features = self.features
@@ -378,19 +215,3 @@ class Pipeline(Model):
         if metric not in METRICS[label.objective]:
             allowed = ", ".join(METRICS[label.objective])
             yield f"promotion.metric {metric} does not go with objective {label.objective}; allowed: {allowed}"
-
-
-def _unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
-    """A sentence for each of ``names`` that is not one of ``known``."""
-    allowed = list(dict.fromkeys(known))
-    for name in names:
-        if name not in allowed:
-            yield f"{what}: {name} is not one of {', '.join(allowed)}{nearest(name, allowed)}"
-
-
-def _goes_with(kind: ColumnType, bound: float | datetime | date) -> bool:
-    if kind in ("integer", "number"):
-        return isinstance(bound, float)
-    if kind == "timestamp":
-        return isinstance(bound, datetime) and bound.tzinfo is not None
-    return isinstance(bound, date) and not isinstance(bound, datetime)

@@ -1,0 +1,104 @@
+"""The words that every part of a spec is made of: names, durations, the contract of a column, the policy of a gate."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from nightshift.specs.spelling import nearest
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
+ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
+Days = Annotated[int, Field(ge=0, le=3660)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+ColumnType = Literal["string", "category", "integer", "number", "boolean", "date", "timestamp"]
+Expectation = dict[str, dict[str, Any]]
+
+RESERVED = frozenset({"ds", "as_of", "fingerprint", "score", "model"})
+_BOUNDS = {"integer": "a number", "number": "a number", "date": "a date", "timestamp": "a timestamp with its offset"}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(duration: str) -> int:
+    """A duration such as ``15m`` in seconds."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+class Model(BaseModel):
+    """Frozen and strict: no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Column(Model):
+    """The contract of one column. ``nulls`` is the greatest fraction of nulls, 0 means none."""
+
+    type: ColumnType
+    nulls: Fraction = 0.0
+    min: float | datetime | date | None = None
+    max: float | datetime | date | None = None
+    allowed: tuple[str | int, ...] | None = None
+    public: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        ordered = self.type in ("integer", "number", "date", "timestamp")
+        if (self.min is not None or self.max is not None) and not ordered:
+            raise ValueError(f"a min or max does not go with type {self.type}")
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if bound is not None and not _goes_with(self.type, bound):
+                raise ValueError(f"{name} of type {self.type} must be {_BOUNDS[self.type]}")
+        if self.min is not None and self.max is not None and self.min > self.max:  # type: ignore[operator]
+            raise ValueError(f"min {self.min} is greater than max {self.max}")
+        if self.allowed is not None:
+            if self.type not in ("string", "category", "integer"):
+                raise ValueError(f"allowed does not go with type {self.type}")
+            if any(isinstance(value, int) != (self.type == "integer") for value in self.allowed):
+                kind = "integers" if self.type == "integer" else "text: quote what looks like a number"
+                raise ValueError(f"allowed of type {self.type} must be {kind}")
+        return self
+
+
+class Gate(Model):
+    """What happens when expectations fail.
+
+    ``limit`` is the greatest fraction of rows that ``quarantine`` may remove; ``rows`` is the greatest number of
+    rows audited in pandas, more are audited by Spark; ``expect`` adds Great Expectations' own expectations.
+    """
+
+    policy: Literal["block", "quarantine", "warn"] = "block"
+    limit: Fraction = 0.0
+    rows: Annotated[int, Field(ge=1)] = 2_000_000
+    expect: tuple[Expectation, ...] = ()
+
+    @field_validator("expect")
+    @classmethod
+    def _one_name_each(cls, value: tuple[Expectation, ...]) -> tuple[Expectation, ...]:
+        for item in value:
+            if len(item) != 1:
+                raise ValueError("each item of expect is one expectation: {expect_…: {argument: value}}")
+        return value
+
+    @model_validator(mode="after")
+    def _limit_needs_quarantine(self) -> Self:
+        if self.limit and self.policy != "quarantine":
+            raise ValueError(f"limit goes with policy quarantine, not with {self.policy}")
+        return self
+
+
+def unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """A sentence for each of ``names`` that is not one of ``known``."""
+    allowed = list(dict.fromkeys(known))
+    for name in names:
+        if name not in allowed:
+            yield f"{what}: {name} is not one of {', '.join(allowed)}{nearest(name, allowed)}"
+
+
+def _goes_with(kind: ColumnType, bound: float | datetime | date) -> bool:
+    if kind in ("integer", "number"):
+        return isinstance(bound, float)
+    if kind == "timestamp":
+        return isinstance(bound, datetime) and bound.tzinfo is not None
+    return isinstance(bound, date) and not isinstance(bound, datetime)

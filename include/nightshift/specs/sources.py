@@ -1,0 +1,114 @@
+"""Where data come from and when: a source, and the schedule of its pipeline."""
+
+from datetime import date, timedelta
+from functools import cache
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from nightshift.specs.contract import RESERVED, Column, ColumnName, Days, Duration, Gate, Model, unknown
+from nightshift.specs.spelling import nearest
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+class Missing(Model):
+    """How many absent days of a lookback a source may have."""
+
+    allow: Days
+
+
+class Input(Model):
+    """A source: where upstream drops it, when it is known, and what its columns are."""
+
+    path: str
+    format: Literal["csv", "parquet"] | None = None
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    null_values: tuple[str, ...] = ("",)
+    snapshot: bool = False
+    lag: Days = 0
+    lookback: Annotated[int, Field(ge=1, le=3660)] = 1
+    missing: Literal["block"] | Missing = "block"
+    key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    gate: Gate = Gate()
+    columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below_landing(cls, value: str) -> str:
+        if value.count("{ds}") != 1:
+            raise ValueError("a path names {ds} once")
+        if value.startswith("/") or "://" in value or ".." in value.split("/"):
+            raise ValueError("a path is relative to the landing URI and stays below it")
+        folder, _, name = value.rpartition("/")
+        if not folder or not name or any(wild in folder for wild in "*?["):
+            raise ValueError("a path is folder/…/name; only the last part may hold wildcards")
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
+            raise ValueError("a snapshot has no lag, lookback or missing")
+        for problem in unknown("key", self.key, self.columns):
+            raise ValueError(problem)
+        for name in self.columns:
+            if name in RESERVED:
+                raise ValueError(f"columns.{name}: the name is reserved")
+        if self.format is None and self.file_format is None:
+            raise ValueError("format: csv or parquet is needed, since the path's ending does not say it")
+        return self
+
+    @property
+    def file_format(self) -> Literal["csv", "parquet"] | None:
+        """The declared format, or the one that the path's ending says."""
+        if self.format is not None:
+            return self.format
+        endings: dict[str, Literal["csv", "parquet"]] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
+        return next((kind for ending, kind in endings.items() if self.path.endswith(ending)), None)
+
+    @property
+    def absent_allowed(self) -> int:
+        """How many days of the lookback may be absent."""
+        return self.missing.allow if isinstance(self.missing, Missing) else 0
+
+    def feature_days(self, ds: date) -> list[date]:
+        """The partitions that features of ``ds`` may read: ``[ds-L-W+1, ds-L]``."""
+        newest = ds - timedelta(days=self.lag)
+        return [newest - timedelta(days=back) for back in reversed(range(self.lookback))]
+
+    def label_days(self, ds: date, label_lag: int) -> list[date]:
+        """The partitions that labels of ``ds`` may read: ``[ds, ds + label lag - L]``."""
+        return [ds + timedelta(days=ahead) for ahead in range(label_lag - self.lag + 1)]
+
+
+class Schedule(Model):
+    """When features are computed. ``wait`` is how long a run waits for its landing files."""
+
+    cutoff: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    timezone: str
+    start: date
+    end: date | None = None
+    retrain: Literal["nightly", "weekly", "never"] = "nightly"
+    wait: Duration = "6h"
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        if value not in _timezones():
+            raise ValueError(f"there is no timezone {value}{nearest(value, _timezones())}")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} is before start {self.start}")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The timezone of the cutoff."""
+        return ZoneInfo(self.timezone)
