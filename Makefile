@@ -6,7 +6,7 @@ COVERAGE := 85
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test lint types
+.PHONY: help setup demo up down test lint types lock
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ lint: setup ## Style, format and import contracts
 
 types: setup ## Strict types
 	$(BIN)/mypy
+
+lock: setup ## Lock what pyproject.toml asks for, for Python 3.11 to 3.13
+	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
+		--override requirements-overrides.txt --extra platform --extra dev pyproject.toml -o requirements.txt
 
 $(READY): requirements.txt requirements-build.txt pyproject.toml
 	@sh include/nightshift/platform/setup.sh
