@@ -75,7 +75,7 @@ def write_bytes(uri: str, content: bytes) -> None:
 
 
 def write_json(uri: str, document: Any) -> None:
-    """Writes a document as readable JSON, its keys sorted."""
+    """Writes a document as readable JSON."""
     write_bytes(uri, json_bytes(document))
 
 
@@ -126,8 +126,8 @@ def list_folders(uri: str) -> list[str]:
 
 
 def json_bytes(document: Any) -> bytes:
-    """A document as readable JSON, its keys sorted."""
-    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """A document as readable JSON."""
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _written_aside(target: Path, content: bytes) -> Path:

@@ -27,7 +27,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         storage.write_json(uri, {"b": 1, "a": ["ü", None]})
         assert storage.exists(uri)
         assert storage.read_json(uri) == {"a": ["ü", None], "b": 1}
-    assert (tmp_path / "a" / "b.json").read_text() == '{\n "a": [\n  "ü",\n  null\n ],\n "b": 1\n}\n'
+    assert (tmp_path / "a" / "b.json").read_text() == '{\n "b": 1,\n "a": [\n  "ü",\n  null\n ]\n}\n'
 
 
 def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""Which days are stale, and what becomes of a build: real tables, real gates, rows that a plan's stand-in wrote."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from nightshift import tables
+from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.features.build import plan_features, plan_window
+from nightshift.features.build_plan import BuildPlan, read_plan
+from nightshift.features.run import gate_features, gate_labels, gate_window
+from nightshift.job import Job, new_attempt
+from nightshift.lineage import find_published
+from nightshift.settings import Settings
+from nightshift.specs.calendar import days
+from tests.conftest import make_pipeline
+from tests.unit.features.lake import MODULE, home_with_module, publish_input, stage_plan
+
+DS = date(2024, 2, 10)
+ALL_DAYS = days(date(2024, 1, 25), date(2024, 3, 5))
+
+
+@pytest.fixture
+def job(settings: Settings, tmp_path: Path) -> Job:
+    """A night of parcels whose sources are all published."""
+    job = Job(home_with_module(settings, tmp_path / "project"), make_pipeline(), DS, run_id="night")
+    publish_input(job, "orders", ALL_DAYS)
+    publish_input(job, "deliveries", ALL_DAYS)
+    publish_input(job, "depots", [date(2024, 1, 1)])
+    return job
+
+
+def again(job: Job) -> Job:
+    return replace(job, attempt=new_attempt())
+
+
+def built(job: Job, rows: dict[str, int] | None = None) -> BuildPlan:
+    """Plan, and do what the Spark job would."""
+    _, command = plan_features(job)
+    assert command is not None
+    return stage_plan(command.plan, rows)
+
+
+def fingerprints(job: Job, dataset: str) -> dict[str, str]:
+    return {day: item.fingerprint for day, item in tables.state(job.table(dataset)).partitions.items()}
+
+
+def test_a_plan_names_exactly_what_may_be_read(job: Job) -> None:
+    outcome, command = plan_features(job)
+    assert outcome.message == "built 1 days of features and 1 days of labels in one Spark job"
+    plan = read_plan(command.plan)
+    features, labels = plan.targets
+    assert (list(features.days), list(labels.days)) == (["2024-02-10"], ["2024-02-09"])
+    assert features.inputs == {
+        "deliveries": ("2024-02-07", "2024-02-08", "2024-02-09"),
+        "depots": ("2024-01-01",),
+        "orders": ("2024-02-10",),
+    }
+    assert labels.inputs == {"deliveries": ("2024-02-09",)}
+    assert next(iter(features.columns)) == "parcel_id"
+    assert command.argv()[:6] == ["features", "--pipeline", "parcels", "--from", "2024-02-09", "--to"]
+
+
+def test_what_is_staged_is_not_built_again_and_what_is_published_is_up_to_date(job: Job) -> None:
+    built(job)
+    outcome, command = plan_features(again(job))
+    assert (outcome.status, command) == ("up_to_date", None)
+    assert gate_features(job).status == "done"
+    version = tables.state(job.table("features")).version
+    outcome, command = plan_features(again(job))
+    assert (outcome.status, command) == ("up_to_date", None)
+    assert gate_features(again(job)).status == "up_to_date"
+    assert tables.state(job.table("features")).version == version
+
+
+def test_a_day_republished_meanwhile_does_not_change_what_the_job_says_it_read(job: Job) -> None:
+    plan = built(job)
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="corrected")
+    outcome = gate_features(job)
+    assert outcome.status == "done"
+    active = fingerprints(job, "features")["2024-02-10"]
+    assert active == plan.manifests[0].fingerprint
+    manifest = find_published(job.table("features"), "2024-02-10", active)
+    assert manifest.upstream["inputs/deliveries"].days["2024-02-09"] == "f0"
+    _, command = plan_features(again(job))
+    assert command is not None, "the corrected day makes the features stale"
+
+
+def test_an_older_attempt_does_not_replace_a_newer_one(job: Job) -> None:
+    older = replace(job, run_id="older")
+    built(older)
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="corrected")
+    newer = replace(again(job), run_id="newer")
+    built(newer)
+    gate_features(newer)
+    published = fingerprints(job, "features")
+    outcome = gate_features(older)
+    assert outcome.message == "features of 2024-02-10: a newer attempt was published meanwhile, this one is discarded"
+    assert fingerprints(job, "features") == published
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_a_module_that_loses_or_invents_rows_is_blocked(job: Job, rows: int) -> None:
+    built(job, {"features": rows})
+    with pytest.raises(GateFailed, match="rows equal the keys of orders"):
+        gate_features(job)
+    assert fingerprints(job, "features") == {}
+
+
+def test_labels_that_cannot_be_built_say_why_and_features_go_on(job: Job) -> None:
+    late = replace(job, ds=ALL_DAYS[-1], run_id="late")
+    publish_input(late, "orders", [late.ds])
+    missing = {"column": "hours", "objective": "regression", "lag": 3, "inputs": ["deliveries"]}
+    waiting = replace(late, pipeline=make_pipeline(label=missing), ds=date(2024, 3, 9))
+    publish_input(waiting, "orders", [waiting.ds])
+    publish_input(waiting, "deliveries", [date(2024, 3, 6), date(2024, 3, 7)])
+    built(waiting, {"labels": 3})
+    waiting.leave("gate_inputs", {"label_problems": ["source deliveries has not landed for 2024-03-08"]})
+    assert gate_features(waiting).status == "done"
+    with pytest.raises(InputMissing) as caught:
+        gate_labels(waiting)
+    assert str(caught.value).startswith(
+        "labels of 2024-03-06 cannot be built: source deliveries has not landed for 2024-03-08; parcels: "
+        "labels of 2024-03-06 need 3 days of source deliveries, and 1 are not published: 2024-03-08."
+    )
+
+
+def test_features_that_cannot_be_built_are_an_error_at_once(job: Job) -> None:
+    with pytest.raises(InputMissing, match=r"features of 2024-03-20 need 1 days of source orders"):
+        plan_features(replace(job, ds=date(2024, 3, 20)))
+
+
+def test_after_the_end_there_are_labels_alone(job: Job) -> None:
+    ended = make_pipeline(schedule={**make_pipeline().schedule.model_dump(mode="json"), "end": "2024-02-10"})
+    last = replace(job, pipeline=ended, ds=date(2024, 2, 11))
+    plan = built(last)
+    assert [target.dataset for target in plan.targets] == ["labels"]
+    assert gate_features(last).message == "2024-02-11 is after the spec's end: labels alone"
+    assert gate_labels(last).status == "done"
+
+
+def test_a_window_builds_missing_and_stale_days_in_one_job(job: Job) -> None:
+    built(job)
+    gate_features(job)
+    window = replace(again(job), ds=date(2024, 2, 12), run_id="retrain")
+    _, command = plan_window(window)
+    plan = stage_plan(command.plan)
+    wanted = [day.isoformat() for day in days(date(2024, 2, 1), date(2024, 2, 11))]
+    assert sorted(plan.targets[0].days) == [day for day in wanted if day != "2024-02-10"]
+    assert sorted(plan.targets[1].days) == [day for day in wanted if day != "2024-02-09"]
+    before = tables.state(window.table("features")).version
+    outcome = gate_window(window)
+    assert outcome.counts["features_published"] == 10
+    assert tables.state(window.table("features")).version == before + 1
+    assert sorted(fingerprints(window, "features")) == wanted
+
+
+def test_blocked_and_missing_days_are_left_out_of_a_window(job: Job) -> None:
+    publish_input(again(job), "orders", [date(2024, 2, 5)], fingerprint="more", rows=4)
+    window = replace(again(job), ds=date(2024, 3, 8), run_id="retrain")
+    _, command = plan_window(window)
+    stage_plan(command.plan)
+    outcome = gate_window(window)
+    # The stand-in wrote 3 rows a day: the spine of 5 February has 4. Orders end on 5 March.
+    assert window.left("gate_window")["blocked"] == []
+    assert window.left("gate_window")["missing"] == ["2024-03-06", "2024-03-07"]
+    assert outcome.links == {}
+    earlier = replace(again(job), ds=date(2024, 2, 12), run_id="earlier")
+    _, command = plan_window(earlier)
+    stage_plan(command.plan)
+    outcome = gate_window(earlier)
+    assert earlier.left("gate_window") == {"blocked": ["2024-02-05"], "missing": []}
+    assert list(outcome.links) == ["gate report features 2024-02-05"]
+    assert "2024-02-05" not in fingerprints(earlier, "features")
+
+
+def test_a_changed_label_leaves_features_as_they_are(job: Job) -> None:
+    built(job)
+    module = job.settings.feature_modules / "parcels.py"
+    module.write_text(MODULE.replace("return days, inputs", "return inputs"))
+    _, command = plan_features(again(job))
+    assert [target.dataset for target in read_plan(command.plan).targets] == ["labels"]
+
+
+def test_staged_files_that_are_gone_are_built_again(job: Job) -> None:
+    plan = built(job)
+    features = Path(job.table("features")) / f"attempt={plan.attempt}"
+    next(features.rglob("*.parquet")).unlink()
+    with pytest.raises(NightshiftError, match=r"the staged features of 2024-02-10 with fingerprint \w+ are gone"):
+        gate_features(job)
+    assert built(again(job)).targets[0].dataset == "features"
+
+
+def test_a_backfill_builds_for_the_days_behind_it(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What gate_inputs does is tested with landing files; here two of three other days are ready.
+    def gate(other: Job) -> None:
+        if other.ds == date(2024, 2, 12):
+            raise InputMissing("not there yet")
+
+    monkeypatch.setattr("nightshift.features.build.gate_inputs", gate)
+    others = tuple(days(date(2024, 2, 11), date(2024, 2, 13)))
+    _, command = plan_features(replace(job, also=others))
+    plan = stage_plan(command.plan)
+    assert sorted(plan.targets[0].days) == ["2024-02-10", "2024-02-11", "2024-02-13"]
+    outcome, command = plan_features(replace(again(job), ds=date(2024, 2, 13)))
+    assert (outcome.status, command) == ("up_to_date", None)
