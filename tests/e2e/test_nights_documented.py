@@ -1,0 +1,62 @@
+"""Every command that the documents show works as it is written, on the platform that the nights left behind."""
+
+import re
+import shlex
+from datetime import date
+
+import pytest
+
+from nightshift.platform.airflow_client import login
+from nightshift.platform.backfill import watch
+from tests.live import PROJECT, Live
+
+pytestmark = [pytest.mark.platform, pytest.mark.spark]
+
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md"))]
+# These are run by whoever runs this test, or would run it again.
+SETS_UP = ("make", ".venv/bin/pytest")
+
+
+def shown(document: str) -> list[str]:
+    """The commands in a document's bash blocks, without their comments."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", (PROJECT / document).read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_documents_show_commands() -> None:
+    assert {document for document in DOCUMENTS if shown(document)} >= {
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/operating.md",
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_make_targets_are_there(document: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    for line in shown(document):
+        words = shlex.split(line)
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, line
+        if words[0] == ".venv/bin/pytest":
+            assert (PROJECT / words[1]).is_dir(), line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_work_as_they_are_written(document: str, live_platform: Live) -> None:
+    for line in shown(document):
+        if line.startswith(SETS_UP) or line.startswith("eval"):
+            continue
+        words = shlex.split(line.replace(".venv/bin/", ""))
+        live_platform.run(*words)
+        if words[:3] == ["airflow", "backfill", "create"]:
+            settle(live_platform, dict(zip(words[3::2], words[4::2], strict=True)))
+
+
+def settle(live: Live, options: dict[str, str]) -> None:
+    """Wait for the backfill; its runs succeed."""
+    first, last = (date.fromisoformat(options[name]) for name in ("--from-date", "--to-date"))
+    with login(live.settings) as client:
+        runs = watch(client, options["--dag-id"], first, last, print, seconds=540)
+    assert {run.state for run in runs} == {"success"}
