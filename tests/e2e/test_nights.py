@@ -1,8 +1,8 @@
 """Nights through the live scheduler, the airflow command line and every real engine.
 
 Two pipelines share the platform: the demo's, and one on other data that no line of the library knows (regression,
-hourly rows, a key of two columns, Parquet, a lag of two days, Berlin time). The tests of this module follow one another:
-each begins where the one before it ended.
+hourly rows, a key of two columns, Parquet, a lag of two days, Berlin time). The tests follow one another: each begins
+where the one before it ended.
 """
 
 import csv
