@@ -36,29 +36,36 @@ past AS (
 edges AS (
     SELECT unnest([0, 15, 30, 45, 60, 90, 120, 180]) AS edge
 ),
-history AS (
+asked AS (
+    SELECT flight_id, 'carrier' AS name, carrier AS value FROM today
+    UNION ALL SELECT flight_id, 'origin', origin FROM today
+    UNION ALL SELECT flight_id, 'route', origin || dest FROM today
+    UNION ALL SELECT flight_id, 'hour', CAST(dep_hour AS VARCHAR) FROM today
+    UNION ALL SELECT flight_id, 'tail', tailnum FROM today
+),
+answers AS (
+    SELECT *, 'carrier' AS name, carrier AS value FROM past
+    UNION ALL SELECT *, 'origin', origin FROM past
+    UNION ALL SELECT *, 'route', origin || dest FROM past
+    UNION ALL SELECT *, 'hour', CAST(dep_hour AS VARCHAR) FROM past
+    UNION ALL SELECT *, 'tail', tailnum FROM past
+),
+windows AS (
     SELECT
-        t.flight_id,
-        g.name,
-        w.days,
-        count(p.flight_id) AS flights,
-        avg(p.late) AS late_rate,
-        avg(CAST(p.cancelled AS INTEGER)) AS cancel_rate,
-        avg(p.arr_delay) AS mean_delay,
-        list_sort(list(p.arr_delay) FILTER (WHERE p.arr_delay IS NOT NULL)) AS delays
-    FROM today AS t
-    CROSS JOIN (VALUES ('carrier'), ('origin'), ('route'), ('hour'), ('tail')) AS g (name)
+        name, value, w.days,
+        count(*) AS flights,
+        avg(late) AS late_rate,
+        avg(CAST(cancelled AS INTEGER)) AS cancel_rate,
+        avg(arr_delay) AS mean_delay,
+        list_sort(list(arr_delay) FILTER (WHERE arr_delay IS NOT NULL)) AS delays
+    FROM answers JOIN (VALUES (7), (28)) AS w (days) ON days_ago <= w.days
+    GROUP BY name, value, w.days
+),
+history AS (
+    SELECT q.flight_id, q.name, w.days, coalesce(f.flights, 0) AS flights, f.* EXCLUDE (name, value, days, flights)
+    FROM asked AS q
     CROSS JOIN (VALUES (7), (28)) AS w (days)
-    LEFT JOIN past AS p
-        ON p.days_ago <= w.days
-        AND CASE g.name
-            WHEN 'carrier' THEN p.carrier = t.carrier
-            WHEN 'origin' THEN p.origin = t.origin
-            WHEN 'route' THEN p.origin = t.origin AND p.dest = t.dest
-            WHEN 'hour' THEN p.dep_hour = t.dep_hour
-            WHEN 'tail' THEN p.tailnum = t.tailnum
-        END
-    GROUP BY ALL
+    LEFT JOIN windows AS f ON f.name = q.name AND f.value = q.value AND f.days = w.days
 )
 SELECT
     t.flight_id, t.carrier, t.origin, t.dest,
