@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nightshift.errors import GateFailed
@@ -48,14 +50,20 @@ class PandasEngine:
 
     def validate(self, checks: Sequence[Request], positions: bool) -> list[dict[str, Any]]:
         """See ``Engine``."""
-        context = great_expectations().get_context(mode="ephemeral")
-        asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("rows")
-        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": self.frame})
-        return gx_validate(context, batch, checks, positions)
+        context, definition = _pandas_batches(get_ident())
+        return gx_validate(context, definition.get_batch({"dataframe": self.frame}), checks, positions)
 
     def without(self, positions: Collection[int]) -> "PandasEngine":
         """See ``Engine``."""
         return PandasEngine(self.frame.drop(index=list(positions)))
+
+
+@cache
+def _pandas_batches(_thread: int) -> tuple[Any, Any]:
+    """GX's context and batch definition, one for each thread: making them costs as much as three expectations."""
+    context = great_expectations().get_context(mode="ephemeral")
+    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("rows")
+    return context, asset.add_batch_definition_whole_dataframe("all")
 
 
 def audit(
