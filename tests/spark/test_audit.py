@@ -72,10 +72,10 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def both(settings: Settings, pipeline: Pipeline, spark: Any) -> Callable[[int], tuple[Audit, Audit]]:
-    from spark_jobs.audit import run
+    from spark_jobs.main import main
 
     def by_spark(_: Settings, command: AuditCommand) -> None:
-        run(spark, AuditCommand.parse(command.argv()))
+        assert main(command.argv()) == 0
 
     job = Job(settings, pipeline, date(2024, 2, 10), run_spark=by_spark)
     table = job.table("inputs/orders")

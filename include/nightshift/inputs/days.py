@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -73,17 +73,20 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
 
     A lock on each (source, day) keeps two runs from doing the same work. Does not raise where a gate blocks.
     """
-    gated = Gated(source)
+    gated, stale = Gated(source), list[str]()
     contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
-    stale = [day.ds for day in _days(job, contract, table, days, gated) if _is_stale(job, contract, table, day)]
-    gated.up_to_date = [day for day in gated.up_to_date if day not in stale]
+    for day in _look(job, contract, table, days):
+        if _is_stale(job, contract, table, day):
+            stale.append(day.ds)
+        else:
+            (gated.up_to_date if day.files or day.active else gated.absent).append(day.ds)
     tags = {"pipeline": job.pipeline.name, "dataset": f"inputs/{source}"}
     metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)
     for start in range(0, len(stale), _DAYS_A_COMMIT):
         chunk = stale[start : start + _DAYS_A_COMMIT]
         with ExitStack() as locks:
-            for day in chunk:
-                locks.enter_context(advisory_lock(job.settings, f"{job.pipeline.name}/inputs/{source}/{day}"))
+            for ds in chunk:
+                locks.enter_context(advisory_lock(job.settings, f"{job.pipeline.name}/inputs/{source}/{ds}"))
             _gate_chunk(job, contract, table, chunk, gated)
         if len(stale) > _DAYS_A_COMMIT:
             log.info("%s: %d of %d new or corrected days are done", source, start + len(chunk), len(stale))
@@ -103,23 +106,18 @@ def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) ->
     )
 
 
-def _days(job: Job, contract: Input, table: str, days: Sequence[date], gated: Gated) -> Iterator[_Day]:
-    """The days that have landing files; the others are sorted into ``gated``."""
+def _look(job: Job, contract: Input, table: str, days: Sequence[date]) -> list[_Day]:
     active = tables.state(table)
-    for ds in sorted(days):
-        name = ds.isoformat()
-        files = partition_files(job.settings, contract, ds)
-        if files or active.fingerprint(name):
-            gated.up_to_date.append(name)
-        else:
-            gated.absent.append(name)
-        if files:
-            yield _Day(name, tuple(files), active.fingerprint(name))
+    return [
+        _Day(ds.isoformat(), tuple(partition_files(job.settings, contract, ds)), active.fingerprint(ds.isoformat()))
+        for ds in sorted(days)
+    ]
 
 
 def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
-    if not day.active:
-        return True
+    """Whether landing has files that are not what is published; files that were taken away change nothing."""
+    if not day.files or not day.active:
+        return bool(day.files)
     wanted = input_fingerprint(day.landed(table), contract, job.pipeline.schedule.timezone)
     return recipe_of(day.active) != wanted
 
@@ -128,8 +126,7 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
     """Audit and publish some days whose locks are held; another run may have done it meanwhile."""
     job = replace(job, attempt=new_attempt())
     passed: list[Audited] = []
-    again = Gated(gated.source)
-    for day in _days(job, contract, table, [date.fromisoformat(ds) for ds in chunk], again):
+    for day in _look(job, contract, table, [date.fromisoformat(ds) for ds in chunk]):
         if not _is_stale(job, contract, table, day):
             gated.up_to_date.append(day.ds)
             continue

@@ -6,7 +6,7 @@ from datetime import date
 from functools import cache
 
 from nightshift import tables
-from nightshift.errors import InputMissing
+from nightshift.errors import InputMissing, NightshiftError
 from nightshift.inputs.days import Gated, gate_days
 from nightshift.inputs.landing import partition_files, place, snapshot_days
 from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
@@ -43,7 +43,7 @@ def gate_inputs(job: Job) -> Outcome:
     wrong with the labels' sources is left for ``gate_labels``.
     """
     needs = daily_needs(job.pipeline, job.ds, _newest(job))
-    gated = {name: gate_days(job, name, needs.days(name)) for name in job.pipeline.inputs}
+    gated = {name: _gated(job, name, needs.days(name)) for name in job.pipeline.inputs}
     warnings = [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
     problems = [problem for name in needs.labels for problem in _label_problems(name, needs, gated[name])]
     job.leave("gate_inputs", {"label_problems": problems, "warnings": warnings})
@@ -71,6 +71,17 @@ def window_inputs(job: Job) -> Outcome:
     return _outcome(job, "window_inputs", list(gated.values()), warnings)
 
 
+def _gated(job: Job, name: str, days: Sequence[date]) -> Gated:
+    """``gate_days``; whatever goes wrong with a source that features do not read is the labels' problem."""
+    try:
+        return gate_days(job, name, days)
+    except NightshiftError as error:
+        if name in job.pipeline.feature_inputs:
+            raise
+        log.warning("%s: %s", name, error)
+        return Gated(name, blocked={day.isoformat(): error for day in days})
+
+
 def _newest(job: Job) -> Newest:
     """The newest snapshot up to a day, landed or published; each source is looked at once."""
 
@@ -90,7 +101,8 @@ def _absent(job: Job, name: str, days: Sequence[date]) -> list[str]:
     """The days that have neither landed nor been published; the table is looked at only where files are missing."""
     source = job.pipeline.inputs[name]
     absent = [day.isoformat() for day in days if not partition_files(job.settings, source, day)]
-    return [day for day in absent if not tables.state(job.table(f"inputs/{name}")).fingerprint(day)] if absent else []
+    published = tables.state(job.table(f"inputs/{name}")).partitions if absent else {}
+    return [day for day in absent if day not in published]
 
 
 def _check_presence(job: Job, name: str, days: Sequence[date], absent: Sequence[str]) -> None:

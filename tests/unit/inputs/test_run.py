@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nightshift import storage, tables
-from nightshift.errors import GateFailed, InputMissing
+from nightshift.errors import GateFailed, InputMissing, SchemaChanged
 from nightshift.inputs.days import gate_days
 from nightshift.inputs.run import gate_inputs, inputs_landed, window_inputs
 from nightshift.job import Job
@@ -265,6 +265,25 @@ def test_sources_of_labels_alone_never_fail_the_inputs(job: Job) -> None:
     drop_day(job.settings, "2024-02-12", ())
     gate_inputs(later)
     assert later.left("gate_inputs")["label_problems"] == ["source deliveries has not landed for 2024-02-11"]
+
+
+def test_a_retyped_source_of_labels_alone_is_the_labels_problem(job: Job) -> None:
+    features = {**spec_document()["features"], "inputs": ["orders", "depots"]}
+    drop_day(job.settings, "2024-02-10", ())
+    drop(job.settings, "deliveries/ds=2024-02-09", "x,N,1", header=DELIVERIES)
+    gate_inputs(again(job, pipeline=make_pipeline(features=features)))
+    inputs = spec_document()["inputs"]
+    inputs["deliveries"]["columns"]["hours_late"] = {"type": "integer"}
+    retyped = again(job, pipeline=make_pipeline(features=features, inputs=inputs))
+    assert gate_inputs(retyped).status == "up_to_date"
+    [problem] = retyped.left("gate_inputs")["label_problems"]
+    assert problem.startswith(
+        "source deliveries of 2024-02-09: the columns differ from the table's (retyped: hours_late"
+    )
+    inputs["orders"]["columns"]["weight"] = {"type": "integer", "nulls": 1.0}
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1")
+    with pytest.raises(SchemaChanged, match="raise `generation` in the spec"):
+        gate_inputs(again(job, pipeline=make_pipeline(features=features, inputs=inputs)))
 
 
 def test_after_the_end_only_labels_need_inputs(job: Job) -> None:
