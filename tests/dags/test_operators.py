@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from airflow.sdk.exceptions import (
     AirflowSensorTimeout,
 )
 
+from nightshift.commands import ScoreCommand
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.orchestration import runs
@@ -24,7 +26,7 @@ from nightshift.orchestration.context import ds_of, job_of, unfinished_days
 from nightshift.orchestration.dag import build_dag
 from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink
 from nightshift.orchestration.spark import SparkStepOperator
-from nightshift.orchestration.tasks import PlanShardsOperator, say_why
+from nightshift.orchestration.tasks import PlanShardsOperator, ScoreOperator, say_why
 from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
@@ -235,6 +237,35 @@ class TestPlanShardsOperator:
             ["score", "--plan", "/lake/plan.json", "--shard", "1"],
         ]
         assert ti.xcom["outcome"]["message"] == "plan_scoring did it"
+
+
+class TestScoreOperator:
+    def test_what_the_process_says_is_the_tasks_log_and_its_error_the_tasks(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ScoreCommand(str(tmp_path / "plan.json"), 0).argv()
+        with pytest.raises(AirflowException, match="there is no scoring plan"):
+            execute(ScoreOperator(task_id="score", arguments=arguments, deadline=60), context())
+        assert "there is no scoring plan" in capsys.readouterr().out
+
+    def test_ends_the_process_when_the_task_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "slow_scoring.py").write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(ScoreCommand, "module", "slow_scoring")
+        operator = ScoreOperator(task_id="score", arguments=["score"], deadline=60)
+        operator.on_kill()  # before it has begun there is nothing to end
+        monkeypatch.setattr(operator.log, "info", lambda line: operator.on_kill())
+        started = time.monotonic()
+        with pytest.raises(AirflowException):
+            execute(operator, context())
+        assert time.monotonic() - started < 20
+
+    def test_shards_are_mapped_over_what_plan_scoring_returns(self) -> None:
+        dag = build_dag(make_plan(make_pipeline(scoring={"deadline": "3m"})).daily, Settings.from_env())
+        score = dag.get_task("score")
+        assert score.partial_kwargs["deadline"] == 180
+        assert score.execution_timeout == timedelta(minutes=4)
+        assert [upstream.task_id for upstream in score.upstream_list] == ["plan_scoring"]
 
 
 class TestSparkStepOperator:

@@ -116,6 +116,11 @@ class TestBackfill:
         [info] = backfill(timetable("01:30"), midnight(date(2013, 11, 3)), midnight(date(2013, 11, 3)))
         assert info.run_after.isoformat() == "2013-11-03T05:30:00+00:00"
 
+    def test_plain_dates_of_airflows_own_timezone_mean_the_same_days(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("airflow.settings.TIMEZONE", pendulum.timezone("Europe/Berlin"))
+        bounds = [midnight(date(2013, 3, day), "Europe/Berlin") for day in (30, 31)]
+        assert days_of(backfill(timetable(), *bounds)) == [date(2013, 3, 30), date(2013, 3, 31)]
+
     def test_a_bound_within_a_day_leaves_the_day_out(self) -> None:
         first, last = datetime(2013, 3, 1, 7, 13, tzinfo=UTC), datetime(2013, 3, 4, 7, 13, tzinfo=UTC)
         found = days_of(backfill(timetable(), first, last))
