@@ -21,6 +21,7 @@ from nightshift.lineage import (
     code_version,
     find_published,
     find_staged,
+    published_uri,
     recipe,
     recipe_of,
 )
@@ -175,7 +176,7 @@ def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, land
     landed = day.landed(table)
     fingerprint = input_fingerprint(landed, contract, job.pipeline.schedule.timezone)
     found = find_staged(table, day.ds, fingerprint)
-    if found is not None and not found.counts["rejected"]:  # rejected rows are not in the staged files
+    if found is not None and _reusable(table, found):
         return replace(found, landing=landed, replaces=day.active, run_id=job.run_id)
     batches = parse(day.files, contract, job.pipeline.schedule.zone, landing)
     schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
@@ -199,6 +200,12 @@ def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, land
     )
     tables.leave_staged(table, manifest)
     return manifest
+
+
+def _reusable(table: str, staged: Manifest) -> bool:
+    """Whether an attempt's files serve again. They lack rejected rows; a publication has a manifest of its own."""
+    published = published_uri(table, staged.ds, staged.fingerprint, staged.attempt)
+    return not staged.counts["rejected"] and not storage.exists(published)
 
 
 def _sha256(uri: str) -> str:

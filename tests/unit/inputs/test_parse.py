@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.inputs.csv_files import _Checked, _QuoteError
 from nightshift.inputs.parse import Landing, parse
 from nightshift.specs.model import Input
 from nightshift.storage import StoredFile
@@ -188,6 +189,25 @@ def test_any_text_is_read_as_python_s_strict_reader_does_or_refused(read: Reader
         return
     wanted = [row for row in csv.reader(io.StringIO(body, newline=""), strict=True) if row]
     assert [[row["name"], row["count"]] for row in found] == wanted
+
+
+@given(st.binary(max_size=30).map(lambda raw: bytes(b'a",\n\r;'[byte % 6] for byte in raw)), st.integers(1, 7))
+def test_quotes_are_judged_the_same_however_the_bytes_come(content: bytes, size: int) -> None:
+    def judged(step: int) -> bytes | None:
+        checked = _Checked(io.BytesIO(content), ",")
+        found = b""
+        try:
+            while block := checked.read(step):
+                found += block
+        except _QuoteError:
+            assert checked.bad_line
+            return None
+        return found
+
+    whole = judged(1000)
+    assert judged(size) == whole
+    if whole is not None:
+        assert whole in (content, content + b"\n")
 
 
 def parquet(table: pa.Table, path: Path) -> bytes:

@@ -85,6 +85,31 @@ def test_a_touched_file_with_the_same_content_is_up_to_date_and_a_corrected_one_
     assert of(job, "inputs/orders")[2]["weight"] == 9
 
 
+def test_a_correction_that_is_taken_back_is_published_again_with_its_own_manifest(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    fingerprints = []
+    for weight in ("1", "2", "1"):
+        drop(job.settings, "orders/ds=2024-02-10", f"a,N,{weight}")
+        assert gate_inputs(again(job, run_id=f"with-{weight}")).counts["partitions_published"] >= 1
+        assert of(job, "inputs/orders")[0]["weight"] == float(weight)
+        fingerprints.append(tables.state(job.table("inputs/orders")).fingerprint("2024-02-10"))
+    assert fingerprints[0] == fingerprints[2] != fingerprints[1]
+    kept = storage.list_files(storage.join(job.table("inputs/orders"), "_manifests/ds=2024-02-10"))
+    assert len(kept) == 3
+
+
+def test_a_partition_that_its_gate_blocked_is_not_parsed_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    drop(job.settings, "orders/ds=2024-02-10", "a,X,1", "b,Y,1")
+    with pytest.raises(GateFailed):
+        gate_inputs(job)
+    monkeypatch.setattr("nightshift.inputs.days.parse", None)
+    columns = spec_document()["inputs"]["orders"]["columns"]
+    corrected = orders(columns={**columns, "depot": {"type": "string", "allowed": ["N", "S", "X", "Y"]}})
+    assert gate_inputs(again(job, pipeline=corrected)).counts["partitions_published"] == 1
+    assert [row["depot"] for row in of(job, "inputs/orders")] == ["X", "Y"]
+
+
 def test_another_contract_reads_the_same_files_again(job: Job) -> None:
     drop_day(job.settings, "2024-02-10", LOOKBACK)
     gate_inputs(job)
