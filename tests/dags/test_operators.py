@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,14 @@ class TestJob:
         monkeypatch.setenv("NIGHTSHIFT_DATABASE_CONNECTION", "ledger")
         monkeypatch.setenv("AIRFLOW_CONN_LEDGER", "postgres://writer:secret@db:5432/nightshift")
         assert job_of(context(), "parcels").settings.database == "postgres://writer:secret@db:5432/nightshift"
+
+    def test_takes_mlflows_login_from_an_airflow_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NIGHTSHIFT_MLFLOW_CONNECTION", "models")
+        monkeypatch.setenv("AIRFLOW_CONN_MODELS", "http://trainer:secret@models:5000")
+        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+            monkeypatch.setenv(name, "")
+        job_of(context(), "parcels")
+        assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("trainer", "secret")
 
 
 class TestUnfinishedDays:

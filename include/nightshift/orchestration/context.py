@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from airflow.sdk import Context
+from airflow.sdk import Connection, Context
 
 from nightshift.job import Job
 from nightshift.orchestration.timetable import business_day
@@ -15,16 +15,18 @@ from nightshift.specs.load import load_pipeline
 from nightshift.specs.model import Pipeline
 
 UNFINISHED = ["queued", "running"]
-DATABASE_CONNECTION = "NIGHTSHIFT_DATABASE_CONNECTION"
+DATABASE_CONNECTION, MLFLOW_CONNECTION = "NIGHTSHIFT_DATABASE_CONNECTION", "NIGHTSHIFT_MLFLOW_CONNECTION"
 
 
 def task_settings() -> Settings:
-    """The settings of a task; ``NIGHTSHIFT_DATABASE_CONNECTION`` names an Airflow connection to take the secret of."""
+    """The settings of a task, its secrets from the Airflow connections that two variables name, where they do."""
     environ = dict(os.environ)
-    if connection := environ.get(DATABASE_CONNECTION):
-        from airflow.sdk import Connection
-
-        environ["NIGHTSHIFT_DATABASE"] = Connection.get(connection).get_uri()
+    if name := environ.get(DATABASE_CONNECTION):
+        environ["NIGHTSHIFT_DATABASE"] = Connection.get(name).get_uri()
+    if name := environ.get(MLFLOW_CONNECTION):
+        login = Connection.get(name)
+        # MLflow's client reads its login here where there is no login file.
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = login.login, login.password
     return Settings.from_env(environ)
 
 
