@@ -94,9 +94,21 @@ def pipeline_of(dag: str) -> str:
 
 
 def _daily(pipeline: Pipeline) -> DagPlan:
-    name = pipeline.name
-    deadline = seconds(pipeline.scoring.deadline)
-    tasks = (
+    return DagPlan(
+        name=pipeline.name,
+        pipeline=pipeline.name,
+        title=pipeline.description,
+        doc=_doc(pipeline, pipeline.name, f"**{pipeline.description}** Scored for every business date."),
+        owner=pipeline.owner,
+        tags=_tags(pipeline, "daily"),
+        schedule=_schedule(pipeline, "day"),
+        max_active_runs=16,
+        tasks=_daily_tasks(pipeline),
+    )
+
+
+def _daily_tasks(pipeline: Pipeline) -> tuple[TaskPlan, ...]:
+    return (
         TaskPlan(
             "inputs_landed", "wait", (), "Waits until landing has everything that tonight must read.",
             timeout=600, wait=seconds(pipeline.schedule.wait), priority=90,
@@ -129,7 +141,7 @@ def _daily(pipeline: Pipeline) -> DagPlan:
         TaskPlan(
             "score", "shard", ("plan_scoring",),
             "Scores one shard of the plan, in a process of its own. A retry redoes missing shards only.",
-            timeout=deadline, priority=40,
+            timeout=seconds(pipeline.scoring.deadline), priority=40,
         ),
         TaskPlan(
             "gate_predictions", "step", ("score",),
@@ -143,17 +155,6 @@ def _daily(pipeline: Pipeline) -> DagPlan:
             timeout=2 * _HOUR, priority=10, trigger_rule="none_failed",
         ),
     )  # fmt: skip
-    return DagPlan(
-        name=name,
-        pipeline=name,
-        title=pipeline.description,
-        doc=_doc(pipeline, name, f"**{pipeline.description}** Scored for every business date."),
-        owner=pipeline.owner,
-        tags=_tags(pipeline, "daily"),
-        schedule=_schedule(pipeline, "day"),
-        max_active_runs=16,
-        tasks=tasks,
-    )
 
 
 def _retrain(pipeline: Pipeline) -> DagPlan:
