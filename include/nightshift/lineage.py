@@ -40,7 +40,7 @@ def with_removed(fingerprint: str, keys: Sequence[Sequence[Any]]) -> str:
 
 def recipe_of(fingerprint: str) -> str:
     """The recipe's part of a fingerprint."""
-    return fingerprint.split("-")[0]
+    return fingerprint.split("-", maxsplit=1)[0]
 
 
 @dataclass(frozen=True)

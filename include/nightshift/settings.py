@@ -104,7 +104,8 @@ class Settings:
 def _matching(env: Mapping[str, str], name: str, default: str, pattern: str) -> str:
     value = env.get(name) or default
     if not re.fullmatch(pattern, value):
-        raise NightshiftError(f"{name}={value!r} is not allowed", allowed=f"what matches {pattern}", do=f"correct {name}")
+        allowed = f"what matches {pattern}"
+        raise NightshiftError(f"{name}={value!r} is not allowed", allowed=allowed, do=f"correct {name}")
     return value
 
 

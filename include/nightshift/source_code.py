@@ -41,7 +41,7 @@ def _parse(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except FileNotFoundError:
-        raise SpecError("there is no such feature module", where=str(path), do="write it, or correct the spec") from None
+        raise SpecError("there is no such feature module", where=str(path), do="write it or correct the spec") from None
     except SyntaxError as error:
         raise SpecError(f"not valid Python: {error.msg}", where=f"{path}:{error.lineno}") from None
 
@@ -57,9 +57,13 @@ def _plain(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if isinstance(first, ast.Expr) and _is_text(first.value):
                 node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _imports(tree: ast.Module) -> list[str]:
