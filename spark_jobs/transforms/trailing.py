@@ -1,12 +1,15 @@
 """What the past says: totals over trailing windows, for many days in one aggregation."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 from pyspark.sql.types import DecimalType, IntegralType
 
 from nightshift.errors import SpecError
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def trailing(
@@ -23,23 +26,24 @@ def trailing(
     Each row is sent to the few days whose windows it falls into: no window functions, no join.
     """
     _check_sums(daily, sums)
-    longest = max(windows)
-    row_day, wanted_day = sf.to_date("ds"), sf.to_date("wanted_ds")
-    first, last = sf.to_date(sf.lit(min(days))), sf.to_date(sf.lit(max(days)))
+    longest, numbers = max(windows), sorted(date.fromisoformat(day).toordinal() - _EPOCH for day in days)
+    # Day numbers: text and dates would be made and read again for each row and day of its windows.
+    numbered = daily.withColumn("day_number", sf.unix_date(sf.to_date("ds")) + lag)
     # `greatest` and `least` skip nulls: the days of rows are never null, so there are none to skip here.
-    start = sf.greatest(sf.date_add(row_day, lag), first)
-    end = sf.least(sf.date_add(row_day, lag + longest - 1), last)
-    near = daily.where(start <= end)
-    sent = near.withColumn("wanted_day", sf.explode(sf.sequence(start, end)))
-    sent = sent.withColumn("wanted_ds", sf.date_format("wanted_day", "yyyy-MM-dd"))
-    sent = sent.where(sf.col("wanted_ds").isin(list(days)))
-    age = sf.datediff(wanted_day, row_day) - lag
+    first = sf.greatest(sf.col("day_number"), sf.lit(numbers[0]))
+    last = sf.least(sf.col("day_number") + (longest - 1), sf.lit(numbers[-1]))
+    sent = numbered.where(first <= last).withColumn("wanted", sf.explode(sf.sequence(first, last)))
+    if len(set(numbers)) <= numbers[-1] - numbers[0]:
+        sent = sent.where(sf.col("wanted").isin(numbers))
+    age = sf.col("wanted") - sf.col("day_number")
     totals = []
     for window in windows:
         for value in sums:
             inside = sf.col(value) if window == longest else sf.when(age < window, sf.col(value))
             totals.append(sf.coalesce(sf.sum(inside), sf.lit(0)).alias(f"{value}_{window}d"))
-    return sent.groupBy(sf.col("wanted_ds").alias("ds"), *by).agg(*totals)
+    found = sent.groupBy("wanted", *by).agg(*totals)
+    ds = sf.date_format(sf.date_from_unix_date("wanted"), "yyyy-MM-dd")
+    return found.withColumn("ds", ds).drop("wanted")
 
 
 def _check_sums(daily: DataFrame, sums: Sequence[str]) -> None:
