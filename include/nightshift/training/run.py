@@ -160,8 +160,10 @@ def promote(job: Job) -> Outcome:
     )
     if answered is None:
         statsd.count(job.settings, "promotion_decisions", 1, pipeline=name, decision=entry.kind)
-    champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
-    mlflow.set_champion(job.settings, name, champion.version if champion else None)
+    # Two promotions at once would else leave the alias where the one that read the ledger first wants it.
+    with advisory_lock(job.settings, f"alias {name}"):
+        champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
+        mlflow.set_champion(job.settings, name, champion.version if champion else None)
     status: Status = "up_to_date" if answered else "done"
     alias = f"the alias {mlflow.CHAMPION} names version {champion.version}" if champion else "there is no champion"
     message = f"entry {entry.seq} of the ledger{' stands' if answered else ''}: {_told(entry)}; {alias}"
