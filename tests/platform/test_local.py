@@ -253,3 +253,76 @@ def test_ports_are_those_of_the_settings(tmp_path: Path) -> None:
     port = free_port()
     found = {one.name: one.port for one in local.status(live_settings(tmp_path, NIGHTSHIFT_AIRFLOW_PORT=str(port)))}
     assert found["airflow-api-server"] == port
+
+
+TASK_MODULES = "great_expectations, mlflow, pandas, xgboost, deltalake, pyarrow"
+PRELOADED_DAG = f'''
+from datetime import datetime
+from airflow.sdk import DAG, task
+
+with DAG("preloaded", schedule=None, start_date=datetime(2024, 1, 1)):
+    @task
+    def look() -> list[str]:
+        import os, sys
+        assert "NIGHTSHIFT_PRELOAD" not in os.environ
+        assert "preload" not in os.environ["PYTHONPATH"]
+        return [name for name in "{TASK_MODULES}".split(", ") if name in sys.modules]
+
+    look()
+'''
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="tasks are not forked there")
+def test_a_task_finds_its_modules_imported(live_platform: Live) -> None:
+    (live_platform.settings.home / "dags" / "preloaded.py").write_text(PRELOADED_DAG)
+    wait(lambda: any(dag["dag_id"] == "preloaded" for dag in live_platform.airflow("dags", "list")))
+    live_platform.run("airflow", "dags", "trigger", "preloaded", "--run-id", "one")
+    runs = "/api/v2/dags/preloaded/dagRuns/one"
+    wait(lambda: live_platform.api(runs)["state"] in ("success", "failed"))
+    found = live_platform.api(f"{runs}/taskInstances/look/xcomEntries/return_value")["value"]
+    assert found == TASK_MODULES.split(", ")
+
+
+def test_its_processes_send_metrics_with_tags(live_platform: Live) -> None:
+    wait(lambda: any(line.startswith("airflow.scheduler_heartbeat") for line in live_platform.datagrams))
+    assert any(
+        line.startswith("airflow.pool.open_slots,pool_name=nightshift_spark:") for line in live_platform.datagrams
+    )
+
+
+def test_changed_settings_restart_what_runs_with_the_old_ones(half_up: Settings) -> None:
+    from nightshift.platform.programs import NAMES, programs
+
+    layout, lines = Layout(half_up.var), []
+    before = pids(half_up)["supervisor"]
+    local._ensure_supervisor(half_up, layout, programs(half_up), lines.append)
+    assert lines == ["settings have changed: stopping what runs with the old ones"]
+    assert pids(half_up)["supervisor"] not in (0, before)
+    assert {name: one.state for name, one in supervisor.running(layout).items()} == dict.fromkeys(NAMES, "STOPPED")
+    local._ensure_supervisor(half_up, layout, programs(half_up), lines.append)
+    assert len(lines) == 1
+
+
+def test_what_a_killed_supervisor_left_is_ended_before_a_new_start(half_up: Settings) -> None:
+    from nightshift.platform.programs import programs
+
+    layout, lines = Layout(half_up.var), []
+    psutil.Process(pids(half_up)["supervisor"]).kill()
+    wait(lambda: not supervisor.answers(layout))
+    left = processes.of_platform(layout)
+    local._ensure_supervisor(half_up, layout, programs(half_up), lines.append)
+    assert lines[0] == f"the supervisor is gone; ending {len(left)} processes that it left"
+    assert not any(process.is_running() for process in left)
+    assert pids(half_up)["supervisor"]
+
+
+def test_a_postgres_that_does_not_start_shows_its_log(half_up: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(half_up.var)
+    supervisor.stop_program(layout, "postgres")
+    wait(lambda: not supervisor.running(layout)["postgres"].pid)
+    (layout.cluster.data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
+    monkeypatch.setattr(local.postgres.wait_until_ready, "__defaults__", (2,))
+    with pytest.raises(PlatformError) as caught:
+        local._start_postgres(layout, lambda line: None)
+    assert str(caught.value).startswith("postgres: Postgres does not answer after 2 s: ")
+    assert 'unrecognized configuration parameter "no_such_setting"' in str(caught.value)

@@ -16,8 +16,6 @@ from nightshift.platform import logins
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
-SPARK_POOL, BACKFILL_POOL = "nightshift_spark", "nightshift_backfill"
-
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
     """The variables that Airflow, its tasks and the ``nightshift`` command need."""

@@ -130,7 +130,7 @@ def _ask(layout: Layout, method: str, name: str) -> None:
         getattr(_rpc(layout), method)(name, False)
     except xmlrpc.client.Fault as fault:
         if fault.faultCode not in (Faults.ALREADY_STARTED, Faults.NOT_RUNNING):
-            raise PlatformError(f"{method} failed: {fault.faultString}", where=name) from None
+            raise PlatformError(f"{method} was refused: {fault.faultString}", where=name) from None
     except (OSError, http.client.HTTPException) as error:
         raise PlatformError(f"the supervisor does not answer ({error})", where="supervisor") from None
 

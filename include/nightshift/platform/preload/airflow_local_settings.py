@@ -4,7 +4,8 @@ Airflow imports a module of this name when it starts; only the scheduler has thi
 own modules are left out, so that a change of them needs no restart. On macOS tasks are not forked: nothing is gained
 there, and nothing is imported.
 
-[measured]
+The cpu time of a task that needs Great Expectations, MLflow, XGBoost, pandas and deltalake fell from 3.3-4.8 s to
+0.06 s; the scheduler's start takes 7 cpu seconds longer (docs/adr/0001-supervisor.md).
 """
 
 import logging
