@@ -15,7 +15,7 @@ from nightshift.specs.calendar import days
 
 Reprocess = Literal["none", "failed", "completed"]
 
-_OVER = ("success", "failed")
+UNFINISHED = ("queued", "running")
 _POLL_SECONDS = 1.0
 
 
@@ -52,7 +52,7 @@ def watch(
         if line != said:
             report(f"{dag_id}: {line} of {len(wanted)} days")
             said = line
-        if {run.ds for run in runs if run.state in _OVER} >= wanted:
+        if {run.ds for run in runs if run.state not in UNFINISHED} >= wanted:
             return runs
         time.sleep(_POLL_SECONDS)
     raise PlatformError(

@@ -116,8 +116,11 @@ def _stale(settings: Settings, pipeline: Pipeline, wanted: list[date]) -> list[d
 def _run(
     settings: Settings, client: AirflowClient, dag_id: str, wanted: list[date], report: Callable[[str], None]
 ) -> bool:
-    argv = backfill.create(settings, dag_id, wanted[0], wanted[-1], reprocess="completed")
-    report(f"$ {' '.join(argv)}")
+    if any(run.state in backfill.UNFINISHED for run in client.runs(dag_id, wanted[0], wanted[-1])):
+        report(f"{dag_id}: runs of these days are under way already")
+    else:
+        argv = backfill.create(settings, dag_id, wanted[0], wanted[-1], reprocess="completed")
+        report(f"$ {' '.join(argv)}")
     for run in backfill.watch(client, dag_id, wanted[0], wanted[-1], report):
         if run.state == "failed":
             tasks = ", ".join(item.task for item in client.failed_tasks(dag_id, run.run_id)) or "no task"
