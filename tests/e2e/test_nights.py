@@ -58,7 +58,7 @@ def repair(live: Settings, client: AirflowClient) -> Callable[..., list[Run]]:
     """Backfill through the airflow command line, wait, and have every run succeed."""
 
     def run(dag: str, first: date, last: date) -> list[Run]:
-        backfill.create(live, dag, first, last, reprocess="completed")
+        backfill.create(live, client, dag, first, last, reprocess="completed")
         lines: list[str] = []
         runs = backfill.watch(client, dag, first, last, lines.append, seconds=540)
         failed = {item.ds: client.failed_tasks(dag, item.run_id) for item in runs if item.state == "failed"}

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from datetime import date
 
 import pytest
@@ -59,4 +60,6 @@ def settle(live: Live, options: dict[str, str]) -> None:
     first, last = (date.fromisoformat(options[name]) for name in ("--from-date", "--to-date"))
     with login(live.settings) as client:
         runs = watch(client, options["--dag-id"], first, last, print, seconds=540)
+        while client.has_backfill(options["--dag-id"]):
+            time.sleep(1)
     assert {run.state for run in runs} == {"success"}

@@ -61,6 +61,11 @@ class AirflowClient:
         page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": "failed"})
         return [FailedTask(item["task_id"], item["map_index"]) for item in page["task_instances"]]
 
+    def has_backfill(self, dag_id: str) -> bool:
+        """Whether a backfill of the DAG is active; Airflow allows one at a time."""
+        page = self._ask("GET", "/api/v2/backfills", params={"dag_id": dag_id, "order_by": "-id", "limit": "1"})
+        return any(item["completed_at"] is None for item in page["backfills"])
+
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG has been parsed and is not stale."""
         import httpx

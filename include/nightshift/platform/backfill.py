@@ -17,15 +17,29 @@ Reprocess = Literal["none", "failed", "completed"]
 
 UNFINISHED = ("queued", "running")
 _POLL_SECONDS = 1.0
+_LINGER_SECONDS = 60.0
 
 
 def create(
-    settings: Settings, dag_id: str, first: date, last: date, *, max_active: int = 4, reprocess: Reprocess = "none"
+    settings: Settings,
+    client: AirflowClient,
+    dag_id: str,
+    first: date,
+    last: date,
+    *,
+    max_active: int = 4,
+    reprocess: Reprocess = "none",
 ) -> list[str]:
-    """Make a backfill with ``airflow backfill create`` and return the argv that did. Raises PlatformError."""
+    """Make a backfill with ``airflow backfill create`` and return the argv that did. Raises PlatformError.
+
+    Waits for one before it whose runs are over: Airflow calls it active for up to 30 seconds more.
+    """
     argv = ["airflow", "backfill", "create", "--dag-id", dag_id]
     argv += ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
     argv += ["--max-active-runs", str(max_active), "--reprocess-behavior", reprocess]
+    deadline = time.monotonic() + _LINGER_SECONDS
+    while client.has_backfill(dag_id) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     done = subprocess.run(argv, env=process_environment(settings), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
