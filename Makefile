@@ -28,10 +28,11 @@ down: ## Stop them
 test: setup ## The whole suite, with coverage
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
-lint: setup ## Style, format and import contracts
+lint: setup ## Style, format, import contracts, and all specs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/nightshift check
 
 types: setup ## Strict types
 	$(BIN)/mypy
