@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -77,13 +78,13 @@ def test_secrets_are_generated_once(settings: Settings) -> None:
     first = {path.name: path.read_text() for path in layout.secrets.iterdir()}
     logins.ensure_secrets(layout)
     assert {path.name: path.read_text() for path in layout.secrets.iterdir()} == first
-    other = Layout(settings.var / "other")
-    other.make()
-    logins.ensure_secrets(other)
-    same = {path.name for path in other.secrets.iterdir() if path.read_text() == first[path.name]}
+    shutil.rmtree(layout.secrets)
+    layout.make()
+    logins.ensure_secrets(layout)
+    same = {path.name for path in layout.secrets.iterdir() if path.read_text() == first[path.name]}
     assert same == set()
     assert json.loads(first["mlflow"]).keys() == {"username", "password"}
-    assert settings.database == first["database"].strip()
+    assert settings.database == (layout.secrets / "database").read_text().strip()
     assert "nightshift_writer:" in first["database"]
     assert "nightshift:" in first["database-owner"]
 

@@ -153,6 +153,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         f"mlflow: port {port} is taken by {holder}. What to do: stop it, or set NIGHTSHIFT_MLFLOW_PORT to a free port."
     )
     assert processes.of_platform(Layout(settings.var)) == []
+    shutil.rmtree(Layout(settings.var).run)
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def half_up(folder: Path) -> Iterator[Settings]:
     wait(lambda: {one.state for one in supervisor.running(layout).values()} == {"RUNNING"})
     yield settings
     processes.end(layout, processes.of_platform(layout), seconds=1)
-    shutil.rmtree(layout.run)
+    shutil.rmtree(layout.run, ignore_errors=True)
 
 
 def postgres_was_shut_down(layout: Layout) -> bool:
