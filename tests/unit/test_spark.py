@@ -128,7 +128,7 @@ def test_javas_that_spark_does_not_support_are_passed_over(tmp_path: Path, monke
 def test_without_a_system_java_the_shim_drops_the_missing_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(java, "cache_folder", lambda: tmp_path)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nothing"))
     monkeypatch.setattr("shutil.which", lambda name: None)
     real = _java(tmp_path / "real", "25.0.2")
@@ -144,7 +144,7 @@ def test_without_a_system_java_the_shim_drops_the_missing_module(
 
 
 def test_an_archive_that_is_not_there_is_done_without(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark, "cache_folder", lambda: settings.var)
+    monkeypatch.setattr(java, "cache_folder", lambda: settings.var)
 
     assert "jsa" not in spark.spark_conf(settings)["spark.driver.extraJavaOptions"]
 
@@ -152,7 +152,7 @@ def test_an_archive_that_is_not_there_is_done_without(settings: Settings, monkey
 def test_a_java_that_cannot_make_an_archive_harms_nothing(
     settings: Settings, submit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark, "cache_folder", lambda: settings.var / "cache")
+    monkeypatch.setattr(java, "cache_folder", lambda: settings.var / "cache")
     _program(submit, "exit 1")
 
     assert spark.build_archive(settings) is None
@@ -160,7 +160,7 @@ def test_a_java_that_cannot_make_an_archive_harms_nothing(
 
 
 def test_an_archive_is_made_once(settings: Settings, submit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark, "cache_folder", lambda: settings.var / "cache")
+    monkeypatch.setattr(java, "cache_folder", lambda: settings.var / "cache")
     _program(submit, 'for word do case "$word" in *Cache*=*|*Archive*=*) touch "${word##*=}";; esac; done')
 
     made = spark.build_archive(settings)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from nightshift import storage
 from nightshift.errors import PlatformError
-from nightshift.plan import SPARK_POOL, SPARK_POOL_SLOTS
+from nightshift.plan import SPARK_POOL
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import connect
 from nightshift.platform.programs import AIRFLOW
 from nightshift.platform.supervisor import MARKER
 
 # Slots: one Spark job at a time owns the machine; of a backfill's tasks as many as the executor has workers.
-POOLS = {SPARK_POOL: SPARK_POOL_SLOTS}
+POOLS = {SPARK_POOL: 1}
 
 
 def ensure_migrated(layout: Layout, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
