@@ -14,7 +14,7 @@ from nightshift.platform.postgres import connect
 from nightshift.platform.programs import AIRFLOW
 from nightshift.platform.supervisor import MARKER
 
-# Slots: one Spark job at a time owns the machine; of a backfill's tasks as many as the executor has workers.
+# Slots: one Spark job at a time owns the machine.
 POOLS = {SPARK_POOL: 1}
 
 
