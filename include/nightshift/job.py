@@ -5,12 +5,14 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from nightshift import storage
 from nightshift.errors import NightshiftError
+from nightshift.lineage import Manifest, code_version
 from nightshift.settings import Settings
+from nightshift.specs.load import spec_hash
 from nightshift.specs.model import Pipeline
 
 log = logging.getLogger("nightshift")
@@ -51,6 +53,21 @@ class Job:
     def table(self, dataset: str) -> str:
         """The URI of one of the pipeline's tables, for example ``inputs/weather`` or ``features``."""
         return table_uri(self.settings, self.pipeline, dataset)
+
+    def manifest(self, dataset: str, ds: str, fingerprint: str, **more: Any) -> Manifest:
+        """The manifest of this attempt at a day of a dataset; ``more`` are the fields that say what was done."""
+        return Manifest(
+            pipeline=self.pipeline.name,
+            dataset=dataset,
+            ds=ds,
+            fingerprint=fingerprint,
+            attempt=self.attempt,
+            run_id=self.run_id,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            code_version=code_version(self.settings.home),
+            spec_hash=spec_hash(self.pipeline),
+            **more,
+        )
 
     def document(self, step: str) -> str:
         """The URI of what a step of this run left for the steps after it."""

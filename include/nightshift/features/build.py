@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
@@ -12,9 +12,8 @@ from nightshift.features.build_plan import BuildPlan, Source, Target
 from nightshift.features.recipes import Dataset, Recipes, code_of
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, code_version, find_staged, recipe_of
+from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of
 from nightshift.specs.calendar import label_day, training_days
-from nightshift.specs.load import spec_hash
 from nightshift.specs.model import Column
 from nightshift.tables import TableState, state
 
@@ -120,16 +119,10 @@ def _survey(job: Job, recipes: Recipes, dataset: Dataset, days: Sequence[date]) 
 def _manifest(
     job: Job, dataset: str, day: str, fingerprint: str, reads: dict[str, Upstream], published: TableState
 ) -> Manifest:
-    return Manifest(
-        pipeline=job.pipeline.name,
-        dataset=dataset,
-        ds=day,
-        fingerprint=fingerprint,
-        attempt=job.attempt,
-        run_id=job.run_id,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code_version=code_version(job.settings.home),
-        spec_hash=spec_hash(job.pipeline),
+    return job.manifest(
+        dataset,
+        day,
+        fingerprint,
         replaces=published.fingerprint(day),
         upstream={f"inputs/{name}": upstream for name, upstream in reads.items()},
     )

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 from nightshift import metrics, storage, tables
 from nightshift.database import advisory_lock
@@ -18,14 +18,12 @@ from nightshift.job import Job, new_attempt
 from nightshift.lineage import (
     Landed,
     Manifest,
-    code_version,
     find_published,
     find_staged,
     published_uri,
     recipe,
     recipe_of,
 )
-from nightshift.specs.load import spec_hash
 from nightshift.specs.model import Input
 from nightshift.storage import StoredFile
 
@@ -183,16 +181,10 @@ def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, land
     files = tables.write_partition(table, job.attempt, day.ds, fingerprint, schema, batches)
     if partition_files(job.settings, contract, date.fromisoformat(day.ds)) != list(day.files):
         raise InputMissing(f"the landing files of {day.ds} changed while they were read", where=dataset)
-    manifest = Manifest(
-        pipeline=job.pipeline.name,
-        dataset=dataset,
-        ds=day.ds,
-        fingerprint=fingerprint,
-        attempt=job.attempt,
-        run_id=job.run_id,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code_version=code_version(job.settings.home),
-        spec_hash=spec_hash(job.pipeline),
+    manifest = job.manifest(
+        dataset,
+        day.ds,
+        fingerprint,
         files=files,
         replaces=day.active,
         landing=landed,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ import pyarrow as pa
 
 from nightshift import metrics, tables
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, code_version, recipe
+from nightshift.lineage import Manifest, Upstream, recipe
 from nightshift.monitoring import decay
 from nightshift.source_code import package_code
-from nightshift.specs.load import spec_hash
 
 MONITORING = "monitoring"
 # After a change of the code above all of history is stale: one run does so many days, the newest first.
@@ -103,16 +101,10 @@ def _staged(job: Job, survey: _Survey, day: str, row: dict[str, Any]) -> Manifes
     table, fingerprint = job.table(MONITORING), survey.wanted(day)
     schema = tables.arrow_schema(COLUMNS)
     batch = pa.RecordBatch.from_pylist([{name: row.get(name) for name in COLUMNS}], schema=schema)
-    manifest = Manifest(
-        pipeline=job.pipeline.name,
-        dataset=MONITORING,
-        ds=day,
-        fingerprint=fingerprint,
-        attempt=job.attempt,
-        run_id=job.run_id,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code_version=code_version(job.settings.home),
-        spec_hash=spec_hash(job.pipeline),
+    manifest = job.manifest(
+        MONITORING,
+        day,
+        fingerprint,
         files=tables.write_partition(table, job.attempt, day, fingerprint, schema, [batch]),
         replaces=survey.evaluated.fingerprint(day),
         upstream={

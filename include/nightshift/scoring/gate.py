@@ -1,7 +1,6 @@
 """The gate of predictions: every shard there, every key once, every score as it should be; then published."""
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 from nightshift import metrics, storage, tables
@@ -10,7 +9,7 @@ from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.results import CheckResult
 from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, code_version, recipe_of
+from nightshift.lineage import Manifest, Upstream, recipe_of
 from nightshift.scoring.plan import (
     ScoringPlan,
     ShardResult,
@@ -21,7 +20,6 @@ from nightshift.scoring.plan import (
 )
 from nightshift.scoring.planning import resolve
 from nightshift.scoring.reconcile import Differences, differences, not_finite, same_rows
-from nightshift.specs.load import spec_hash
 from nightshift.specs.model import Column
 
 log = logging.getLogger("nightshift.scoring")
@@ -79,16 +77,10 @@ def _results(plan: ScoringPlan, plan_uri: str) -> list[ShardResult]:
 
 
 def _manifest(job: Job, plan: ScoringPlan, results: list[ShardResult], left: dict[str, Any]) -> Manifest:
-    return Manifest(
-        pipeline=job.pipeline.name,
-        dataset=PREDICTIONS,
-        ds=job.day,
-        fingerprint=plan.fingerprint,
-        attempt=job.attempt,
-        run_id=job.run_id,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        code_version=code_version(job.settings.home),
-        spec_hash=spec_hash(job.pipeline),
+    return job.manifest(
+        PREDICTIONS,
+        job.day,
+        plan.fingerprint,
         files=tuple(result.file for result in results),
         replaces=left["replaces"],
         upstream={"features": Upstream(left["features_version"], {job.day: plan.features})},
