@@ -21,8 +21,8 @@ Status = Literal["done", "up_to_date", "nothing"]
 
 
 def new_attempt() -> str:
-    """A token that no other attempt has."""
-    return uuid.uuid4().hex[:12]
+    """A token that no other attempt has, and that nothing takes for a number (see ``lineage.recipe``)."""
+    return f"a{uuid.uuid4().hex[:11]}"
 
 
 @dataclass(frozen=True)

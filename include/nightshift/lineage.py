@@ -1,7 +1,7 @@
 """Fingerprints (what goes into a partition and what is done to it) and manifests (what an attempt did).
 
-A fingerprint is the recipe's hash, 16 hexadecimal digits; where a gate removed rows it is followed by ``-`` and
-8 digits of the hash of their keys: what reads the partition must notice, but the recipe stays comparable.
+A fingerprint is ``f`` and 15 hexadecimal digits of the recipe's hash; where a gate removed rows it is followed by
+``-`` and 8 digits of the hash of their keys: what reads the partition must notice, but the recipe stays comparable.
 """
 
 import hashlib
@@ -27,8 +27,12 @@ def sha256(content: bytes | str) -> str:
 
 
 def recipe(**parts: Any) -> str:
-    """The fingerprint of a recipe: the hash of its parts by name."""
-    return sha256(canonical(parts))[:16]
+    """The fingerprint of a recipe: the hash of its parts by name.
+
+    It begins with a letter that no number begins with. Spark reads a folder such as ``fingerprint=12e3456789012345``
+    as a number, whatever its settings, and would write it out to its last digit.
+    """
+    return f"f{sha256(canonical(parts))[:15]}"
 
 
 def with_removed(fingerprint: str, keys: Sequence[Sequence[Any]]) -> str:

@@ -153,3 +153,14 @@ def test_without_a_repository_it_is_the_package(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code_version(tmp_path) == __version__
     code_version.cache_clear()
+
+
+def test_no_fingerprint_and_no_attempt_looks_like_a_number() -> None:
+    # Spark infers a number from fingerprint=12e3456789012345 and needs all memory and hours to write it out.
+    from nightshift.job import new_attempt
+    from nightshift.scoring.__main__ import new_attempt as new_shard_attempt
+
+    tokens = [recipe(n=n) for n in range(20_000)] + [new_attempt() for _ in range(5_000)]
+    for token in [*tokens, *(new_shard_attempt(n) for n in range(5_000))]:
+        with pytest.raises(ValueError, match="could not convert"):
+            float(token)

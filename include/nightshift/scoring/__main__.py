@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
 def new_attempt(shard: int) -> str:
     """A token that no other attempt has; files of a day sorted by path are in the order of their shards."""
-    return f"{shard:05d}-{uuid.uuid4().hex[:12]}"
+    return f"s{shard:05d}-{uuid.uuid4().hex[:12]}"
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
