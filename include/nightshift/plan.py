@@ -151,7 +151,7 @@ def _daily_tasks(pipeline: Pipeline) -> tuple[TaskPlan, ...]:
         ),
         TaskPlan(
             "monitor", "step", ("gate_predictions", "gate_labels"),
-            "Drift of features and predictions; quality of every day whose labels have become mature.",
+            "Evaluates the predictions of every day whose labels have become mature.",
             timeout=2 * _HOUR, priority=10, trigger_rule="none_failed",
         ),
     )  # fmt: skip

@@ -54,7 +54,7 @@ _ALL = (
     Step("plan_scoring", "daily", "nightshift.scoring.run:plan_scoring", "Resolve the champion, cut the shards."),
     Step("score", "daily", "nightshift.steps:score", "Score every shard, one process after the other."),
     Step("gate_predictions", "daily", "nightshift.scoring.run:gate_predictions", "Audit and publish predictions."),
-    Step("monitor", "daily", "nightshift.monitoring.run:monitor", "Drift, and quality once labels are there."),
+    Step("monitor", "daily", "nightshift.monitoring.run:monitor", "Quality of days whose labels are there."),
     Step("window_inputs", "retrain", "nightshift.inputs.run:window_inputs", "gate_inputs for the whole window."),
     Step("build_window", "retrain", "nightshift.features.build:plan_window", "Stale days of the window.", True),
     Step("gate_window", "retrain", "nightshift.features.run:gate_window", "Audit and publish the window's days."),
