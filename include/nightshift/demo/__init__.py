@@ -22,4 +22,4 @@ class Tour:
     last: date
 
 
-TOUR = Tour("flights", (date(2013, 3, 3), date(2013, 3, 10)), date(2013, 3, 13))
+TOUR = Tour("flights", (date(2013, 3, 3), date(2013, 3, 15)), date(2013, 3, 17))
