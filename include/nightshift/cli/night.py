@@ -100,7 +100,7 @@ def demo(
 
     Each --retrain is followed by a backfill of the days up to the next one; the last by one up to --to.
 
-    Example: nightshift demo flights --retrain 2013-03-03 --retrain 2013-03-10 --to 2013-03-13
+    Example: nightshift demo flights --retrain 2013-03-03 --retrain 2013-03-15 --to 2013-03-17
     """
     from nightshift.demo import TOUR
     from nightshift.platform.demo import run, table
