@@ -110,7 +110,7 @@ def test_the_printed_environment_is_all_that_airflow_needs(live_platform: Live) 
 
 
 def test_the_logins_work_and_are_needed(live_platform: Live) -> None:
-    assert live_platform.api("/api/v2/pools")["total_entries"] == 3
+    assert live_platform.api("/api/v2/pools")["total_entries"] == 2
     assert requests.get(f"{live_platform.settings.airflow_url}/api/v2/pools", timeout=30).status_code == 401
     search = f"{live_platform.settings.mlflow_uri}/api/2.0/mlflow/experiments/search?max_results=1"
     assert requests.get(search, timeout=30).status_code == 401
