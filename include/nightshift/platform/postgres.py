@@ -68,11 +68,6 @@ class Cluster:
         query = urlencode({"host": str(self.sockets), **parameters}, quote_via=quote, safe="/")
         return f"postgresql://{login}@/{quote(database)}?{query}"
 
-    @property
-    def superuser_url(self) -> str:
-        """The URL of the superuser; works for the operating-system user who made the cluster."""
-        return self.url(SUPERUSER, SUPERUSER)
-
 
 @dataclass(frozen=True)
 class Role:
