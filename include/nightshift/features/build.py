@@ -10,7 +10,7 @@ from nightshift.commands import FeaturesCommand
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build_plan import BuildPlan, Source, Target
 from nightshift.features.recipes import Dataset, Recipes, code_of
-from nightshift.inputs.run import gate_inputs
+from nightshift.inputs.run import gate_inputs, gate_windows
 from nightshift.job import Job, Outcome
 from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of
 from nightshift.specs.calendar import label_day, training_days
@@ -42,19 +42,26 @@ def plan_features(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
     for ds in own["features"]:
         recipes.reads("features", ds)
     surveys = _surveys(job, recipes, own)
-    if job.also and any(survey.build for survey in surveys.values()):
+    if job.also and _has_work(surveys):
         ready = [job.ds, *_ready(job)]
         recipes = resolve(job)
         surveys = _surveys(job, recipes, _wanted_days(job, ready))
-    return _planned(job, "build_features", recipes, surveys)
+    return _planned(job, "build_features", recipes, surveys, own)
 
 
 def plan_window(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
-    """Plan every missing or stale day of the training window of an as-of date, features and labels."""
-    days = training_days(job.pipeline, job.ds)
+    """Plan every missing or stale day of the training window of an as-of date, features and labels.
+
+    The windows of ``job.also`` are planned with it, unless this one has nothing to build.
+    """
+    own = _window_days(job, [job.ds])
     recipes = resolve(job)
-    surveys = _surveys(job, recipes, {"features": days, "labels": days})
-    return _planned(job, "build_window", recipes, surveys)
+    surveys = _surveys(job, recipes, own)
+    if job.also and _has_work(surveys):
+        gate_windows(job, job.also)
+        recipes = resolve(job)
+        surveys = _surveys(job, recipes, _window_days(job, [job.ds, *job.also]))
+    return _planned(job, "build_window", recipes, surveys, own)
 
 
 def resolve(job: Job) -> Recipes:
@@ -66,6 +73,16 @@ def resolve(job: Job) -> Recipes:
 def contract(job: Job, dataset: Dataset) -> dict[str, Column]:
     """The columns of a dataset."""
     return job.pipeline.feature_contract if dataset == "features" else job.pipeline.label_contract
+
+
+def _has_work(surveys: dict[Dataset, _Survey]) -> bool:
+    return any(survey.build for survey in surveys.values())
+
+
+def _window_days(job: Job, as_of_dates: Iterable[date]) -> dict[Dataset, list[date]]:
+    """The days of the training windows of these dates."""
+    days = sorted({day for as_of in as_of_dates for day in training_days(job.pipeline, as_of)})
+    return {"features": days, "labels": days}
 
 
 def _wanted_days(job: Job, runs: Iterable[date]) -> dict[Dataset, list[date]]:
@@ -129,10 +146,16 @@ def _manifest(
 
 
 def _planned(
-    job: Job, step: str, recipes: Recipes, surveys: dict[Dataset, _Survey]
+    job: Job, step: str, recipes: Recipes, surveys: dict[Dataset, _Survey], own: dict[Dataset, list[date]]
 ) -> tuple[Outcome, FeaturesCommand | None]:
-    """Leave the survey for the gates, and the plan for Spark where there is something to build."""
-    job.leave(step, {dataset: survey.days for dataset, survey in surveys.items()})
+    """Leave the survey for the gates, and the plan for Spark where there is something to build.
+
+    What is built for other runs is left for their own gates: only the days ``own`` are this run's.
+    """
+    job.leave(
+        step,
+        {dataset: {str(ds): survey.days[str(ds)] for ds in own[dataset]} for dataset, survey in surveys.items()},
+    )
     build = {dataset: len(survey.build) for dataset, survey in surveys.items()}
     counts = {f"{dataset}_days": float(number) for dataset, number in build.items()}
     if not any(build.values()):

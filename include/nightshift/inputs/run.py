@@ -12,7 +12,7 @@ from nightshift.inputs.landing import partition_files, place, snapshot_days
 from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
 from nightshift.job import Job, Outcome
 
-__all__ = ["gate_days", "gate_inputs", "inputs_landed", "window_inputs"]
+__all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "window_inputs"]
 
 log = logging.getLogger("nightshift.inputs")
 
@@ -69,6 +69,17 @@ def window_inputs(job: Job) -> Outcome:
     warnings += [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
     job.leave("window_inputs", {"left_out": left_out, "warnings": warnings})
     return _outcome(job, "window_inputs", list(gated.values()), warnings)
+
+
+def gate_windows(job: Job, as_of_dates: Sequence[date]) -> None:
+    """Publish what the windows of other as-of dates need, each day once; what cannot be is told by their own runs."""
+    newest = _newest(job)
+    needs = [window_needs(job.pipeline, as_of, newest) for as_of in as_of_dates]
+    for name in job.pipeline.inputs:
+        try:
+            gate_days(job, name, sorted({day for item in needs for day in item.days(name)}))
+        except NightshiftError as error:
+            log.info("%s is left to the other dates' own runs: %s", name, error.what)
 
 
 def _gated(job: Job, name: str, days: Sequence[date]) -> Gated:

@@ -1,7 +1,7 @@
 """The demonstration: what an operator does in two weeks, through the real platform, in minutes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -46,7 +46,8 @@ def run(
     """
     pipeline = load_pipeline(settings, name)
     up(settings, report)
-    report(f"landing files: {_land(settings, pipeline, retrains[0], last, report)} new")
+    landed = _land(settings, pipeline, retrains[0], last, report)
+    report(f"landing files: {landed} new")
     nights = days(retrains[0] + timedelta(days=1), last)
     with login(settings) as client:
         _wait_for_dags(client, pipeline, report)
@@ -54,11 +55,14 @@ def run(
         for position, as_of in enumerate(retrains):
             until = retrains[position + 1] if position + 1 < len(retrains) else last
             worked |= _retrain(settings, client, pipeline, as_of, report)
-            worked |= _backfill(settings, client, pipeline, days(as_of + timedelta(days=1), until), report)
+            wanted = days(as_of + timedelta(days=1), until)
+            # What landed may correct what is published: only the runs themselves look at landing.
+            if wanted and (landed or _stale(settings, pipeline, wanted)):
+                worked |= _run(settings, client, pipeline.name, wanted, report)
         runs = {item.ds: item for item in client.runs(pipeline.name, nights[0], nights[-1])}
     if not worked:
         report("everything is up to date: nothing was retrained, built or scored")
-    return [_night(settings, pipeline, ds, runs.get(ds.isoformat())) for ds in nights]
+    return _nights(settings, pipeline, nights, runs)
 
 
 def _land(
@@ -86,18 +90,10 @@ def _wait_for_dags(client: AirflowClient, pipeline: Pipeline, report: Callable[[
 def _retrain(
     settings: Settings, client: AirflowClient, pipeline: Pipeline, as_of: date, report: Callable[[str], None]
 ) -> bool:
-    decided = {entry.as_of for entry in Ledger(settings.database, settings.env).entries(pipeline.name)}
+    decided = {entry.as_of for entry in Ledger.of(settings).entries(pipeline.name)}
     if as_of in decided:
         return False
     return _run(settings, client, f"{pipeline.name}__retrain", [as_of], report)
-
-
-def _backfill(
-    settings: Settings, client: AirflowClient, pipeline: Pipeline, wanted: list[date], report: Callable[[str], None]
-) -> bool:
-    if not wanted or not _stale(settings, pipeline, wanted):
-        return False
-    return _run(settings, client, pipeline.name, wanted, report)
 
 
 def _stale(settings: Settings, pipeline: Pipeline, wanted: list[date]) -> list[date]:
@@ -132,33 +128,40 @@ def _run(
     return True
 
 
-def _night(settings: Settings, pipeline: Pipeline, ds: date, run: Run | None) -> Night:
-    job = Job(settings, pipeline, ds)
+def _nights(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], runs: Mapping[str, Run]) -> list[Night]:
+    """The table's rows; every dataset and the ledger are read once."""
+    job = Job(settings, pipeline, wanted[0])
     spine = pipeline.features.spine
-    source = pipeline.inputs[spine] if spine else None
-    landed = None
-    if spine and source and not source.snapshot:
-        day = source.feature_days(ds)[-1].isoformat()
-        table = job.table(f"inputs/{spine}")
-        landed = find_published(table, day, tables.state(table).fingerprint(day))
-    scored = tables.state(job.table("predictions")).partitions.get(job.day)
-    entries = Ledger(settings.database, settings.env).entries(pipeline.name)
-    champion = champion_as_of(entries, ds)
-    return Night(
-        ds=job.day,
-        rows_in=landed.counts.get("landed") if landed else None,
-        quarantined=landed.counts.get("quarantined") if landed else None,
-        scored=scored.rows if scored else None,
-        champion=champion.version if champion else None,
-        metric=_monitored(job),
-        seconds=run.seconds if run else None,
-    )
+    landed = tables.state(job.table(f"inputs/{spine}")) if spine and not pipeline.inputs[spine].snapshot else None
+    predictions, monitoring = tables.state(job.table("predictions")), tables.state(job.table("monitoring"))
+    entries = Ledger.of(settings).entries(pipeline.name)
+
+    def night(ds: date) -> Night:
+        day, run = ds.isoformat(), runs.get(ds.isoformat())
+        counts = _counts(landed, pipeline.inputs[spine].feature_days(ds)[-1]) if landed and spine else {}
+        scored, champion = predictions.partitions.get(day), champion_as_of(entries, ds)
+        return Night(
+            ds=day,
+            rows_in=counts.get("landed"),
+            quarantined=counts.get("quarantined"),
+            scored=scored.rows if scored else None,
+            champion=champion.version if champion else None,
+            metric=_metric(pipeline, monitoring, day),
+            seconds=run.seconds if run else None,
+        )
+
+    return [night(ds) for ds in wanted]
 
 
-def _monitored(job: Job) -> float | None:
-    found = tables.state(job.table("monitoring"))
-    column = "average_precision" if job.pipeline.label.objective == "binary" else "rmse"
-    values = tables.read(found.uri, found.files(job.day), [column]) if job.day in found.partitions else None
+def _counts(landed: tables.TableState, ds: date) -> Mapping[str, int]:
+    """What the manifest of a published day counted."""
+    manifest = find_published(landed.uri, ds.isoformat(), landed.fingerprint(ds.isoformat()))
+    return manifest.counts if manifest else {}
+
+
+def _metric(pipeline: Pipeline, monitoring: tables.TableState, day: str) -> float | None:
+    column = "average_precision" if pipeline.label.objective == "binary" else "rmse"
+    values = tables.read(monitoring.uri, monitoring.files(day), [column]) if monitoring.files(day) else None
     return values[column][0].as_py() if values is not None and values.num_rows else None
 
 

@@ -206,3 +206,25 @@ def test_a_backfill_builds_for_the_days_behind_it(job: Job, monkeypatch: pytest.
     assert sorted(plan.targets[0].days) == ["2024-02-10", "2024-02-11", "2024-02-13"]
     outcome, command = plan_features(replace(again(job), ds=date(2024, 2, 13)))
     assert (outcome.status, command) == ("up_to_date", None)
+
+
+def test_a_backfill_of_retrains_builds_the_windows_behind_it(job: Job) -> None:
+    first = replace(again(job), ds=date(2024, 2, 12), run_id="first", also=(date(2024, 2, 13), date(2024, 2, 15)))
+    _, command = plan_window(first)
+    plan = stage_plan(command.plan)
+    until_14 = [day.isoformat() for day in days(date(2024, 2, 1), date(2024, 2, 14))]
+    assert sorted(plan.targets[0].days) == until_14
+    # Its own gate publishes its own window alone.
+    assert gate_window(first).counts["features_published"] == 11
+    assert sorted(fingerprints(job, "features")) == until_14[:11]
+    last = replace(again(job), ds=date(2024, 2, 15), run_id="last")
+    outcome, command = plan_window(last)
+    assert (outcome.status, command) == ("up_to_date", None)
+    assert gate_window(last).counts["features_published"] == 3
+
+
+def test_a_window_that_is_up_to_date_builds_for_no_other(job: Job) -> None:
+    first = replace(again(job), ds=date(2024, 2, 12), run_id="first")
+    stage_plan(plan_window(first)[1].plan)
+    outcome, command = plan_window(replace(again(first), also=(date(2024, 2, 15),)))
+    assert (outcome.status, command) == ("up_to_date", None)
