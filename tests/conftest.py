@@ -1,5 +1,6 @@
 """Fixtures for every test: settings below a temporary folder, and a small pipeline that is not the demo's."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,22 @@ hypothesis.settings.register_profile("nightshift", deadline=None)
 hypothesis.settings.load_profile("nightshift")
 
 PROJECT = Path(__file__).resolve().parents[1]
+# A process of pytest-xdist has a main module without a file. pyspark.sql.connect takes such a process for a doctest
+# and ends it, without a word, with status 0.
+sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
+# Fixtures that are slow to make, and made once for each process of a session of tests.
+SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share something slow run in one process, one by one; the nights have a platform of their own."""
+    for item in items:
+        used = next((name for name in SLOW if name in getattr(item, "fixturenames", ())), None)
+        if used is not None:
+            nights = "nights" if item.path.parent.name == "e2e" else "platform"
+            group = {"live_platform": nights, "landed": "spark"}.get(used, used)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -212,6 +212,12 @@ def test_a_pipeline_on_other_data_needs_no_line_of_the_library(
         assert len(partition.files) == 4
         rows = tables.read(job(live, "turbines", ds).table("predictions"), partition.files)
         assert rows.column_names == ["site", "hour", "score", "model"]
+        # 96 rows are more than `scoring.gate.rows`: the gate's own Spark job has answered.
+        gate = manifest_of(live, "turbines", "predictions", ds).gate
+        assert gate.status == "passed"
+        attempt = gate.report.rpartition("/")[2].removesuffix(".json")
+        asked = Path(job(live, "turbines", ds).table("_runs")).rglob(f"audit-predictions-{ds}-{attempt}-answer.json")
+        assert len(list(asked)) == 1
     assert published(live, "turbines", "labels", date(2024, 3, 25))
 
 

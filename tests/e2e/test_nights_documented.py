@@ -50,16 +50,19 @@ def test_commands_work_as_they_are_written(document: str, live_platform: Live) -
         if line.startswith(SETS_UP) or line.startswith("eval"):
             continue
         words = shlex.split(line.replace(".venv/bin/", ""))
-        live_platform.run(*words)
         if words[:3] == ["airflow", "backfill", "create"]:
-            settle(live_platform, dict(zip(words[3::2], words[4::2], strict=True)))
+            backfill(live_platform, words)
+        else:
+            live_platform.run(*words)
 
 
-def settle(live: Live, options: dict[str, str]) -> None:
-    """Wait for the backfill; its runs succeed."""
+def backfill(live: Live, words: list[str]) -> None:
+    """Creates it once Airflow has closed the one before, and waits for its runs, which succeed."""
+    options = dict(zip(words[3::2], words[4::2], strict=True))
     first, last = (date.fromisoformat(options[name]) for name in ("--from-date", "--to-date"))
     with login(live.settings) as client:
-        runs = watch(client, options["--dag-id"], first, last, print, seconds=540)
         while client.has_backfill(options["--dag-id"]):
             time.sleep(1)
+        live.run(*words)
+        runs = watch(client, options["--dag-id"], first, last, print, seconds=540)
     assert {run.state for run in runs} == {"success"}

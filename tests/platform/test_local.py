@@ -112,11 +112,11 @@ def test_the_printed_environment_is_all_that_airflow_needs(live_platform: Live) 
 def test_the_logins_work_and_are_needed(live_platform: Live) -> None:
     assert live_platform.api("/api/v2/pools")["total_entries"] == 2
     assert requests.get(f"{live_platform.settings.airflow_url}/api/v2/pools", timeout=30).status_code == 401
-    search = f"{live_platform.settings.mlflow_uri}/api/2.0/mlflow/experiments/search?max_results=1"
-    assert requests.get(search, timeout=30).status_code == 401
+    experiment = f"{live_platform.settings.mlflow_uri}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    assert requests.get(experiment, timeout=30).status_code == 401
     login = json.loads(live_platform.settings.mlflow_login_file.read_text())
-    found = requests.get(search, auth=(login["username"], login["password"]), timeout=30).json()
-    assert found["experiments"][0]["name"] == "Default"
+    found = requests.get(experiment, auth=(login["username"], login["password"]), timeout=30).json()
+    assert found["experiment"]["name"] == "Default"
 
 
 def test_the_writer_may_write_the_ledger_and_nothing_else(live_platform: Live) -> None:

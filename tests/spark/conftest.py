@@ -3,9 +3,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,8 @@ from nightshift.spark import spark_conf, spark_environment
 from nightshift.specs.load import load
 from nightshift.specs.model import Pipeline
 from tests.conftest import PROJECT
+from tests.spark import generated
+from tests.spark.future_blind import days_to_try
 
 FIRST, LAST = date(2013, 1, 12), date(2013, 3, 14)
 
@@ -50,6 +52,31 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         found = session("tests")
         yield found
         found.stop()
+
+
+@pytest.fixture(scope="session")
+def landing_of(landed: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Pipeline], Settings]:
+    """Settings whose landing has some days of a pipeline.
+
+    The demo's where it has demo data, else the landing of this machine's settings, else one made from its spec.
+    """
+
+    def find(pipeline: Pipeline) -> Settings:
+        if pipeline.name in LANDERS:
+            return landed
+        own = Settings.from_env()
+        folder = tmp_path_factory.mktemp(pipeline.name)
+        own = replace(own, home=PROJECT, var=folder, lake=str(folder / "lake"))
+        if days_to_try(own, pipeline, 1):
+            return own
+        made = replace(own, landing=str(folder / "landing"))
+        first = pipeline.schedule.start
+        generated.land(
+            made, pipeline, first - generated.reach(pipeline), first + timedelta(days=6 + pipeline.label.lag)
+        )
+        return made
+
+    return find
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nightshift.features.build_plan import BuildPlan, Target
 from nightshift.inputs.landing import partition_files, snapshot_days
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 from spark_jobs.building import returned
+from spark_jobs.failures import as_error
 from tests.spark.typed import Reads, build_plan, known
 
 TOLERANCE = 1e-9  # relative: a module may add doubles in any order
@@ -65,7 +67,16 @@ def _same(left: pa.ChunkedArray, right: pa.ChunkedArray) -> bool:
 
 def _features(spark: Any, settings: Settings, pipeline: Pipeline, ds: date, reads: Reads) -> pa.Table:
     plan = build_plan(settings, pipeline, [ds], reads=reads)
-    return returned(spark, plan, plan.targets[0]).toArrow()
+    return rows_of(spark, plan, plan.targets[0])
+
+
+def rows_of(spark: Any, plan: BuildPlan, target: Target) -> pa.Table:
+    """What the feature module returns for a target, computed. Raises NightshiftError where Spark gives up."""
+    rows = returned(spark, plan, target)
+    try:
+        return rows.toArrow()
+    except Exception as error:
+        raise as_error(error, plan.module) from error
 
 
 def _ready(settings: Settings, pipeline: Pipeline, ds: date) -> bool:
