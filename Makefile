@@ -26,7 +26,7 @@ down: ## Stop them
 	@if [ -x $(BIN)/nightshift ]; then $(BIN)/nightshift down; else echo "nothing was set up"; fi
 
 test: setup ## The whole suite, with coverage
-	$(BIN)/pytest --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+	$(BIN)/pytest -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
 lint: setup ## Style, format, import contracts, and all specs
 	$(BIN)/ruff check .

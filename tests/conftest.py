@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 # and ends it, without a word, with status 0.
 sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
 # Fixtures that are slow to make, and made once for each process of a session of tests.
-SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server")
+SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server", "year")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
