@@ -9,7 +9,8 @@ import pytest
 
 from nightshift import storage
 from nightshift.demo import LANDERS
-from nightshift.demo.flights import ACTUALS, FIRST, LAST, SCHEDULE, SNAPSHOTS, WEATHER, land
+from nightshift.demo.flights import ACTUALS, SCHEDULE, SNAPSHOTS, WEATHER, land
+from nightshift.demo.new_york import FIRST, LAST
 from nightshift.errors import NightshiftError
 from nightshift.settings import Settings
 from nightshift.specs.load import load
