@@ -1,4 +1,4 @@
-"""One Spark session and one landed quarter of the demo's flights for all tests of this folder."""
+"""One Spark session and some landed weeks of the demo's pipelines for all tests of this folder."""
 
 import os
 import shlex
@@ -26,16 +26,22 @@ FIRST, LAST = date(2013, 1, 12), date(2013, 3, 14)
 
 @pytest.fixture(scope="session")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings whose landing holds the flights from ``FIRST`` to ``LAST``. To be read, not written."""
+    """Settings whose landing holds all demo data from ``FIRST`` to ``LAST``. To be read, not written."""
     var = tmp_path_factory.mktemp("landed")
     settings = replace(Settings.from_env({"NIGHTSHIFT_VAR": str(var)}), home=PROJECT)
-    LANDERS["flights"](settings, FIRST, LAST, lambda line: None)
+    for land in LANDERS.values():
+        land(settings, FIRST, LAST, lambda line: None)
     return settings
 
 
 @pytest.fixture(scope="session")
 def flights() -> Pipeline:
     return load(PROJECT / "include" / "pipelines" / "flights.yaml")
+
+
+@pytest.fixture(scope="session")
+def departures() -> Pipeline:
+    return load(PROJECT / "include" / "pipelines" / "departures.yaml")
 
 
 @pytest.fixture(scope="session")
