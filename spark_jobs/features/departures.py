@@ -17,7 +17,7 @@ def build(inputs: Mapping[str, DataFrame], days: Sequence[str]) -> DataFrame:
     """One row for each airport and hour with departures, from what is known at noon."""
     today = {name: inputs[name].where(sf.col("ds").isin(list(days))) for name in ("schedule", "morning", "weather")}
     past = inputs["delays"].select("ds", "origin", "hour", *COUNTS)
-    rows = today["schedule"].withColumn("day_of_week", day_of_week(sf.col("ds")))
+    rows = _schedule(today["schedule"])
     for found, on in (
         (_morning(today["morning"]), ["ds", "origin"]),
         (_weather(today["weather"]), ["ds", "origin"]),
@@ -32,6 +32,12 @@ def label(inputs: Mapping[str, DataFrame], days: Sequence[str]) -> DataFrame:
     """The mean delay of each airport and hour in which something left."""
     outcomes = inputs["delays"].where(sf.col("ds").isin(list(days)) & (sf.col("departed") > 0))
     return outcomes.select("ds", "origin", "hour", ratio(sf.col("minutes"), sf.col("departed")).alias("delay"))
+
+
+def _schedule(schedule: DataFrame) -> DataFrame:
+    distance = ratio(sf.col("miles"), sf.col("departures")).alias("distance")
+    weekday = day_of_week(sf.col("ds")).alias("day_of_week")
+    return schedule.select("ds", "origin", "hour", weekday, "departures", "carriers", distance)
 
 
 def _morning(morning: DataFrame) -> DataFrame:

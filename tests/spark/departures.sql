@@ -57,7 +57,7 @@ SELECT
     isodow(CAST($ds AS DATE)) AS day_of_week,
     t.departures,
     t.carriers,
-    round(t.distance, 1) AS distance,
+    t.distance,
     m.departed_rate AS morning_departed_rate,
     m.late_rate AS morning_late_rate,
     m.mean_delay AS morning_mean_delay,

@@ -67,7 +67,7 @@ def nightshift(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(night.up, night.down, night.status, night.env, night.demo),
-    *(pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score),
+    *(pipelines.new, pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score),
     *(models.champions, models.history, models.ledger),
 )
 for function in _COMMANDS:

@@ -1,4 +1,4 @@
-"""``check``, ``land``, ``run``, ``retrain``, ``score``: working on a pipeline."""
+"""``new``, ``check``, ``land``, ``run``, ``retrain``, ``score``: working on a pipeline."""
 
 import getpass
 import logging
@@ -17,6 +17,32 @@ if TYPE_CHECKING:
     from nightshift.specs.model import Pipeline
 
 log = logging.getLogger("nightshift")
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by single underscores.")],
+    as_json: Json = False,
+) -> None:
+    """Begin a pipeline: a spec and a feature module.
+
+    Both pass `nightshift check` as they are. No file is ever overwritten.
+
+    Example: nightshift new late_parcels
+    """
+    from nightshift.settings import Settings
+    from nightshift.specs.load import shown
+    from nightshift.specs.skeleton import write_skeleton
+
+    spec, module = map(shown, write_skeleton(Settings.from_env(), name))
+    steps = [
+        f"say in {spec} what lands, when it is known, and what is predicted",
+        f"write build() and label() in {module}",
+        f"nightshift check {name}",
+        f"let the landing files of some weeks arrive, then train: nightshift retrain {name} --as-of DAY",
+    ]
+    lines = [f"{number}. {step}" for number, step in enumerate(steps, 1)]
+    text = "\n".join([f"written: {spec}", f"written: {module}", "", "What to do next:", *lines])
+    emit(as_json, {"pipeline": name, "spec": spec, "module": module, "next": steps}, text)
 
 
 def check(
