@@ -27,20 +27,26 @@ def seconds(duration: str) -> int:
 
 
 class Model(BaseModel):
-    """Frozen and strict: no unknown key, no silent conversion."""
+    """Frozen and strict: no unknown key, no silent conversion. The docstrings of fields are their descriptions."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Column(Model):
-    """The contract of one column. ``nulls`` is the greatest fraction of nulls, 0 means none."""
+    """The contract of one column."""
 
     type: ColumnType
+    """`string`, `category`, `integer`, `number`, `boolean`, `date` or `timestamp` (with its timezone)."""
     nulls: Fraction = 0.0
+    """The greatest fraction of nulls; 0 means none."""
     min: float | datetime | date | None = None
+    """The least value, for numbers, dates and timestamps."""
     max: float | datetime | date | None = None
+    """The greatest value, likewise."""
     allowed: tuple[str | int, ...] | None = None
+    """The values that may occur, for texts, categories and integers."""
     public: bool = False
+    """Whether reports may show its values. Of all other columns they show counts, fractions and means alone."""
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
@@ -62,16 +68,16 @@ class Column(Model):
 
 
 class Gate(Model):
-    """What happens when expectations fail.
-
-    ``limit`` is the greatest fraction of rows that ``quarantine`` may remove; ``rows`` is the greatest number of
-    rows audited in pandas, more are audited by Spark; ``expect`` adds Great Expectations' own expectations.
-    """
+    """What is audited before a dataset is published, beside its column contracts, and what follows when that fails."""
 
     policy: Literal["block", "quarantine", "warn"] = "block"
+    """`block` stops the dataset, `quarantine` takes failing rows out, `warn` marks it."""
     limit: Fraction = 0.0
+    """The greatest fraction of rows that `quarantine` may take out; above it the dataset is blocked."""
     rows: Annotated[int, Field(ge=1)] = 2_000_000
+    """The greatest number of rows audited in pandas; more are audited by Spark."""
     expect: tuple[Expectation, ...] = ()
+    """Great Expectations' own expectations: `{expect_…: {argument: value}}`, one an item."""
 
     @field_validator("expect")
     @classmethod

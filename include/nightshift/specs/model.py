@@ -36,48 +36,64 @@ METRICS = {"binary": ("log_loss", "average_precision", "roc_auc", "brier"), "reg
 
 
 class Features(Model):
-    """What ``spark_jobs/features/<module>.py`` returns.
-
-    ``spine`` is the source whose rows decide which keys a day has (none: rows are not reconciled with a source);
-    ``inputs`` are the sources that features read (default: all).
-    """
+    """What ``spark_jobs/features/<module>.py`` returns."""
 
     spine: Name | None = None
+    """The source whose rows decide which keys a day has; without one rows are not reconciled with a source."""
     module: Name | None = None
+    """The name of the feature module, where it is not the pipeline's."""
     inputs: tuple[Name, ...] | None = None
+    """The sources that features read; all of them where this is not given."""
     key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    """The columns that identify a row within a day: of features, labels and predictions."""
     columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
+    """The features by name, each with its contract: `category`, `integer`, `number` or `boolean`."""
     gate: Gate = Gate()
+    """What else is audited before the features of a day are published, and what follows."""
 
 
 class Label(Model):
-    """What is predicted. ``missing`` is the greatest fraction of a window's feature rows without a label."""
+    """What is predicted."""
 
     column: ColumnName
+    """The label's column."""
     objective: Literal["binary", "regression"]
+    """`binary` for 0 and 1, `regression` for a number."""
     lag: Days
+    """How many days later the labels of a day are known; they read `[ds, ds + label.lag - lag]` of their sources."""
     inputs: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The sources that labels read."""
     min: float | None = None
+    """The least label of a regression."""
     max: float | None = None
+    """The greatest label of a regression."""
     missing: Fraction = 0.1
+    """The greatest fraction of a window's feature rows that may have no label."""
     gate: Gate = Gate()
+    """What else is audited before the labels of a day are published, and what follows."""
 
 
 class Training(Model):
-    """How a version is made. Days count back from the as-of date; ``holdout`` days are the newest ones.
-
-    ``max_blocked`` is how many days of the window a gate may have blocked.
-    """
+    """How a version is made."""
 
     window: Annotated[int, Field(ge=2, le=3660)]
+    """Training as of a day D uses the days `[D - window, D - label.lag]` that are in the schedule's range."""
     min_days: Annotated[int, Field(ge=2)]
+    """With fewer days a challenger is refused."""
     holdout: Annotated[int, Field(ge=1)]
+    """How many of the newest days all comparisons are made on; the model that is compared has not seen them."""
     rounds: Annotated[int, Field(ge=1)]
+    """The greatest number of rounds of boosting."""
     early_stopping: Annotated[int, Field(ge=1)] = 20
+    """Boosting ends after that many rounds without a gain."""
     seed: int = 0
+    """The seed of the booster's chance: the same rows, parameters and seed give the same bytes."""
     max_blocked: Annotated[int, Field(ge=0)] = 3
+    """How many days of the window a gate may have blocked."""
     params: dict[str, str | int | float | bool] = Field(default={})
+    """XGBoost's parameters, such as `max_depth` and `eta`."""
     gate: Gate = Gate()
+    """What is audited of a training set; no row leaves it: `block` or `warn`."""
 
     @model_validator(mode="after")
     def _holdout_leaves_days(self) -> Self:
@@ -91,41 +107,58 @@ class Training(Model):
 
 
 class Promotion(Model):
-    """The rule. ``skill`` and ``improvement`` are relative: 0.01 asks for a metric 1 % better.
-
-    ``baseline`` names the columns whose combinations give the label's rate (or mean) that a model must beat.
-    """
+    """The rule by which a challenger becomes champion."""
 
     metric: Literal["log_loss", "average_precision", "roc_auc", "brier", "rmse", "mae"]
+    """What is compared: one of the first four for `binary`, `rmse` or `mae` for `regression`."""
     baseline: tuple[ColumnName, ...] = ()
+    """The columns whose combinations give the label's rate, or mean, that a model must beat."""
     skill: Annotated[float, Field(ge=0)] = 0.0
+    """By how much a model must beat the baseline, relative: 0.01 asks for a metric 1 % better."""
     improvement: float = 0.0
+    """By how much a challenger must beat the champion, likewise."""
 
 
 class Scoring(Model):
-    """How a day is scored: rows of one shard, and what its process may use."""
+    """How a day is scored."""
 
     rows_per_shard: Annotated[int, Field(ge=1)] = 1_000_000
+    """The greatest number of rows of one file of features, which one process scores."""
     cpu: Annotated[float, Field(gt=0)] = 1
+    """How many processors it may use."""
     memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] = "1Gi"
+    """How much memory it may use, such as `512Mi`."""
     deadline: Duration = "15m"
+    """How long it may take."""
     gate: Gate = Gate()
+    """What is audited before the predictions of a day are published: `block` or `warn`."""
 
 
 class Pipeline(Model):
-    """One model's nightly life. A new ``generation`` gives it a new set of tables."""
+    """One model's nightly life."""
 
     pipeline: Name
+    """The pipeline's name, which is the file's: lower-case words joined by single underscores."""
     owner: Annotated[str, StringConstraints(min_length=1)]
+    """Who is called when a night fails."""
     description: Annotated[str, StringConstraints(min_length=1)]
+    """The question that the model answers, for people."""
     generation: Annotated[int, Field(ge=1)] = 1
+    """A new number gives the pipeline a new set of tables, for columns that changed."""
     schedule: Schedule
+    """When features are computed."""
     inputs: Annotated[dict[Name, Input], Field(min_length=1)]
+    """The sources by name."""
     features: Features
+    """What the feature module's `build` returns."""
     label: Label
+    """What is predicted: what the feature module's `label` returns."""
     training: Training
+    """How a version is made."""
     promotion: Promotion
+    """The rule by which a challenger becomes champion."""
     scoring: Scoring = Scoring()
+    """How a day is scored."""
 
     @property
     def name(self) -> str:

@@ -20,22 +20,34 @@ class Missing(Model):
     """How many absent days of a lookback a source may have."""
 
     allow: Days
+    """The greatest number of absent days."""
 
 
 class Input(Model):
     """A source: where upstream drops it, when it is known, and what its columns are."""
 
     path: str
+    """Its files below the landing URI, `{ds}` for the day; the last part may hold wildcards."""
     format: Literal["csv", "parquet"] | None = None
+    """The files' format, where the path's ending (`.csv`, `.csv.gz`, `.parquet`) does not say it."""
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    """What separates the cells of a CSV file."""
     null_values: tuple[str, ...] = ("",)
+    """The texts that mean null in a CSV file."""
     snapshot: bool = False
+    """Reference data without days: features of `ds` use the newest snapshot that is not after `ds`."""
     lag: Days = 0
+    """How many days later the rows of a day are known; 0: at the cutoff of the day itself."""
     lookback: Annotated[int, Field(ge=1, le=3660)] = 1
+    """How many days features may read: `[ds - lag - lookback + 1, ds - lag]`."""
     missing: Literal["block"] | Missing = "block"
+    """What absent days of the lookback do: `block`, or `{allow: N}` for up to N of them."""
     key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    """The columns that identify a row within a day; of duplicates all rows leave."""
     gate: Gate = Gate()
+    """What else is audited before a day is published, and what follows."""
     columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
+    """The columns that are read, by name, each with its contract."""
 
     @field_validator("path")
     @classmethod
@@ -86,14 +98,20 @@ class Input(Model):
 
 
 class Schedule(Model):
-    """When features are computed. ``wait`` is how long a run waits for its landing files."""
+    """When features are computed."""
 
     cutoff: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    """The time of day on `ds` at which features are computed, `"HH:MM"` in quotes; nothing later may be used."""
     timezone: str
+    """The timezone of the cutoff, such as `Europe/Berlin`."""
     start: date
+    """The first day with features."""
     end: date | None = None
+    """The last day with features; runs go on for `label.lag` days, for labels alone."""
     retrain: Literal["nightly", "weekly", "never"] = "nightly"
+    """How often a challenger is trained; `weekly`: as of Mondays."""
     wait: Duration = "6h"
+    """How long a run waits for its landing files."""
 
     @field_validator("timezone")
     @classmethod

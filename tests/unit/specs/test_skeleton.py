@@ -35,8 +35,10 @@ def test_a_skeleton_passes_its_check_as_it_is(home: Settings) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Parcels", "late-parcels", "late__parcels", "_parcels", "1st", "parcels_", "größe", "parcels.yaml", "a" * 61]
-    + ["../parcels", "/tmp/parcels", "a/b", "..", "parcels\n", "parcels\x00", "pärcels"],
+    [
+        *("", "Parcels", "late-parcels", "late__parcels", "_parcels", "1st", "parcels_", "größe", "a" * 61),
+        *("../parcels", "/parcels", "a/b", "..", "parcels.yaml", "parcels\n", "parcels\x00"),
+    ],
 )
 def test_a_name_that_is_none_writes_nothing(home: Settings, name: str) -> None:
     before = listing(home)
