@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from nightshift.demo import departures, flights
+from nightshift.demo import departures, flights, practice
 from nightshift.settings import Settings
 
 Lander = Callable[[Settings, date, date, Callable[[str], None]], int]
 """Lands the days from first to last, says what it did line by line, returns the number of files written."""
 
-LANDERS: Mapping[str, Lander] = {"departures": departures.land, "flights": flights.land}
+LANDERS: Mapping[str, Lander] = {"departures": departures.land, "flights": flights.land, "practice": practice.land}
 
 
 @dataclass(frozen=True)
