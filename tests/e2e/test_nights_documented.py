@@ -57,11 +57,11 @@ def test_commands_work_as_they_are_written(document: str, live_platform: Live) -
 
 
 def backfill(live: Live, words: list[str]) -> None:
-    """Creates it once Airflow has closed the one before, and waits for its runs, which succeed."""
+    """Creates it once Airflow knows the DAG and has closed the one before; waits for its runs, which succeed."""
     options = dict(zip(words[3::2], words[4::2], strict=True))
     first, last = (date.fromisoformat(options[name]) for name in ("--from-date", "--to-date"))
     with login(live.settings) as client:
-        while client.has_backfill(options["--dag-id"]):
+        while not client.has_dag(options["--dag-id"]) or client.has_backfill(options["--dag-id"]):
             time.sleep(1)
         live.run(*words)
         runs = watch(client, options["--dag-id"], first, last, print, seconds=540)

@@ -40,7 +40,7 @@ def land(settings: Settings, first: date, last: date, report: Callable[[str], No
     return sum(written.values())
 
 
-def scheduled(flown: Iterable[Row]) -> list[Counts]:
+def scheduled(flown: Iterable[Row]) -> Sequence[Counts]:
     """What shall leave each airport in each hour after noon: departures, carriers, and the miles of all."""
     return [
         {
@@ -54,7 +54,7 @@ def scheduled(flown: Iterable[Row]) -> list[Counts]:
     ]
 
 
-def delays(flown: Iterable[Row]) -> list[Counts]:
+def delays(flown: Iterable[Row]) -> Sequence[Counts]:
     """What became of each hour after noon: departures, those that left, and by how many minutes in total too late."""
     found = []
     for (origin, hour), rows in _hours(row for row in flown if int(row["hour"]) >= FIRST_HOUR):
@@ -64,7 +64,7 @@ def delays(flown: Iterable[Row]) -> list[Counts]:
     return found
 
 
-def morning(flown: Iterable[Row]) -> list[Counts]:
+def morning(flown: Iterable[Row]) -> Sequence[Counts]:
     """What one sees at noon of the flights that were to leave before it; of those still there only that they are."""
     airports: dict[str, list[Row]] = defaultdict(list)
     for row in flown:

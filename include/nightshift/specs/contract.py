@@ -36,7 +36,7 @@ class Column(Model):
     """The contract of one column."""
 
     type: ColumnType
-    """`string`, `category`, `integer`, `number`, `boolean`, `date` or `timestamp` (with its timezone)."""
+    """What its values are; a timestamp has its timezone, a category is a text that a model learns from."""
     nulls: Fraction = 0.0
     """The greatest fraction of nulls; 0 means none."""
     min: float | datetime | date | None = None

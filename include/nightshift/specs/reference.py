@@ -26,7 +26,7 @@ _WORDS = {"date": "date", "date-time": "timestamp"}
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a spec. It allows more than ``nightshift check``, which also knows how keys belong together."""
+    """The JSON Schema of a spec. ``nightshift check`` knows more: how keys belong together."""
     found = Pipeline.model_json_schema()
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     expectation = found["$defs"]["Gate"]["properties"]["expect"]["items"]
