@@ -20,7 +20,8 @@ class Settings:
     """Locations are absolute paths or URIs without a trailing slash.
 
     ``home`` holds ``include/pipelines`` and ``spark_jobs``; ``var`` holds everything that deleting resets.
-    ``poke_seconds`` is how often a task that waits looks again.
+    ``poke_seconds`` is how often a task that waits looks again. ``private``: no other process knows this lake, so
+    that nothing in it has to be locked.
     """
 
     home: Path
@@ -40,6 +41,7 @@ class Settings:
     database_file: Path
     mlflow_login_file: Path
     database_url: str = field(default="", repr=False)
+    private: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":

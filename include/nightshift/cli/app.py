@@ -67,8 +67,16 @@ def nightshift(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(night.up, night.down, night.status, night.env, night.demo),
-    *(pipelines.new, pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score),
+    *(
+        pipelines.new,
+        pipelines.check,
+        pipelines.land,
+        pipelines.try_,
+        pipelines.run,
+        pipelines.retrain,
+        pipelines.score,
+    ),
     *(models.champions, models.history, models.ledger),
 )
 for function in _COMMANDS:
-    app.command()(function)
+    app.command(function.__name__.rstrip("_"))(function)

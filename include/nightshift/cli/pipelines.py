@@ -1,4 +1,4 @@
-"""``new``, ``check``, ``land``, ``run``, ``retrain``, ``score``: working on a pipeline."""
+"""``new``, ``check``, ``land``, ``try``, ``run``, ``retrain``, ``score``: working on a pipeline."""
 
 import getpass
 import logging
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress
+from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress, table
 
 if TYPE_CHECKING:
+    from nightshift.cli.trial import Trial
     from nightshift.job import Job, Outcome
     from nightshift.specs.check import Finding
     from nightshift.specs.model import Pipeline
@@ -104,6 +105,46 @@ def land(
     count = LANDERS[pipeline](Settings.from_env(), first, last, log.info)
     document = {"pipeline": pipeline, "from": first, "to": last, "files": count}
     emit(as_json, document, f"landed {pipeline} from {first} to {last}: {count} files written")
+
+
+def try_(
+    pipeline: PipelineName,
+    ds: Ds,
+    rows: Annotated[int, typer.Option(min=0, help="How many rows of the features to show.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Try one day: inputs, features, gates, a score.
+
+    In a lake of its own, on the files that have landed: nothing is published, and no platform is needed. There is a
+    score where the ledger has a champion for that day. Shows cells: it is for the person who writes features.
+
+    Example: nightshift try flights --ds 2013-03-04 --rows 2
+    """
+    from nightshift.cli import trial
+
+    _prepare()
+    with trial.private(_job(pipeline, ds, "try")) as job:
+        found = trial.try_day(job, rows, trial.run_here)
+    emit(as_json, found.document(), _shown(found))
+    if found.blocked:
+        raise typer.Exit(1)
+
+
+def _shown(found: "Trial") -> str:
+    first = len(found.columns[0].first)
+    header = ("column", "type", "nulls", *(f"row {number}" for number in range(1, first + 1)))
+    columns = [(item.column, item.type, f"{item.nulls:.1%}", *item.first) for item in found.columns]
+    failed = [
+        (item.dataset, item.ds, item.gate, item.expectation, item.column, item.rows, item.of) for item in found.failures
+    ]
+    lines = [*found.steps, f"features of {found.ds}: {found.rows} rows", "", table(header, columns), ""]
+    lines += [table(("dataset", "ds", "gate", "expectation that failed", "column", "rows", "of"), failed)] * bool(
+        failed
+    )
+    lines += ["every expectation holds"] * (not failed)
+    lines += [f"blocked: {found.blocked}"] * bool(found.blocked)
+    lines += [f"no score: {found.unscored}"] * bool(found.unscored)
+    return "\n".join(lines)
 
 
 def run(

@@ -15,7 +15,7 @@ from tests.unit.cli.conftest import Cli, cli_environment
 from tests.unit.specs.home import add_spec
 
 PLATFORM = ["up", "down", "status", "env", "demo"]
-PIPELINES = ["new", "check", "land", "run", "retrain", "score"]
+PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
 COMMANDS = [*PLATFORM, *PIPELINES, "champions", "history", "ledger"]
 HEAVY = (
     "pyspark mlflow great_expectations xgboost pandas kubernetes deltalake psycopg airflow pyarrow numpy pydantic yaml"
