@@ -153,3 +153,13 @@ def test_keys_are_signed_64_bit_and_differ_by_environment_and_name() -> None:
     assert len(keys) == 6
     assert all(-(2**63) <= key < 2**63 for key in keys)
     assert database.lock_key("local", "ledger") == 6322778806765178544
+
+
+def test_a_private_lake_needs_no_database_to_be_locked(settings: Settings) -> None:
+    with (
+        pytest.raises(NightshiftError, match="the Nightshift database is unknown"),
+        database.advisory_lock(settings, "a"),
+    ):
+        pass
+    with database.advisory_lock(replace(settings, private=True), "a"):
+        pass
