@@ -6,7 +6,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.scoring.reconcile import Differences, differences, not_finite, same_rows
+from nightshift.gates.keys import Differences, differences
+from nightshift.scoring.reconcile import not_finite, same_rows
 
 KEYS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=12)
 SCHEMA = pa.schema([("place", pa.string()), ("hour", pa.int64())])
