@@ -119,6 +119,22 @@ def live_platform() -> Iterator[Live]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def rows_of(live: Live, *databases: str) -> Iterator[tuple[str, str]]:
+    """Every row of every table of these databases, as text, with the table's name."""
+    from psycopg import sql
+
+    from nightshift.platform.layout import Layout
+    from nightshift.platform.postgres import connect
+
+    cluster = Layout(live.settings.var).cluster
+    for database in databases:
+        with connect(cluster, database) as connection:
+            names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            for (name,) in names:
+                rows = connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(name)))
+                yield from ((f"{database}.{name}", str(row[0])) for row in rows)
+
+
 @contextmanager
 def _unmeasured() -> Iterator[None]:
     """Processes started meanwhile do not measure their coverage."""
