@@ -37,7 +37,14 @@ class Live:
         """Runs a command of the environment as an operator would; ``airflow``, ``nightshift``, …"""
         command = [str(Path(sys.executable).parent / argv[0]), *argv[1:]]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=timeout, cwd="/"
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            cwd="/",
+            umask=0o077,
         )
         assert done.returncode == 0 or not check, f"{argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done
