@@ -37,7 +37,14 @@ class Live:
         """Runs a command of the environment as an operator would; ``airflow``, ``nightshift``, …"""
         command = [str(Path(sys.executable).parent / argv[0]), *argv[1:]]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=timeout, cwd="/"
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            cwd="/",
+            umask=0o077,
         )
         assert done.returncode == 0 or not check, f"{argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done
@@ -117,6 +124,22 @@ def live_platform() -> Iterator[Live]:
             ended.set()
             listener.join()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def rows_of(live: Live, *databases: str) -> Iterator[tuple[str, str]]:
+    """Every row of every table of these databases, as text, with the table's name."""
+    from psycopg import sql
+
+    from nightshift.platform.layout import Layout
+    from nightshift.platform.postgres import connect
+
+    cluster = Layout(live.settings.var).cluster
+    for database in databases:
+        with connect(cluster, database) as connection:
+            names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            for (name,) in names:
+                rows = connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(name)))
+                yield from ((f"{database}.{name}", str(row[0])) for row in rows)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("nightshift")
 
 _CONNECT_SECONDS = "10"
+# Of a password with an unescaped @, : or /, libpq takes a part for the host, the port or the database.
+_MISREAD = re.compile(r"[@:]")
+_PORT = re.compile(r"[0-9]*")
 
 
 def connect(settings: Settings) -> "Connection[TupleRow]":
@@ -34,11 +38,11 @@ def connect_to(dsn: str) -> "Connection[TupleRow]":
     try:
         found = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:  # its text quotes the URL, with the password
-        raise PlatformError(
-            "the URL of the Nightshift database is not one that libpq reads",
-            allowed="postgresql://user:password@host:port/database, with special characters as %XX",
-            do="correct NIGHTSHIFT_DATABASE or the file that NIGHTSHIFT_DATABASE_FILE names",
-        ) from None
+        raise _no_url() from None
+    if _MISREAD.search(f"{found.get('host', '')} {found.get('dbname', '')}") or not _PORT.fullmatch(
+        str(found.get("port", ""))
+    ):
+        raise _no_url()
     options = {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightshift", **found}
     try:
         return psycopg.connect(**options)  # type: ignore[arg-type]
@@ -50,6 +54,14 @@ def connect_to(dsn: str) -> "Connection[TupleRow]":
             where=place,
             do="start the platform with `nightshift up`, or correct NIGHTSHIFT_DATABASE_FILE",
         ) from None
+
+
+def _no_url() -> PlatformError:
+    return PlatformError(
+        "the URL of the Nightshift database is not one that libpq reads",
+        allowed="postgresql://user:password@host:port/database, with special characters as %XX",
+        do="correct NIGHTSHIFT_DATABASE or the file that NIGHTSHIFT_DATABASE_FILE names",
+    )
 
 
 @contextmanager

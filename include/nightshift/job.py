@@ -71,8 +71,7 @@ class Job:
 
     def document(self, step: str) -> str:
         """The URI of what a step of this run left for the steps after it."""
-        run = re.sub(r"[^A-Za-z0-9_.-]", "_", self.run_id)
-        return storage.join(self.table("_runs"), f"ds={self.day}", run, f"{step}.json")
+        return storage.join(self.table("_runs"), f"ds={self.day}", run_name(self.run_id), f"{step}.json")
 
     def leave(self, step: str, document: Mapping[str, Any]) -> None:
         """Leaves a document for the steps after ``step``."""
@@ -104,6 +103,11 @@ class Outcome:
     def document(self) -> dict[str, Any]:
         """The outcome as plain data."""
         return asdict(self)
+
+
+def run_name(run_id: str) -> str:
+    """A run's id as the name of a folder, which ``..`` is not."""
+    return re.sub(r"^\.+|[^A-Za-z0-9_.-]", "_", run_id)
 
 
 def table_uri(settings: Settings, pipeline: Pipeline, dataset: str) -> str:

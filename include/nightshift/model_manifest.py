@@ -15,6 +15,9 @@ import pyarrow.compute as pc
 
 from nightshift import storage
 from nightshift.errors import ModelMismatch, ModelNotFound
+from nightshift.lineage import canonical, sha256
+
+_RESTORE = "restore the file from the MLflow run"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class ModelManifest:
 
     ``sha256`` is that of the refitted ``model``, ``evaluated_sha256`` that of the booster that never saw the
     holdout; both files lie at ``<models>/<sha256>.ubj``. ``fingerprint`` is the model's recipe. ``holdout`` are the
-    days (ISO text, ascending) that ``evaluated`` never saw.
+    days (ISO text, ascending) that ``evaluated`` never saw. The document ends in its own hash: with a category
+    altered the model would still score, and wrongly.
     """
 
     pipeline: str
@@ -51,15 +55,19 @@ class ModelManifest:
     holdout: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """The manifest as plain data."""
-        return asdict(self)
+        """The manifest as plain data, with its hash as ``digest``."""
+        document = asdict(self)
+        return {**document, "digest": sha256(canonical(document))}
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "ModelManifest":
-        """The manifest that ``document()`` made."""
+        """The manifest that ``document()`` made. Raises ModelMismatch where it is not as it was then."""
+        found = {name: value for name, value in document.items() if name != "digest"}
+        if document.get("digest") != sha256(canonical(found)):
+            raise ModelMismatch("the manifest of the model was altered")
         return cls(
             **{
-                **document,
+                **found,
                 "columns": tuple(FeatureColumn(**column) for column in document["columns"]),
                 "categories": {name: tuple(values) for name, values in document["categories"].items()},
                 "holdout": tuple(document.get("holdout", ())),
@@ -67,25 +75,25 @@ class ModelManifest:
         )
 
 
-def model_uri(models: str, sha256: str) -> str:
-    """Where a booster lies, as UBJSON."""
-    return storage.join(models, f"{sha256}.ubj")
+def model_uri(models: str, digits: str) -> str:
+    """Where the booster with this SHA-256 lies, as UBJSON."""
+    return storage.join(models, f"{digits}.ubj")
 
 
-def manifest_uri(models: str, sha256: str) -> str:
-    """Where a model's manifest lies."""
-    return storage.join(models, f"{sha256}.json")
+def manifest_uri(models: str, digits: str) -> str:
+    """Where the manifest of the model with this SHA-256 lies."""
+    return storage.join(models, f"{digits}.json")
 
 
-def read_manifest(models: str, sha256: str) -> ModelManifest:
-    """The manifest of a model. Raises ModelNotFound."""
-    uri = manifest_uri(models, sha256)
+def read_manifest(models: str, digits: str) -> ModelManifest:
+    """The manifest of a model. Raises ModelNotFound, and ModelMismatch where it was altered."""
+    uri = manifest_uri(models, digits)
     try:
         return ModelManifest.read(storage.read_json(uri))
     except FileNotFoundError:
-        raise ModelNotFound(
-            f"the manifest of model {sha256[:16]} is gone", where=uri, do="restore the file from the MLflow run"
-        ) from None
+        raise ModelNotFound(f"the manifest of model {digits[:16]} is gone", where=uri, do=_RESTORE) from None
+    except (ValueError, ModelMismatch):  # what is no JSON is a ValueError
+        raise ModelMismatch(f"the manifest of model {digits[:16]} was altered", where=uri, do=_RESTORE) from None
 
 
 def encode(

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from nightshift.errors import PlatformError
 from nightshift.platform import health, local, processes, supervisor
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
-from tests.live import Live, free_port, live_settings
+from tests.live import Live, free_port, live_settings, rows_of
 
 pytestmark = pytest.mark.platform
 
@@ -94,6 +95,31 @@ def test_secrets_are_closed_and_in_no_argv(live_platform: Live) -> None:
     shown += json.dumps([asdict(component) for component in local.status(live_platform.settings)])
     shown += "".join(path.read_text() for path in layout.logs.iterdir())
     assert [secret for secret in secrets if secret in shown] == []
+
+
+def test_nothing_of_var_is_open_to_others(live_platform: Live) -> None:
+    layout = Layout(live_platform.settings.var)
+    passed = {layout.var, layout.run} if layout.cluster.account else set()  # root's Postgres runs as another user
+    own_user = [layout.cluster.data, layout.cluster.sockets]
+    by_tests = [layout.var / name for name in ("landing", "lake", "models", "reports")]
+    open_to_others = []
+    for path in (layout.var, *layout.var.rglob("*")):
+        if path.is_symlink() or any(path.is_relative_to(folder) for folder in (*own_user, *by_tests)):
+            continue
+        allowed = 0o010 if path in passed else 0
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mode & 0o077 & ~allowed:
+                open_to_others.append(f"{path.relative_to(layout.var)} {path.lstat().st_mode & 0o777:o}")
+    assert open_to_others == []
+    # The way to both is closed to all but Postgres' own user, and so is what holds rows.
+    assert layout.cluster.data.stat().st_mode & 0o077 == 0
+
+
+def test_no_secret_is_in_a_table_of_airflow_or_mlflow(live_platform: Live) -> None:
+    secrets = secrets_of(live_platform.settings)
+    assert [
+        name for name, row in rows_of(live_platform, "airflow", "mlflow") if any(key in row for key in secrets)
+    ] == []
 
 
 def test_the_printed_environment_is_all_that_airflow_needs(live_platform: Live) -> None:

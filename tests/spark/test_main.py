@@ -182,6 +182,13 @@ WRONG = {
         NightshiftError,
         "Spark failed: CAST_INVALID_INPUT",
     ),
+    "Python fails on a cell": (
+        GOOD.format(
+            before="", after=COLUMNS + '.withColumn("doors", sf.udf(lambda key: int(key), "long")("parcel_id"))'
+        ),
+        NightshiftError,
+        "Spark failed: ",
+    ),
     "no module": ("import nothing_like_this", SpecError, "imports nothing_like_this, which is not installed"),
     "no function": ("build = None", SpecError, "there is no function build"),
     "not python": ("def build(", SpecError, "cannot be imported: SyntaxError"),

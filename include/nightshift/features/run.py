@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from nightshift import tables
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build import DATASETS, contract, resolve
 from nightshift.features.recipes import Dataset
+from nightshift.gates.keys import differences
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
@@ -141,18 +139,18 @@ def _reconciled(job: Job, staged: Manifest) -> tuple[CheckResult, ...]:
     keys = list(job.pipeline.features.key)
     schema = tables.arrow_schema({name: column.type for name, column in job.pipeline.inputs[spine].columns.items()})
     files = pinned.files(max(upstream.days)) if upstream.days else ()
-    expected = _distinct(tables.read(pinned.uri, files, keys, schema), keys)
+    expected = tables.read(pinned.uri, files, keys, schema).group_by(keys).aggregate([])
+    built = tables.read(job.table("features"), staged.files, keys, tables.arrow_schema(job.pipeline.key_types))
+    found = differences(expected.cast(built.schema), built)
+    observed = {
+        "rows": staged.rows,
+        f"keys of {spine}": expected.num_rows,
+        "lost": found.missing,
+        "invented": found.unexpected,
+        "repeated": found.repeated,
+    }
     name = f"rows equal the keys of {spine}"
-    observed = {"rows": staged.rows, f"keys of {spine}": expected}
-    return (CheckResult(name, None, {}, staged.rows == expected, observed, abs(staged.rows - expected), staged.rows),)
-
-
-def _distinct(rows: pa.Table, keys: list[str]) -> int:
-    return (
-        int(rows.group_by(keys).aggregate([]).num_rows)
-        if len(keys) > 1
-        else int(pc.count_distinct(rows[keys[0]]).as_py())
-    )
+    return (CheckResult(name, None, {}, not found.total, observed, found.total, staged.rows),)
 
 
 def _publish(job: Job, dataset: Dataset, audits: Sequence[Audited]) -> tables.Publication:

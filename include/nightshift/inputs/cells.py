@@ -29,6 +29,10 @@ _TIMESTAMP = re.compile(
     r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?"
 )
 _INT64 = range(-(2**63), 2**63)
+_CALENDAR = {  # what Python's dates hold, and with them every reader: days and microseconds since 1970
+    "date": (-719_162, 2_932_896, pa.int32()),
+    "timestamp": (-62_135_596_800_000_000, 253_402_300_799_999_999, pa.int64()),
+}
 
 
 def from_text(text: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array:
@@ -51,7 +55,7 @@ def from_arrow(values: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array |
     """A typed array as a column's type; null where the value does not fit it, None where the type never does.
 
     Integers widen to floats that hold them exactly; naive timestamps are read in ``zone``; a float that is no finite
-    number does not fit.
+    number does not fit, nor does a moment outside of the years 1 to 9999.
     """
     wanted = arrow_type(kind)
     if pa.types.is_dictionary(values.type):
@@ -64,7 +68,7 @@ def from_arrow(values: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array |
         return values.cast(wanted)
     if kind == "timestamp" and values.type.tz is None:
         return _localised(values, zone)
-    return _exactly(values, wanted)
+    return _in_calendar(_exactly(values, wanted), kind)
 
 
 def arrow_type(kind: ColumnType) -> pa.DataType:
@@ -158,10 +162,19 @@ def _moment(found: datetime, zone: ZoneInfo) -> datetime | None:
 
 
 def _localised(values: pa.Array, zone: ZoneInfo) -> pa.Array:
-    naive = _exactly(values, pa.timestamp("us"))
+    naive = _in_calendar(_exactly(values, pa.timestamp("us")), "timestamp")
     encoded = naive.dictionary_encode()
     moments = [None if moment is None else _moment(moment, zone) for moment in encoded.dictionary.to_pylist()]
     return pa.array(moments, pa.timestamp("us", "UTC")).take(encoded.indices)
+
+
+def _in_calendar(values: pa.Array, kind: ColumnType) -> pa.Array:
+    if kind not in _CALENDAR:
+        return values
+    first, last, number = _CALENDAR[kind]
+    numbers = values.view(number)
+    inside = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+    return _where(inside, values)
 
 
 def _exactly(values: pa.Array, wanted: pa.DataType) -> pa.Array:

@@ -17,7 +17,7 @@ _LINE_ENDS = (0x0A, 0x0D)
 _QUOTE = b'"'
 _ROW = re.compile(r"Row #(\d+)")
 _COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,119}")
-_CORRECT = "have the file corrected and landed again"
+CORRECT = "have the file corrected and landed again"
 
 
 def read_csv(uri: str, source: Input) -> Iterator[pa.RecordBatch]:
@@ -45,7 +45,7 @@ def check_columns(uri: str, found: Sequence[str], wanted: Sequence[str]) -> None
             "the file names none of the contract's columns: it has no header, or another delimiter",
             where=uri,
             allowed=", ".join(wanted),
-            do=_CORRECT,
+            do=CORRECT,
         )
     added = [name if _COLUMN_NAME.fullmatch(name) else "(unprintable)" for name in found if name not in wanted]
     twice = sorted({name for name in wanted if list(found).count(name) > 1})
@@ -56,7 +56,7 @@ def check_columns(uri: str, found: Sequence[str], wanted: Sequence[str]) -> None
             + "; ".join(f"{what}: {', '.join(names)}" for what, names in flaws if names),
             where=uri,
             allowed=", ".join(wanted),
-            do=f"{_CORRECT}, or change the contract",
+            do=f"{CORRECT}, or change the contract",
         )
 
 
@@ -134,7 +134,7 @@ def _arrow_flaw(uri: str, message: str) -> GateFailed:
 
 
 def _flaw(uri: str, what: str, row: int | None) -> GateFailed:
-    return GateFailed(what, where=f"{uri}, row {row}" if row else uri, do=_CORRECT)
+    return GateFailed(what, where=f"{uri}, row {row}" if row else uri, do=CORRECT)
 
 
 class _QuoteError(Exception):

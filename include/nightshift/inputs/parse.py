@@ -14,7 +14,7 @@ from nightshift import storage
 from nightshift.errors import GateFailed
 from nightshift.gates.quarantine import Rejected, as_json, json_value
 from nightshift.inputs.cells import from_arrow, from_text
-from nightshift.inputs.csv_files import check_columns, damaged, read_csv
+from nightshift.inputs.csv_files import CORRECT, check_columns, damaged, read_csv
 from nightshift.lineage import canonical
 from nightshift.specs.model import Input
 from nightshift.storage import StoredFile
@@ -60,6 +60,10 @@ def _column(uri: str, values: pa.Array, name: str, source: Input, zone: ZoneInfo
     kind = source.columns[name].type
     if source.file_format == "csv":
         return from_text(values, kind, zone)
+    try:
+        values.validate(full=True)  # a Parquet reader hands over text as it finds it
+    except pa.ArrowInvalid:
+        raise GateFailed(f"the text of column {name} is not UTF-8", where=uri, do=CORRECT) from None
     found = from_arrow(values, kind, zone)
     if found is None:
         raise GateFailed(
@@ -78,12 +82,23 @@ def _without_rejected(
     gone: Mask = np.any(list(bad.values()), axis=0)
     places = np.flatnonzero(gone)
     keys = batch.select(list(source.key)).take(pa.array(places)).to_pylist()
-    for place, key, row in zip(places.tolist(), keys, raw.take(pa.array(places)).to_pylist(), strict=True):
+    for place, key, row in zip(places.tolist(), keys, _readable(raw.take(pa.array(places))).to_pylist(), strict=True):
         failed = [name for name, mask in bad.items() if mask[place]]
         values = [json_value(row[name] if name in failed else key[name]) for name in source.key]
         names = "; ".join(f"{name} parses as {source.columns[name].type}" for name in failed)
         landing.rejected.append(Rejected(canonical(values), names, as_json(row)))
     return batch.filter(pa.array(~gone))
+
+
+def _readable(raw: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with dates and moments as text: Python's own neither hold every year nor know every timezone."""
+    for position, column in enumerate(raw.schema):
+        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+            values = raw.column(position)
+            if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+                values = values.cast(pa.timestamp(column.type.unit, "UTC"))
+            raw = raw.set_column(position, column.name, values.cast(pa.string()))
+    return raw
 
 
 def _read_parquet(uri: str, source: Input) -> Iterator[pa.RecordBatch]:

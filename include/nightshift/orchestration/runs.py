@@ -1,10 +1,9 @@
 """What the steps of a run said, kept below the reports: ``<reports>/<pipeline>/_runs/<dag>/<run>/<step>.json``."""
 
-import re
 from typing import Any
 
 from nightshift import storage
-from nightshift.job import Outcome
+from nightshift.job import Outcome, run_name
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.steps import STEPS
@@ -12,7 +11,7 @@ from nightshift.steps import STEPS
 
 def run_folder(settings: Settings, dag: str, run_id: str) -> str:
     """The folder of a run."""
-    return storage.join(settings.reports, pipeline_of(dag), "_runs", dag, re.sub(r"[^A-Za-z0-9_.-]", "_", run_id))
+    return storage.join(settings.reports, pipeline_of(dag), "_runs", dag, run_name(run_id))
 
 
 def keep(settings: Settings, dag: str, run_id: str, outcome: Outcome, status: str, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The local platform as one: ``up``, ``down``, ``status``."""
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -79,10 +80,17 @@ def last_lines(path: Path, count: int = LOG_LINES) -> str:
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    """One ``up`` or ``down`` at a time: another would take what is half started for what a crash left."""
-    with (layout.run / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """One ``up`` or ``down`` at a time: another would take what is half started for what a crash left.
+
+    What is written meanwhile, logs too, is closed to others.
+    """
+    before = os.umask(0o077)
+    try:
+        with (layout.run / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    finally:
+        os.umask(before)
 
 
 def _down(layout: Layout, report: Report) -> None:

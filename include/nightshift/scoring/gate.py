@@ -5,6 +5,7 @@ from typing import Any
 
 from nightshift import metrics, storage, tables
 from nightshift.errors import InputMissing, ModelNotFound, NightshiftError
+from nightshift.gates.keys import Differences, differences
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.results import CheckResult
 from nightshift.gates.run import enforce
@@ -19,7 +20,7 @@ from nightshift.scoring.plan import (
     started_folder,
 )
 from nightshift.scoring.planning import resolve
-from nightshift.scoring.reconcile import Differences, differences, not_finite, same_rows
+from nightshift.scoring.reconcile import not_finite, same_rows
 from nightshift.specs.model import Column
 
 log = logging.getLogger("nightshift.scoring")

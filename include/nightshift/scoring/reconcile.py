@@ -1,24 +1,9 @@
-"""Predictions against the features they were made of: the same keys, once each, and finite scores."""
+"""Predictions as they are against predictions as they should be: equal rows, finite scores."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Numbers of keys: without a prediction, with a prediction that no features ask for, and rows beyond the first."""
-
-    missing: int
-    unexpected: int
-    repeated: int
-
-    @property
-    def total(self) -> int:
-        """All keys that are not as they should be."""
-        return self.missing + self.unexpected + self.repeated
 
 
 def same_rows(expected: Iterable[pa.RecordBatch], found: Iterable[pa.RecordBatch]) -> bool:
@@ -32,17 +17,6 @@ def same_rows(expected: Iterable[pa.RecordBatch], found: Iterable[pa.RecordBatch
         ours = ours.slice(length) if ours.num_rows > length else next(left, None)
         theirs = theirs.slice(length) if theirs.num_rows > length else next(right, None)
     return ours is None and theirs is None
-
-
-def differences(expected: pa.Table, found: pa.Table) -> Differences:
-    """How two tables of keys (all of their columns) differ as sets; ``expected`` holds each key once."""
-    keys = expected.column_names
-    once = found.group_by(keys).aggregate([])
-    return Differences(
-        missing=expected.join(once, keys, join_type="left anti").num_rows,
-        unexpected=once.join(expected, keys, join_type="left anti").num_rows,
-        repeated=found.num_rows - once.num_rows,
-    )
 
 
 def not_finite(batches: Iterable[pa.RecordBatch]) -> int:

@@ -31,18 +31,23 @@ def days(first: date, last: date) -> list[date]:
 
 def training_days(pipeline: Pipeline, as_of: date) -> list[date]:
     """The days ``[D-window, D-label.lag]`` of an as-of date D that lie in the spec's range."""
-    first = max(as_of - timedelta(days=pipeline.training.window), pipeline.schedule.start)
-    last = as_of - timedelta(days=pipeline.label.lag)
+    first = max(_before(as_of, pipeline.training.window), pipeline.schedule.start)
+    last = _before(as_of, pipeline.label.lag)
     end = pipeline.schedule.end
     return days(first, min(last, end) if end else last)
 
 
 def label_day(pipeline: Pipeline, ds: date) -> date:
     """The day whose labels become mature at the cutoff of ``ds``."""
-    return ds - timedelta(days=pipeline.label.lag)
+    return _before(ds, pipeline.label.lag)
 
 
 def last_run(pipeline: Pipeline) -> date | None:
     """The last ``ds`` with a run: label lag days after ``end``, for labels alone."""
     end = pipeline.schedule.end
     return end + timedelta(days=pipeline.label.lag) if end else None
+
+
+def _before(ds: date, count: int) -> date:
+    """The day ``count`` days before; the calendar's first one where that would be before it. No spec's range has it."""
+    return date.fromordinal(max(ds.toordinal() - count, 1))

@@ -10,6 +10,9 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from nightshift.specs.contract import RESERVED, Column, ColumnName, Days, Duration, Gate, Model, unknown
 from nightshift.specs.spelling import nearest
 
+# Lags and lookbacks count from days in this range: they never leave the calendar.
+_FIRST, _LAST = date(1900, 1, 1), date(2999, 12, 31)
+
 
 @cache
 def _timezones() -> frozenset[str]:
@@ -122,6 +125,10 @@ class Schedule(Model):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.start < _FIRST:
+            raise ValueError(f"start {self.start} is before {_FIRST}")
+        if self.end is not None and self.end > _LAST:
+            raise ValueError(f"end {self.end} is after {_LAST}; leave it out where there is no end")
         if self.end is not None and self.end < self.start:
             raise ValueError(f"end {self.end} is before start {self.start}")
         return self

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from nightshift import model_manifest, storage
+from nightshift.errors import ModelMismatch
 from nightshift.job import Job
 from nightshift.lineage import code_version, recipe, sha256
 from nightshift.model_manifest import ModelManifest, encode, manifest_uri, model_uri
@@ -42,12 +43,11 @@ def model_recipe(job: Job, rows: TrainingSet) -> str:
 
 
 def known(models: str, fingerprint: str) -> ModelManifest | None:
-    """The manifest of a model that was trained by this recipe before, if all of its files are there."""
+    """The manifest of a model that was trained by this recipe before, if all of its files are there and whole."""
     try:
-        document = storage.read_json(fingerprint_uri(models, fingerprint))
-    except FileNotFoundError:
+        manifest = ModelManifest.read(storage.read_json(fingerprint_uri(models, fingerprint)))
+    except (FileNotFoundError, ValueError, ModelMismatch):  # what is no JSON is a ValueError
         return None
-    manifest = ModelManifest.read(document)
     files = [
         model_uri(models, manifest.sha256),
         model_uri(models, manifest.evaluated_sha256),

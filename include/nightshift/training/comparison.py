@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from nightshift import storage
-from nightshift.errors import ModelNotFound
+from nightshift.errors import ModelMismatch, ModelNotFound
 from nightshift.job import Job
 from nightshift.model_manifest import ModelManifest, encode, model_uri, read_manifest
 from nightshift.registry.champions import Champion
@@ -125,8 +125,8 @@ def _champion_manifest(job: Job, champion: Champion | None) -> tuple[ModelManife
     name, label = f"version {champion.version}", job.pipeline.label
     try:
         manifest = read_manifest(job.settings.models, champion.sha256)
-    except ModelNotFound:
-        return None, f"the files of {name} are gone"
+    except (ModelNotFound, ModelMismatch):
+        return None, f"the files of {name} are gone or altered"
     if not storage.exists(model_uri(job.settings.models, manifest.evaluated_sha256)):
         return None, f"the files of {name} are gone"
     if (manifest.label, manifest.objective) != (label.column, label.objective):

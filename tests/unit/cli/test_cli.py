@@ -110,6 +110,27 @@ def test_what_cannot_be_done_is_3_and_one_sentence(cli: Cli, arguments: tuple[st
     assert done.stderr.startswith(words) or arguments[0] == "score"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "../parcels"),
+        ("run", "../parcels", "gate_inputs", "--ds", "2024-02-05"),
+        ("retrain", "../parcels", "--as-of", "2024-02-05"),
+        ("history", "../parcels", "--ds", "2024-02-05"),
+        ("land", "../parcels", "--from", "2024-02-05", "--to", "2024-02-05"),
+    ],
+)
+def test_the_name_of_a_pipeline_is_never_a_path(cli: Cli, home: Settings, arguments: tuple[str, ...]) -> None:
+    (home.pipelines.parent / "parcels.yaml").write_text((home.pipelines / "parcels.yaml").read_text())
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout) == (3, "")
+    unknown = "there is no pipeline '../parcels'; did you mean parcels?. Allowed: parcels."
+    no_data = "NightshiftError: there is no demo data for '../parcels'. Allowed: flights."
+    expected = no_data if arguments[0] == "land" else f"SpecError: include/pipelines: {unknown}"
+    [line] = done.stderr.splitlines()
+    assert line.startswith(expected)
+
+
 def test_a_wrong_setting_is_3(cli: Cli) -> None:
     done = cli("check", NIGHTSHIFT_ENV="Prod!")
     assert done.returncode == 3

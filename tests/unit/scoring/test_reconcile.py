@@ -1,12 +1,10 @@
-"""Keys and scores of predictions against features."""
-
-from collections import Counter
+"""Equal rows, finite scores."""
 
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.scoring.reconcile import Differences, differences, not_finite, same_rows
+from nightshift.scoring.reconcile import not_finite, same_rows
 
 KEYS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=12)
 SCHEMA = pa.schema([("place", pa.string()), ("hour", pa.int64())])
@@ -23,15 +21,6 @@ def test_same_rows_however_the_streams_are_cut(
     left, right = table(ours).to_batches(max_chunksize=one), table(theirs).to_batches(max_chunksize=other)
     assert same_rows(left, right) == (ours == theirs)
     assert same_rows(left, table(ours).to_batches(max_chunksize=other))
-
-
-@given(st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 3))), KEYS)
-def test_differences_are_those_of_sets(expected: set[tuple[str, int]], found: list[tuple[str, int]]) -> None:
-    assert differences(table(sorted(expected)), table(found)) == Differences(
-        missing=len(expected - set(found)),
-        unexpected=len(set(found) - expected),
-        repeated=sum(count - 1 for count in Counter(found).values()),
-    )
 
 
 def test_not_finite_counts_nulls_nans_and_infinities() -> None:
