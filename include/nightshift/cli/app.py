@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from nightshift import __version__
-from nightshift.cli import backfill, diagnose, models, night, pipelines, waive
+from nightshift.cli import backfill, diagnose, models, night, pipelines, upkeep, waive
 from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
@@ -68,7 +68,7 @@ def nightshift(
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(night.up, night.down, night.status, night.env, night.demo),
     *(pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score),
-    *(backfill.backfill, diagnose.diagnose, waive.waive),
+    *(backfill.backfill, diagnose.diagnose, waive.waive, upkeep.audit, upkeep.prune),
     *(models.champions, models.history, models.ledger),
 )
 for function in _COMMANDS:
