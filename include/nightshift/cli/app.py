@@ -69,6 +69,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(night.up, night.down, night.status, night.env, night.demo),
     *(pipelines.check, pipelines.land, pipelines.run, pipelines.retrain, pipelines.score),
     *(backfill.backfill, diagnose.diagnose, waive.waive, upkeep.audit, upkeep.prune),
+    *(upkeep.backup, upkeep.restore),
     *(models.champions, models.history, models.ledger),
 )
 for function in _COMMANDS:

@@ -1,9 +1,10 @@
-"""``audit``, ``prune``: the past looked at again, and what nobody reads removed."""
+"""``audit``, ``prune``, ``backup``, ``restore``: looking after what is there."""
 
 import logging
 import re
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,47 @@ def audit(
     emit(as_json, document, text if found else f"nothing of {spec.name} is published from {first} to {last}")
     if bad or not found:
         raise typer.Exit(1)
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or not there yet.")],
+    as_json: Json = False,
+) -> None:
+    """Back up the databases: ledger, MLflow, Airflow.
+
+    The lake, the models and var/secrets are files, to be copied by what copies files.
+
+    Example: nightshift backup var/backups/monday
+    """
+    from nightshift.platform.backup import DATABASES, LEDGER, back_up
+    from nightshift.platform.layout import Layout
+    from nightshift.settings import Settings
+
+    settings = Settings.from_env()
+    made = back_up(Layout(settings.var).cluster, folder.resolve(), settings.env, DATABASES, LEDGER)
+    text = f"{', '.join(made.databases)} in {folder}; the ledger has {made.entries} entries, head {made.head[:16]}"
+    emit(as_json, {"folder": folder, **asdict(made)}, text)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `nightshift backup` made.")],
+    drill: Annotated[bool, typer.Option("--drill", help="Restore beside, verify, and remove it again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of the databases in use.
+
+    Restores beside them first and verifies the ledger; then stops MLflow and Airflow, swaps, and starts them again.
+    The databases that were in use stay under another name.
+
+    Example: nightshift restore var/backups/monday --drill
+    """
+    from nightshift.platform.backup import restore as put_back
+    from nightshift.settings import Settings
+
+    progress()
+    found, suffix = put_back(Settings.from_env(), folder.resolve(), log.info, drill=drill)
+    what = "the drill went well" if drill else f"restored; what was in use is kept as nightshift{suffix} and so on"
+    emit(as_json, {"drill": drill, "kept_as": suffix, **asdict(found)}, f"{what} (backup of {found.made_at})")
 
 
 def prune(
