@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # More than the weights of any two tasks of a DAG differ.
 TONIGHT = 1000
 _BACKFILL = "backfill__"
+# Airflow takes a rule of a plugin by its name: it does not recognise an instance.
+NAME = f"{__name__}.TonightFirst"
 
 
 class TonightFirst(PriorityWeightStrategy):
