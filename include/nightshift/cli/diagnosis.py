@@ -82,7 +82,7 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
         run_id=run_id,
         failure=failure,
         later=tuple(failed[1:]),
-        changes=() if retrain else tuple(_changes(settings, pipeline, ds)),
+        changes=(*_warnings(said), *(() if retrain else _changes(settings, pipeline, ds))),
         readers=tuple(_readers(settings, pipeline, ds, seen)),
         next=tuple(_next(pipeline.name, dag, ds, run, failure, well=well)),
         well=well,
@@ -150,6 +150,13 @@ def own_lines(lines: Sequence[str]) -> tuple[tuple[str, ...], int]:
 
 def _is_scored(seen: Sequence[Published]) -> bool:
     return any(item.dataset == "predictions" for item in seen)
+
+
+def _warnings(said: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What steps warned of and went on: a correction that its gate refused, for one."""
+    for item in said:
+        if " warnings, the first: " in item["message"] and item["status"] != "failed":
+            yield f"{item['step']}: {item['message']}"
 
 
 def _changes(settings: Settings, pipeline: Pipeline, ds: date) -> Iterator[str]:
