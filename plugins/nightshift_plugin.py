@@ -1,4 +1,4 @@
-"""What Airflow gets from Nightshift: the timetable, the buttons of tasks, and the pages behind them.
+"""What Airflow gets from Nightshift: the timetable, the order of tasks, their buttons, and the pages behind them.
 
 Every process of Airflow loads this file, so the pages' web framework is imported with their first request.
 """
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from airflow.plugins_manager import AirflowPlugin
 
 from nightshift.orchestration.links import LINKS
+from nightshift.orchestration.priority import TonightFirst
 from nightshift.orchestration.timetable import CutoffTimetable
 
 
@@ -23,6 +24,7 @@ class NightshiftPlugin(AirflowPlugin):
 
     name = "nightshift"
     timetables: ClassVar[list[Any]] = [CutoffTimetable]
+    priority_weight_strategies: ClassVar[list[Any]] = [TonightFirst]
     operator_extra_links: ClassVar[list[Any]] = list(LINKS)
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": "/nightshift", "name": "Nightshift"}]
     external_views: ClassVar[list[Any]] = [

@@ -67,7 +67,7 @@ _TABLE = (
     ),
     Metric(
         "promotion_decisions", "count", "decisions", "neutral", ("pipeline", "decision"), "decide, promote",
-        "Ledger entries by kind: promotion, refusal, approval, rollback, retirement or rerun.",
+        "Ledger entries by kind: promotion, refusal, approval, rollback, retirement, rerun or waiver.",
     ),
     Metric(
         "model_age", "gauge", "days", "lower", ("pipeline",), "plan_scoring",

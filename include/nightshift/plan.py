@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from nightshift.specs.calendar import last_run
+from nightshift.specs.calendar import days, last_run
 from nightshift.specs.model import Input, Pipeline, seconds
 
 SPARK_POOL = "nightshift_spark"
@@ -86,6 +86,12 @@ class Plan:
 def make_plan(pipeline: Pipeline) -> Plan:
     """The plan of a pipeline, from its spec alone."""
     return Plan(daily=_daily(pipeline), retrain=_retrain(pipeline))
+
+
+def run_days(schedule: SchedulePlan, first: date, last: date) -> list[date]:
+    """The business dates from ``first`` to ``last`` that have a run: in the spec's range, and Mondays where weekly."""
+    wanted = days(max(first, schedule.first), min(last, schedule.last) if schedule.last else last)
+    return [ds for ds in wanted if schedule.every != "week" or ds.weekday() == 0]
 
 
 def pipeline_of(dag: str) -> str:

@@ -106,6 +106,21 @@ def create_json(uri: str, document: Any) -> bool:
     return create_bytes(uri, json_bytes(document))
 
 
+def delete(uri: str) -> None:
+    """Removes a file, and on a local disk the folders that it leaves empty; nothing where there is none."""
+    system, path = resolve(uri)
+    try:
+        system.delete_file(path)
+    except FileNotFoundError:
+        return
+    if is_local(uri):
+        for folder in local_path(uri).parents:
+            try:
+                folder.rmdir()
+            except OSError:  # somebody else's file is in it
+                return
+
+
 def list_files(uri: str, *, recursive: bool = False) -> list[StoredFile]:
     """The files of a folder, by name; none where there is no folder."""
     system, path = resolve(uri)

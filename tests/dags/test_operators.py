@@ -19,10 +19,10 @@ from airflow.sdk.exceptions import (
     AirflowSensorTimeout,
 )
 
+from nightshift import runs
 from nightshift.commands import ScoreCommand
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
-from nightshift.orchestration import runs
 from nightshift.orchestration.context import ds_of, job_of, unfinished_days
 from nightshift.orchestration.dag import build_dag
 from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from fastapi import HTTPException
 
-from nightshift import storage
+from nightshift import runs, storage
 from nightshift.job import Outcome
-from nightshift.orchestration import runs
 from nightshift.orchestration.pages import read_report, run_page
 from nightshift.settings import Settings
 

@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from nightshift.platform import demo
+from nightshift.platform.nights import table
 from nightshift.specs.load import load_pipeline
 from tests.live import Live
 
@@ -31,7 +32,7 @@ def test_it_lands_and_backfills_what_is_left_and_ends_with_a_table(live_platform
     assert [night.scored for night in nights] == [night.rows_in for night in nights]
     assert nights[-1].metric is None
     assert all(night.metric is not None for night in nights[:-1])
-    shown = demo.table(load_pipeline(live_platform.settings, "flights"), nights).splitlines()
+    shown = table(load_pipeline(live_platform.settings, "flights"), nights).splitlines()
     assert shown[0].split() == ["day", "rows", "in", "quarantined", "scored", "champion", "avg", "precision", "seconds"]
     assert re.fullmatch(r"2013-03-09 +765 +0 +765 +\d +- +\d+", shown[-1])
 

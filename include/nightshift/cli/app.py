@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from nightshift import __version__
-from nightshift.cli import models, night, pipelines
+from nightshift.cli import backfill, diagnose, models, night, pipelines, upkeep, waive
 from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
@@ -76,6 +76,8 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
         pipelines.retrain,
         pipelines.score,
     ),
+    *(backfill.backfill, diagnose.diagnose, waive.waive, upkeep.audit, upkeep.prune),
+    *(upkeep.backup, upkeep.restore),
     *(models.champions, models.history, models.ledger),
 )
 for function in _COMMANDS:

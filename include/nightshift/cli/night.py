@@ -103,7 +103,8 @@ def demo(
     Example: nightshift demo flights --retrain 2013-03-03 --retrain 2013-03-15 --to 2013-03-17
     """
     from nightshift.demo import TOUR
-    from nightshift.platform.demo import run, table
+    from nightshift.platform.demo import run
+    from nightshift.platform.nights import table
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 

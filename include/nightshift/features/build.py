@@ -13,6 +13,7 @@ from nightshift.features.recipes import Dataset, Recipes, code_of
 from nightshift.inputs.run import gate_inputs, gate_windows
 from nightshift.job import Job, Outcome
 from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of
+from nightshift.registry.waivers import waived
 from nightshift.specs.calendar import label_day, training_days
 from nightshift.specs.model import Column
 from nightshift.tables import TableState, state
@@ -67,7 +68,8 @@ def plan_window(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
 def resolve(job: Job) -> Recipes:
     """The recipes on the present state of the sources; each table is looked at once."""
     sources = {name: state(job.table(f"inputs/{name}")) for name in job.pipeline.inputs}
-    return Recipes(job.pipeline, sources, code_of(job.settings.home, job.pipeline))
+    code = code_of(job.settings.home, job.pipeline)
+    return Recipes(job.pipeline, sources, code, waived(job.settings, job.pipeline.name))
 
 
 def contract(job: Job, dataset: Dataset) -> dict[str, Column]:

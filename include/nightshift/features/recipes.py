@@ -8,6 +8,7 @@ from typing import Literal
 
 from nightshift.errors import InputMissing
 from nightshift.lineage import Upstream, recipe
+from nightshift.registry.waivers import Waived, nothing_waived
 from nightshift.source_code import feature_code
 from nightshift.specs.model import Input, Pipeline
 from nightshift.tables import TableState
@@ -17,11 +18,15 @@ Dataset = Literal["features", "labels"]
 
 @dataclass(frozen=True)
 class Recipes:
-    """The recipes of a pipeline on one state of its sources and code."""
+    """The recipes of a pipeline on one state of its sources and code.
+
+    ``waived`` days of a source may be absent beside those that the spec allows, for features alone.
+    """
 
     pipeline: Pipeline
     sources: Mapping[str, TableState]
     code: Mapping[Dataset, str]
+    waived: Waived = nothing_waived
 
     def reads(self, dataset: Dataset, ds: date) -> dict[str, Upstream]:
         """What a day reads of each source. Raises InputMissing where the spec does not allow what is absent."""
@@ -57,6 +62,8 @@ class Recipes:
         names = [day.isoformat() for day in days]
         absent = [day for day in names if day not in state.partitions]
         allowed = source.absent_allowed if dataset == "features" else 0
+        if dataset == "features" and len(absent) > allowed:
+            absent = [day for day in absent if day not in self.waived(name)]
         if len(absent) > allowed:
             raise InputMissing(
                 f"{dataset} of {ds} need {len(names)} days of source {name}, and {len(absent)} are not published: "

@@ -22,6 +22,7 @@ __all__ = [
     "Audited",
     "Rejected",
     "audit_partition",
+    "audit_published",
     "emit_report",
     "publish_audited",
     "report_unreadable",
@@ -68,6 +69,34 @@ def audit_partition(
         results = (*results, reconciled)
         status = status if reconciled.success else "blocked"
     return _reported(job, dataset, gate, status, landed, results, removal)
+
+
+def audit_published(
+    job: Job, *, dataset: str, published: Manifest, columns: Mapping[str, Column], key: Sequence[str], gate: Gate
+) -> tuple[GateReport, str]:
+    """Judge a published partition by the gate of today: its report, and the URI of the report's page.
+
+    Nothing is taken out and nothing is counted as a metric; ``removed`` says how many rows would be.
+    """
+    room = int(gate.limit * published.rows + 1e-9) if gate.policy == "quarantine" else 0
+    checks = (*contract_checks(columns, key), *custom_checks(gate))
+    found = audit_staged(job, job.table(dataset), published, checks, columns, key, gate.rows, room)
+    report = GateReport(
+        pipeline=job.pipeline.name,
+        dataset=dataset,
+        ds=published.ds,
+        attempt=job.attempt,
+        status=_status(gate, found, found.results, 0, room),
+        rows=published.rows,
+        removed=len(found.failing),
+        results=found.results,
+        policy=gate.policy,
+        limit=gate.limit,
+        run_id=job.run_id,
+        fingerprint=published.fingerprint,
+        created_at=_now(),
+    )
+    return report, write_report(job, report)[1]
 
 
 def report_unreadable(job: Job, dataset: str, ds: str, gate: Gate, why: str) -> str:

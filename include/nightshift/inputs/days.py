@@ -92,6 +92,16 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
     return gated
 
 
+def landing_changes(job: Job, source: str, days: Sequence[date]) -> dict[str, str]:
+    """The days that ``gate_days`` would publish: ``new``, ``corrected``, or ``read by another contract``.
+
+    Size and time are compared; content is read only where they differ.
+    """
+    contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
+    stale = [day for day in _look(job, contract, table, days) if _is_stale(job, contract, table, day)]
+    return {day.ds: _why_stale(table, day) for day in stale}
+
+
 def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) -> str:
     """The recipe of an input partition: the content of its files in the order of their names, and the contract."""
     return recipe(
@@ -119,6 +129,14 @@ def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
         return bool(day.files)
     wanted = input_fingerprint(day.landed(table), contract, job.pipeline.schedule.timezone)
     return recipe_of(day.active) != wanted
+
+
+def _why_stale(table: str, day: _Day) -> str:
+    published = find_published(table, day.ds, day.active) if day.active else None
+    if published is None:
+        return "corrected" if day.active else "new"
+    same = [item.sha256 for item in published.landing] == [item.sha256 for item in day.landed(table)]
+    return "read by another contract" if same else "corrected"
 
 
 def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gated: Gated) -> None:

@@ -11,6 +11,7 @@ from nightshift.inputs.days import Gated, gate_days
 from nightshift.inputs.landing import partition_files, place, snapshot_days
 from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
 from nightshift.job import Job, Outcome
+from nightshift.registry.waivers import waived
 
 __all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "window_inputs"]
 
@@ -119,6 +120,7 @@ def _absent(job: Job, name: str, days: Sequence[date]) -> list[str]:
 def _check_presence(job: Job, name: str, days: Sequence[date], absent: Sequence[str]) -> None:
     """Raises InputMissing where more days of a source are absent than its spec allows."""
     source = job.pipeline.inputs[name]
+    absent = _unwaived(job, name, absent)
     if source.snapshot and not days:
         raise InputMissing(
             f"source {name} has no snapshot with as_of <= {job.day}",
@@ -134,12 +136,20 @@ def _check_presence(job: Job, name: str, days: Sequence[date], absent: Sequence[
         )
 
 
+def _unwaived(job: Job, name: str, absent: Sequence[str]) -> Sequence[str]:
+    """The absent days that no waiver lets go; the ledger is asked only where there are more than the spec allows."""
+    if len(absent) <= job.pipeline.inputs[name].absent_allowed:
+        return absent
+    days = waived(job.settings, job.pipeline.name)(name)
+    return [day for day in absent if day not in days]
+
+
 def _check_gated(job: Job, name: str, days: Sequence[date], gated: Gated) -> None:
     """Raises the gate's own error, or InputMissing, where too many days of a source cannot be read."""
     needed = {day.isoformat() for day in days}
     absent = [day for day in gated.absent if day in needed]
     blocked = [day for day in gated.blocked if day in needed]
-    if blocked and len(absent) + len(blocked) > job.pipeline.inputs[name].absent_allowed:
+    if blocked and len(_unwaived(job, name, [*absent, *blocked])) > job.pipeline.inputs[name].absent_allowed:
         raise gated.blocked[max(blocked)]
     _check_presence(job, name, days, absent)
 

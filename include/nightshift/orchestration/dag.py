@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import DAG, get_parsing_context
 
 from nightshift.errors import SpecError
+from nightshift.orchestration.priority import NAME
 from nightshift.orchestration.spark import SparkStepOperator
 from nightshift.orchestration.tasks import (
     PlanShardsOperator,
@@ -79,7 +80,7 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
         "execution_timeout": timedelta(seconds=task.timeout),
         "pool": task.pool,
         "priority_weight": task.priority,
-        "weight_rule": "absolute",
+        "weight_rule": NAME,
         "trigger_rule": task.trigger_rule,
     }
     waiting = {"timeout": task.wait, "poke_interval": settings.poke_seconds}

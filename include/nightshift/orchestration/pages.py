@@ -16,8 +16,8 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 
 from nightshift import storage
 from nightshift.orchestration.links import shown
-from nightshift.orchestration.runs import read_run
 from nightshift.plan import pipeline_of
+from nightshift.runs import read_run
 from nightshift.settings import Settings
 
 # A page of ours needs no script and nothing from elsewhere: what slipped into one can do nothing either.

@@ -10,11 +10,10 @@ from typing import Any, NoReturn, Protocol
 from airflow.sdk import BaseOperator, BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
-from nightshift import metrics
+from nightshift import metrics, runs
 from nightshift.commands import FeaturesCommand
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
-from nightshift.orchestration import runs
 from nightshift.orchestration.context import job_of, unfinished_days
 from nightshift.orchestration.links import LINKS, shown
 from nightshift.plan import pipeline_of

@@ -22,10 +22,12 @@ class Run:
 
 @dataclass(frozen=True)
 class FailedTask:
-    """A task instance that failed."""
+    """A task instance that failed; ``ended`` is the moment in ISO format, empty where Airflow does not know it."""
 
     task: str
     map_index: int
+    ended: str = ""
+    tries: int = 0
 
 
 class AirflowClient:
@@ -59,7 +61,10 @@ class AirflowClient:
     def failed_tasks(self, dag_id: str, run_id: str) -> list[FailedTask]:
         """The tasks of a run that failed, not those that only had to wait for them."""
         page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": "failed"})
-        return [FailedTask(item["task_id"], item["map_index"]) for item in page["task_instances"]]
+        return [
+            FailedTask(item["task_id"], item["map_index"], item.get("end_date") or "", item.get("try_number") or 0)
+            for item in page["task_instances"]
+        ]
 
     def has_backfill(self, dag_id: str) -> bool:
         """Whether a backfill of the DAG is active; Airflow allows one at a time."""

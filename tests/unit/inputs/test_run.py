@@ -14,9 +14,11 @@ from nightshift.inputs.days import gate_days
 from nightshift.inputs.run import gate_inputs, inputs_landed, window_inputs
 from nightshift.job import Job
 from nightshift.lineage import find_published
+from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 from tests.conftest import make_pipeline, spec_document
+from tests.postgres import WRITER, Database
 from tests.unit.inputs.landed import DELIVERIES, DEPOTS, drop, drop_day
 
 DS = date(2024, 2, 10)
@@ -24,8 +26,9 @@ LOOKBACK = ("2024-02-07", "2024-02-08", "2024-02-09")
 
 
 @pytest.fixture
-def job(settings: Settings, pipeline: Pipeline, database_url: str) -> Job:
-    return Job(replace(settings, database_url=database_url), pipeline, DS)
+def job(settings: Settings, pipeline: Pipeline, database: Database) -> Job:
+    create_ledger(database.owner_url, WRITER)
+    return Job(replace(settings, database_url=database.writer_url), pipeline, DS)
 
 
 def of(job: Job, dataset: str, ds: str = "2024-02-10") -> list[dict[str, Any]]:

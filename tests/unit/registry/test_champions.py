@@ -135,7 +135,7 @@ def ledgers(draw: st.DrawFn) -> list[Entry]:
     for seq in range(1, draw(st.integers(0, 12)) + 1):
         recorded += draw(st.integers(0, 3))
         kind = draw(st.sampled_from(("promotion", *KINDS)))
-        changes = kind not in ("refusal", "rerun") and not (kind == "approval" and draw(st.booleans()))
+        changes = kind not in ("refusal", "rerun", "waiver") and not (kind == "approval" and draw(st.booleans()))
         effective = draw(st.integers(DAYS[0], DAYS[-1])) if changes else None
         version = "" if kind == "retirement" else f"v{seq}"
         made.append(entry(seq, kind, effective, recorded=recorded, version=version))

@@ -285,6 +285,23 @@ def test_creating_it_again_keeps_the_entries_and_the_guards(ledger: Ledger, data
     assert ledger.append(promotion()).seq == 2
 
 
+def test_a_ledger_from_before_waivers_takes_them_and_keeps_its_entries(ledger: Ledger, database: Database) -> None:
+    first = ledger.append(promotion())
+    execute(
+        database.owner_url,
+        "ALTER TABLE ledger DROP CONSTRAINT ledger_kind_check",
+        "ALTER TABLE ledger ADD CONSTRAINT ledger_kind_check CHECK (kind IN ('promotion', 'refusal'))",
+    )
+    with pytest.raises(psycopg.errors.CheckViolation):
+        ledger.append(promotion("2", kind="waiver"))
+    create_ledger(database.owner_url, WRITER)
+    assert ledger.append(promotion("2", kind="waiver")).seq == 2
+    assert ledger.entries()[0] == first
+    assert ledger.verify() == 2
+    with pytest.raises(psycopg.errors.CheckViolation):
+        ledger.append(promotion("3", kind="coup"))
+
+
 # ---- many at once
 
 

@@ -25,3 +25,14 @@ def read_run(settings: Settings, dag: str, run_id: str) -> list[dict[str, Any]]:
     files = storage.list_files(run_folder(settings, dag, run_id))
     said = {document["step"]: document for document in (storage.read_json(file.uri) for file in files)}
     return [said[name] for name in STEPS if name in said]
+
+
+def run_ids(settings: Settings, dag: str, ds: str) -> list[str]:
+    """The folders' names of the runs of a day, the one that said something last first; run ids but for punctuation."""
+    root = storage.join(settings.reports, pipeline_of(dag), "_runs", dag)
+    found = []
+    for name in storage.list_folders(root):
+        files = storage.list_files(storage.join(root, name))
+        if files and storage.read_json(files[0].uri)["ds"] == ds:
+            found.append((max(file.mtime_ns for file in files), name))
+    return [name for _, name in sorted(found, reverse=True)]

@@ -1,0 +1,32 @@
+"""``waive``: go on without a delivery."""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from nightshift.cli.output import Ds, Json, PipelineName, emit
+
+
+def waive(
+    pipeline: PipelineName,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source.")],
+    ds: Ds,
+    reason: Annotated[str, typer.Option(help="Why it will not come, and who says so; kept in the ledger.")],
+    as_json: Json = False,
+) -> None:
+    """Let features go on without a delivery that will not come.
+
+    DAY is the day of the delivery, not that of the night that waits for it. Where it comes after all, the nights that
+    read it are stale and can be backfilled. Labels that need it stay unbuilt.
+
+    Example: nightshift waive flights actuals --ds 2013-03-09 --reason "the airport was closed (ops, ticket 4711)"
+    """
+    from nightshift.inputs.waive import waive as ask
+    from nightshift.settings import Settings
+    from nightshift.specs.load import load_pipeline
+
+    settings = Settings.from_env()
+    entry = ask(settings, load_pipeline(settings, pipeline), source, ds, actor=getpass.getuser(), reason=reason)
+    text = f"entry {entry.seq}: {source} of {ds} is waived by {entry.actor} ({entry.reason})"
+    emit(as_json, {"pipeline": pipeline, "waiver": entry.document()}, text)

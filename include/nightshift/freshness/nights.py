@@ -1,0 +1,175 @@
+"""Nights as they are and as they would be built now: every table, the ledger and each landing folder is read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from typing import Any
+
+from nightshift import tables
+from nightshift.errors import InputMissing
+from nightshift.features.build import resolve
+from nightshift.features.recipes import Dataset, Recipes
+from nightshift.freshness.changes import LANDED, Freshness, read_changes
+from nightshift.inputs.days import landing_changes
+from nightshift.inputs.landing import snapshot_days
+from nightshift.inputs.needs import Needs, daily_needs, inside
+from nightshift.job import Job
+from nightshift.lineage import Manifest, Upstream, find_published, recipe_of
+from nightshift.registry.champions import champion_as_of
+from nightshift.registry.entry import Entry
+from nightshift.registry.ledger import Ledger
+from nightshift.scoring.plan import scoring_code
+from nightshift.scoring.planning import predictions_fingerprint
+from nightshift.settings import Settings
+from nightshift.specs.calendar import label_day
+from nightshift.specs.load import spec_hash
+from nightshift.specs.model import Pipeline
+
+DATASETS = ("inputs", "features", "labels", "predictions")
+
+
+@dataclass(frozen=True)
+class Night:
+    """What the run of ``ds`` would find: its inputs, its features, the labels that mature with it, its predictions."""
+
+    ds: str
+    inputs: Freshness
+    features: Freshness
+    labels: Freshness
+    predictions: Freshness
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the run would publish nothing."""
+        return all(getattr(self, name).state in ("up_to_date", "outside") for name in DATASETS)
+
+    def document(self) -> dict[str, Any]:
+        """The night as plain data."""
+        datasets = {name: getattr(self, name).document() for name in DATASETS}
+        return {"ds": self.ds, "up_to_date": self.up_to_date, **datasets}
+
+
+def look(settings: Settings, pipeline: Pipeline, days: Sequence[date]) -> list[Night]:
+    """The nights of some days. Reads no row; of landing only files whose size or time differ are read.
+
+    Raises NightshiftError where the ledger or the feature module cannot be read.
+    """
+    if not days:
+        return []
+    job = Job(settings, pipeline, days[0])
+    needs = _needs(job, days)
+    landed = {
+        name: landing_changes(job, name, sorted({day for item in needs.values() for day in item.days(name)}))
+        for name in pipeline.inputs
+    }
+    found = _Look(job, _as_landed(resolve(job), landed), landed, Ledger.of(settings).entries(pipeline.name))
+    return [found.night(ds, needs[ds]) for ds in days]
+
+
+def _needs(job: Job, days: Sequence[date]) -> dict[date, Needs]:
+    @cache
+    def snapshots(name: str) -> list[date]:
+        published = tables.state(job.table(f"inputs/{name}")).partitions
+        return sorted({*snapshot_days(job.settings, job.pipeline.inputs[name]), *map(date.fromisoformat, published)})
+
+    def newest(name: str, ds: date) -> date | None:
+        return max((day for day in snapshots(name) if day <= ds), default=None)
+
+    return {ds: daily_needs(job.pipeline, ds, newest) for ds in days}
+
+
+def _as_landed(recipes: Recipes, landed: Mapping[str, Mapping[str, str]]) -> Recipes:
+    """The recipes as they will be once ``gate_inputs`` has published what landed."""
+    sources = {}
+    for name, state in recipes.sources.items():
+        coming = {day: tables.Partition(day, LANDED, ()) for day in landed[name]}
+        sources[name] = replace(state, partitions={**state.partitions, **coming})
+    return replace(recipes, sources=sources)
+
+
+class _Look:
+    """One look at a pipeline's tables."""
+
+    def __init__(
+        self, job: Job, recipes: Recipes, landed: Mapping[str, Mapping[str, str]], entries: Sequence[Entry]
+    ) -> None:
+        self.job, self.recipes, self.landed, self.entries = job, recipes, landed, entries
+        self.states = {name: tables.state(job.table(name)) for name in ("features", "labels", "predictions")}
+        self.code = scoring_code()
+
+    def night(self, ds: date, needs: Needs) -> Night:
+        features = self._built("features", ds)
+        return Night(
+            ds.isoformat(),
+            self._inputs(ds, needs),
+            features,
+            self._built("labels", label_day(self.job.pipeline, ds)),
+            self._predictions(ds, features),
+        )
+
+    def _inputs(self, ds: date, needs: Needs) -> Freshness:
+        coming = {
+            name: {day for day in map(str, needs.days(name)) if day in found} for name, found in self.landed.items()
+        }
+        wanted = {name: Upstream(0, dict.fromkeys(days, LANDED)) for name, days in coming.items()}
+        changes = read_changes({}, wanted, self.landed)
+        return Freshness(ds.isoformat(), "stale" if changes else "up_to_date", tuple(changes))
+
+    def _built(self, dataset: Dataset, ds: date) -> Freshness:
+        day, published = ds.isoformat(), self.states[dataset].fingerprint(ds.isoformat())
+        if not inside(self.job.pipeline, ds):
+            return Freshness(day, "outside")
+        try:
+            reads = self.recipes.reads(dataset, ds)
+        except InputMissing as error:
+            return Freshness(day, "waits", (error.what,))
+        if recipe_of(published) == self.recipes.fingerprint(dataset, reads):
+            return Freshness(day, "up_to_date")
+        if not published:
+            return Freshness(day, "new")
+        manifest = self._manifest(dataset, day)
+        if manifest is None:
+            return Freshness(day, "stale", ("its manifest is gone: what it was made of is unknown",))
+        read = {name.removeprefix("inputs/"): upstream for name, upstream in manifest.upstream.items()}
+        changes = read_changes(read, reads, self.landed)
+        if self.recipes.fingerprint(dataset, read) != recipe_of(published):
+            # The spec's hash is of the whole file: where it differs, the code may have changed as well.
+            same = manifest.spec_hash == spec_hash(self.job.pipeline)
+            changes.append(f"{dataset} code" if same else f"spec or {dataset} code")
+        return Freshness(day, "stale", tuple(changes))
+
+    def _predictions(self, ds: date, features: Freshness) -> Freshness:
+        day, state = ds.isoformat(), self.states["predictions"]
+        if features.state == "outside":
+            return Freshness(day, "outside")
+        champion = champion_as_of(self.entries, ds)
+        if champion is None:
+            return Freshness(day, "waits", ("no champion as of this day",))
+        if features.state == "waits" and not state.fingerprint(day):
+            return Freshness(day, "waits", ("its features",))
+        if not state.fingerprint(day):
+            return Freshness(day, "new")
+        built = self.states["features"].fingerprint(day)
+        wanted = predictions_fingerprint(built, champion.sha256, self.code)
+        changes = [] if features.state == "up_to_date" else ["features"]
+        if recipe_of(state.fingerprint(day)) != wanted:
+            changes += self._scored_otherwise(day, built, champion.sha256, champion.version)
+        # A set of names: features that are stale and were republished are one change.
+        return Freshness(day, "stale" if changes else "up_to_date", tuple(dict.fromkeys(changes)))
+
+    def _scored_otherwise(self, day: str, features: str, sha256: str, version: str) -> list[str]:
+        manifest = self._manifest("predictions", day)
+        if manifest is None:
+            return ["its manifest is gone: what it was made of is unknown"]
+        read = manifest.upstream["features"].days[day]
+        changes = ["features"] * (read != features)
+        if manifest.model_sha256 != sha256:
+            changes.append(f"champion (model {manifest.model_sha256[:16]}, now version {version}, {sha256[:16]})")
+        if predictions_fingerprint(read, manifest.model_sha256, self.code) != recipe_of(manifest.fingerprint):
+            changes.append("scoring code")
+        return changes
+
+    def _manifest(self, dataset: str, day: str) -> Manifest | None:
+        state = self.states[dataset]
+        return find_published(state.uri, day, state.fingerprint(day))

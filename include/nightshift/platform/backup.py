@@ -1,0 +1,171 @@
+"""Backups of the platform's databases: one file of ``pg_dump`` for each, and what must be true once it is restored.
+
+The lake, the models and the reports are files and not in it; nor is ``var/secrets``, which belongs elsewhere than what
+it opens.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nightshift import storage
+from nightshift.errors import LedgerCorrupt, PlatformError
+from nightshift.platform import logins, postgres, supervisor
+from nightshift.platform.layout import Layout
+from nightshift.platform.postgres import SUPERUSER, Cluster, connect
+from nightshift.platform.programs import programs
+from nightshift.registry.ledger import Ledger
+from nightshift.settings import Settings
+
+LEDGER = "nightshift"
+DATABASES = (LEDGER, "mlflow", "airflow")
+RESTORED = "_restored"
+_MANIFEST = "backup.json"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup says of itself: the ledger's length and head are those of its own dump."""
+
+    made_at: str
+    env: str
+    databases: tuple[str, ...]
+    entries: int
+    head: str
+
+
+def back_up(cluster: Cluster, folder: Path, env: str, databases: Sequence[str], ledger: str) -> Backup:
+    """Dump databases of a running server into a new folder; ``ledger`` is the one of the ledger.
+
+    Raises PlatformError, or LedgerCorrupt: a broken chain is not carried on.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise PlatformError(f"{folder} is not empty", where="backup", do="name a folder that is not there yet")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Entries are only ever added: the dump, which comes later, holds at least these.
+    chain = Ledger(cluster.url(SUPERUSER, ledger), env)
+    chain.verify()
+    entries = chain.entries()
+    for name in databases:
+        target = folder / f"{name}.dump"
+        storage.create_bytes(str(target), b"")  # for the owner's eyes before there is anything to see
+        _program("pg_dump", "--format=custom", f"--file={target}", cluster.url(SUPERUSER, name))
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    backup = Backup(made, env, tuple(databases), len(entries), entries[-1].hash if entries else "")
+    storage.write_json(str(folder / _MANIFEST), asdict(backup))
+    return backup
+
+
+def read_backup(folder: Path) -> Backup:
+    """What the backup in a folder says of itself. Raises PlatformError where there is none, or not all of it."""
+    try:
+        found = json.loads((folder / _MANIFEST).read_text())
+        backup = Backup(**{**found, "databases": tuple(found["databases"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        raise PlatformError(f"{folder} holds no whole backup", where="restore", do="name another folder") from None
+    missing = [name for name in backup.databases if not (folder / f"{name}.dump").is_file()]
+    if missing:
+        raise PlatformError(f"the backup lacks {', '.join(missing)}", where=str(folder))
+    return backup
+
+
+def restore_beside(cluster: Cluster, folder: Path, ledger: str) -> Backup:
+    """Restore every database of a backup beside the one in use, as ``<name>_restored``, and verify the ledger.
+
+    Raises PlatformError, or LedgerCorrupt where the restored ledger is not the one that was backed up.
+    """
+    from psycopg import sql
+
+    backup = read_backup(folder)
+    drop_restored(cluster, backup.databases)
+    with connect(cluster) as connection:
+        for name in backup.databases:
+            there = connection.execute(
+                "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", (name,)
+            ).fetchone()
+            owner = sql.Identifier(str(there[0]) if there else SUPERUSER)
+            beside = sql.Identifier(name + RESTORED)
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(beside, owner))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(beside))
+    for name in backup.databases:
+        target = f"--dbname={cluster.url(SUPERUSER, name + RESTORED)}"
+        _program("pg_restore", "--exit-on-error", "--single-transaction", target, str(folder / f"{name}.dump"))
+    _verify(cluster, backup, ledger)
+    return backup
+
+
+def drop_restored(cluster: Cluster, databases: Sequence[str]) -> None:
+    """Remove what ``restore_beside`` made."""
+    from psycopg import sql
+
+    with connect(cluster) as connection:
+        for name in databases:
+            beside = sql.Identifier(name + RESTORED)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(beside))
+
+
+def swap(cluster: Cluster, databases: Sequence[str], suffix: str) -> None:
+    """Put the restored databases in the place of those in use, which keep their data as ``<name><suffix>``."""
+    from psycopg import sql
+
+    with connect(cluster) as connection:
+        for name in databases:
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)"
+            connection.execute(query, ([name, name + RESTORED],))
+            for old, new in ((name, name + suffix), (name + RESTORED, name)):
+                names = sql.Identifier(old), sql.Identifier(new)
+                connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+
+
+def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = False) -> tuple[Backup, str]:
+    """Restore a backup into the running platform; returns it and the suffix under which the old databases stay.
+
+    A ``drill`` restores beside, verifies, and removes it again. Raises PlatformError or LedgerCorrupt, before
+    anything in use was touched.
+    """
+    layout = Layout(settings.var)
+    report("restoring beside what is in use")
+    backup = restore_beside(layout.cluster, folder, LEDGER)
+    report(f"the restored ledger is whole: {backup.entries} entries or more")
+    if drill:
+        drop_restored(layout.cluster, backup.databases)
+        return backup, ""
+    users = [program.name for program in programs(settings) if program.name != "postgres"]
+    suffix = f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}"
+    for name in reversed(users):
+        supervisor.stop_program(layout, name)
+    try:
+        swap(layout.cluster, backup.databases, suffix)
+        postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
+    finally:
+        for name in users:
+            supervisor.start_program(layout, name)
+    return backup, suffix
+
+
+def _verify(cluster: Cluster, backup: Backup, ledger: str) -> None:
+    chain = Ledger(cluster.url(SUPERUSER, ledger + RESTORED), backup.env)
+    entries = chain.entries()
+    whole = chain.verify() >= backup.entries
+    if not whole or (backup.entries and entries[backup.entries - 1].hash != backup.head):
+        raise LedgerCorrupt(
+            f"the restored ledger does not go on from entry {backup.entries} of the backup",
+            where=f"ledger of environment {backup.env}",
+            do="take an older backup; what is in use was not touched",
+        )
+
+
+def _program(name: str, *arguments: str) -> None:
+    # The login is the operator's own (peer): no password is in these arguments.
+    argv = [str(postgres.program(name)), "--no-password", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error:" in line), "it says nothing")
+        # What Postgres adds after its first line may quote a row.
+        raise PlatformError(
+            f"{name} failed: {said[:300]}", where="postgres", do="is the platform up? `nightshift status`"
+        )

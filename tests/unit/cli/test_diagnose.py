@@ -1,0 +1,110 @@
+"""``diagnose`` without Airflow: from the tables, the ledger, the log files, and what the steps said."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from nightshift import runs
+from nightshift.cli.diagnose import page
+from nightshift.cli.diagnosis import diagnose, own_lines
+from nightshift.errors import GateFailed
+from nightshift.inputs.run import gate_inputs
+from nightshift.job import Job, Outcome, new_attempt
+from nightshift.settings import Settings
+from tests.postgres import Database
+from tests.unit.freshness.lake import DS, publish_night
+from tests.unit.inputs.landed import drop, drop_day
+
+RUN = "scheduled__2024-02-11T07:00:00+00:00"
+NEXT = date(2024, 2, 11)
+
+
+@pytest.fixture
+def job(settings: Settings, tmp_path: Path, database: Database) -> Job:
+    return publish_night(settings, tmp_path / "project", database)
+
+
+@pytest.fixture
+def bad_night(job: Job) -> Job:
+    """The night after: orders came with weights that the gate blocks, and the step said so."""
+    bad = replace(job, ds=NEXT, run_id=RUN, attempt=new_attempt())
+    drop_day(job.settings, "2024-02-11", ("2024-02-10",))
+    drop(job.settings, "orders/ds=2024-02-11", "a,N,707", "b,S,808", "c,N,909")
+    keep(bad, Outcome("inputs_landed", bad.day, "done", "5 days of 3 sources are there"), "done")
+    with pytest.raises(GateFailed) as refused:
+        gate_inputs(bad)
+    keep(bad, Outcome("gate_inputs", bad.day, "nothing", str(refused.value), links=refused.value.links), "failed")
+    return bad
+
+
+def keep(job: Job, outcome: Outcome, status: str) -> None:
+    runs.keep(job.settings, "parcels", job.run_id, outcome, status, 1.0)
+
+
+def test_a_night_that_went_well_is_well_even_without_airflow(job: Job) -> None:
+    keep(job, Outcome("gate_predictions", job.day, "done", "published"), "done")
+    found = diagnose(job.settings, job.pipeline, DS)
+    assert found.well
+    assert found.failure is None
+    assert found.next == ()
+    assert found.airflow.startswith("not known (")
+    assert found.airflow.endswith("; this page is from files alone")
+    assert [line.partition(":")[0] for line in found.readers] == ["features", "predictions"]
+
+
+def test_a_blocked_night_is_one_page(bad_night: Job) -> None:
+    found = diagnose(bad_night.settings, bad_night.pipeline, NEXT)
+    assert not found.well
+    assert found.failure is not None
+    assert found.failure.step == "gate_inputs"
+    assert "parcels/inputs/orders of 2024-02-11: the gate blocked 3 rows" in found.failure.message
+    assert "expect_column_values_to_be_between" in found.failure.message
+    assert list(found.failure.links) == ["gate report"]
+    assert "the last good day is 2024-02-10" in found.changes
+    assert "feature code and spec: as then" in found.changes
+    assert "model: as then (version 1)" in found.changes
+    assert "orders: 2024-02-11 is not published; then 2024-02-10 has 3 rows" in found.changes
+    assert found.readers[-1] == "predictions: none for 2024-02-11; the newest day before it is 2024-02-10"
+    assert found.next[0].startswith("nightshift backfill parcels 2024-02-11 2024-02-11 ")
+
+    text = page(found)
+    assert text.splitlines()[0] == "parcels 2024-02-11: not well. Owner: logistics"
+    assert "First to fail: gate_inputs" in text
+    assert not any(cell in text for cell in ("707", "808", "909"))
+
+
+def test_a_task_that_died_without_a_word_is_told_from_its_log(bad_night: Job) -> None:
+    runs.keep(bad_night.settings, "parcels", RUN, Outcome("gate_inputs", bad_night.day, "nothing", "x"), "failed", 1.0)
+    folder = Path(bad_night.settings.var, "airflow", "logs", "dag_id=parcels", f"run_id={RUN}", "task_id=gate_inputs")
+    folder.mkdir(parents=True)
+    lines = [
+        {"timestamp": "2024-02-11T07:00:01.5Z", "level": "info", "event": "orders: looking", "logger": "nightshift.x"},
+        {"timestamp": "2024-02-11T07:00:02.5Z", "level": "error", "event": "row with cell 4711", "logger": "py4j"},
+    ]
+    (folder / "attempt=1.log").write_text("\n".join([*map(json.dumps, lines), "Traceback with 4711"]))
+    found = diagnose(bad_night.settings, bad_night.pipeline, NEXT).failure
+    assert found is not None
+    assert found.log == ("07:00:01 info: orders: looking",)
+    assert found.hidden == 2
+    assert found.log_file == str(folder / "attempt=1.log")
+
+
+def test_only_own_lines_of_a_log_are_shown() -> None:
+    assert own_lines(["", "{", "[]", '{"logger": "nightshift.a"}', '{"logger": "root", "event": "x"}']) == ((), 5)
+
+
+def test_a_night_without_a_trace_says_what_to_do(job: Job) -> None:
+    found = diagnose(job.settings, job.pipeline, date(2024, 2, 20))
+    assert not found.well
+    assert found.run_id == ""
+    assert found.next == ("nightshift status", "nightshift backfill parcels 2024-02-20 2024-02-20")
+
+
+def test_a_page_names_the_newest_run_of_the_day(job: Job) -> None:
+    for run in ("manual__1", "backfill__2"):
+        runs.keep(job.settings, "parcels", run, Outcome("monitor", job.day, "done", "x"), "done", 1.0)
+    runs.keep(job.settings, "parcels", "backfill__3", Outcome("monitor", "2024-02-12", "done", "x"), "done", 1.0)
+    assert runs.run_ids(job.settings, "parcels", job.day) == ["backfill__2", "manual__1"]

@@ -1,0 +1,65 @@
+"""``backfill --dry-run``, ``waive``, ``audit`` and ``prune`` as processes: their output and their exit codes."""
+
+import json
+
+import pytest
+
+from nightshift.registry.ledger import Ledger, create_ledger
+from nightshift.settings import Settings
+from tests.postgres import WRITER, Database
+from tests.unit.cli.conftest import Cli
+
+
+@pytest.fixture
+def ledger(database: Database, home: Settings) -> Ledger:
+    """An empty ledger whose URL the command finds in its file."""
+    create_ledger(database.owner_url, WRITER)
+    home.database_file.parent.mkdir(parents=True)
+    home.database_file.write_text(database.writer_url)
+    return Ledger(database.writer_url, "local")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_dry_run_says_of_every_day_what_it_waits_for(cli: Cli) -> None:
+    done = cli("backfill", "parcels", "2024-03-04", "2024-03-05", "--dry-run", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    nights = json.loads(done.stdout)["nights"]
+    assert [night["ds"] for night in nights] == ["2024-03-04", "2024-03-05"]
+    assert {night["features"]["state"] for night in nights} == {"waits"}
+    assert nights[0]["predictions"]["changes"] == ["no champion as of this day"]
+    done = cli("backfill", "parcels", "2024-03-04", "2024-03-05", "--dry-run", "--retrain")
+    assert done.stdout.splitlines()[1].split() == ["2024-03-04", "not", "decided", "-", "-", "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("backfill", "parcels", "2024-03-05", "2024-03-04"), 2, "2024-03-05 is after 2024-03-04"),
+        (("backfill", "parcels", "2030-01-01", "2030-01-02"), 3, "no day from 2030-01-01 to 2030-01-02 has a run"),
+        (("audit", "parcels", "2024-03-05", "2024-03-04"), 2, "2024-03-05 is after 2024-03-04"),
+        (("prune", "--older-than", "soon"), 2, "'soon' is not a duration; write it as 30d or 12h"),
+        (("restore", "nowhere"), 3, "holds no whole backup"),
+    ],
+)
+def test_what_cannot_be_asked(cli: Cli, arguments: tuple[str, ...], code: int, words: str) -> None:
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_waiver_is_an_entry(cli: Cli, ledger: Ledger) -> None:
+    done = cli("waive", "parcels", "deliveries", "--ds", "2024-03-03", "--reason", "the depot burnt down", "--json")
+    assert done.returncode == 0, done.stderr
+    [entry] = ledger.entries("parcels")
+    assert json.loads(done.stdout)["waiver"]["details"] == {"source": "deliveries", "ds": "2024-03-03"}
+    assert entry.reason == "the depot burnt down"
+    done = cli("waive", "parcels", "orders", "--ds", "2024-03-03", "--reason", "x")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "source orders is the spine" in done.stderr
+
+
+def test_where_nothing_is_published_there_is_nothing_to_audit_or_prune(cli: Cli) -> None:
+    done = cli("audit", "parcels", "2024-03-04", "2024-03-05")
+    assert (done.returncode, done.stdout) == (1, "nothing of parcels is published from 2024-03-04 to 2024-03-05\n")
+    done = cli("prune", "parcels", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "nothing in 0 tables is old and unread\n")
