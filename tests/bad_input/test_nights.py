@@ -16,8 +16,8 @@ from nightshift.features.build_plan import read_plan
 from nightshift.features.recipes import code_of, feature_spec
 from nightshift.job import Job
 from nightshift.model_manifest import manifest_uri, read_manifest
-from nightshift.orchestration.runs import run_folder
 from nightshift.registry.ledger import Ledger, NewEntry
+from nightshift.runs import run_folder
 from nightshift.specs.calendar import label_day, training_days
 from nightshift.training.challenger import fingerprint_uri, known
 from tests.bad_input.conftest import DS, Night
