@@ -35,7 +35,7 @@ class NightshiftError(Exception):
         parts = [f"{where}: {what}" if where else what]
         parts += [f"Allowed: {allowed}"] if allowed else []
         parts += [f"What to do: {do}"] if do else []
-        super().__init__(". ".join(part.rstrip(".") for part in parts) + ".")
+        super().__init__(" ".join(part if part.endswith("?") else f"{part.rstrip('.')}." for part in parts))
 
 
 class SpecError(NightshiftError):

@@ -83,6 +83,11 @@ class GateSummary:
     status: str
     warnings: int = 0
 
+    @property
+    def page(self) -> str:
+        """The report for people, beside the one for programs."""
+        return f"{self.report.removesuffix('.json')}.html"
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -160,6 +165,12 @@ def find_published(table: str, ds: str, fingerprint: str) -> Manifest | None:
     ]
     matching = [manifest for manifest in found if manifest.fingerprint == fingerprint]
     return max(matching, key=lambda manifest: manifest.created_at, default=None)
+
+
+def published_report(table: str, ds: str, fingerprint: str) -> dict[str, str]:
+    """The link to the gate report of a published partition, for whoever finds it up to date; none without a gate."""
+    manifest = find_published(table, ds, fingerprint)
+    return {"gate report": manifest.gate.page} if manifest and manifest.gate else {}
 
 
 @cache

@@ -76,7 +76,9 @@ def _run(
     first, last = days[0], days[-1]
     with login(settings) as client:
         if not watch:
-            argv = backfills.create(settings, client, dag_id, first, last, max_active=max_active, reprocess="completed")
+            argv = backfills.create(
+                settings, client, dag_id, first, last, max_active=max_active, reprocess="completed", report=log.info
+            )
             log.info("$ %s", " ".join(argv))
         runs = backfills.watch(client, dag_id, first, last, log.info, seconds=float("inf"), wanted=days)
         return runs, {run.ds: _failed_tasks(client, dag_id, run) for run in runs if run.state == "failed"}

@@ -97,6 +97,8 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
     found = published(settings, spec, ds)
+    if all(item.ds != ds.isoformat() for item in found):  # the newest snapshots alone are of another day
+        found = []
     header = ("dataset", "ds", "rows", "quarantined", "gate", "model", "run", "attempt", "made at", "fingerprint")
     rows = [
         (
@@ -113,7 +115,7 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
         )
         for item in found
     ]
-    reports = [f"  {item.dataset}: {item.gate.report}" for item in found if item.gate]
+    reports = [f"  {item.dataset}: {item.gate.page}" for item in found if item.gate]
     text = "\n".join([table(header, rows), *(["gate reports:", *reports] if reports else [])])
     nothing = f"nothing of {spec.name} is published for {ds}"
     document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found]}

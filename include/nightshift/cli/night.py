@@ -111,7 +111,10 @@ def demo(
     progress()
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline or TOUR.pipeline)
-    nights = run(settings, spec.name, sorted(retrain or TOUR.retrains), last or TOUR.last, log.info)
+    retrains, until = sorted(retrain or TOUR.retrains), last or TOUR.last
+    if until <= retrains[-1]:
+        raise typer.BadParameter(f"--to {until} is not after the last --retrain {retrains[-1]}")
+    nights = run(settings, spec.name, retrains, until, log.info)
     print(f"\n{table(spec, nights)}\n")
     print("The platform stays up; `nightshift down` (or `make down`) stops it.")
     _status(as_json=False)

@@ -96,6 +96,8 @@ def land(
     from nightshift.specs.spelling import nearest
 
     progress()
+    if first > last:
+        raise typer.BadParameter(f"--from {first} is after --to {last}")
     if pipeline not in LANDERS:
         raise NightshiftError(
             f"there is no demo data for {pipeline!r}{nearest(pipeline, LANDERS)}",
@@ -177,11 +179,17 @@ def retrain(
 
     Example: nightshift retrain flights --as-of 2013-03-10
     """
+    from nightshift.errors import NightshiftError
     from nightshift.spark import run_local
+    from nightshift.specs.calendar import current_ds
     from nightshift.steps import STEPS, run_step
 
     _prepare()
     job = _job(pipeline, as_of, f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    newest = current_ds(job.pipeline.schedule, datetime.now(UTC))
+    if as_of > newest:
+        # What is recorded stays in the ledger for ever, a typo as well.
+        raise NightshiftError(f"{as_of} has not come yet", where=pipeline, allowed=f"--as-of up to {newest}")
     outcomes = []
     for step in (name for name, found in STEPS.items() if found.dag == "retrain"):
         log.info("%s …", step)

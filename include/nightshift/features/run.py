@@ -12,7 +12,7 @@ from nightshift.gates.keys import differences
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, find_staged, recipe_of
+from nightshift.lineage import Manifest, find_staged, published_report, recipe_of
 from nightshift.specs.calendar import label_day
 
 
@@ -88,7 +88,8 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     if recipe_of(found.fingerprint(day)) == recipe_of(fingerprint):
         rows = float(found.partitions[day].rows)
         message = f"{dataset} of {day} are up to date ({rows:.0f} rows, {found.fingerprint(day)})"
-        return Outcome(step, job.day, "up_to_date", message, {"rows": rows})
+        links = published_report(found.uri, day, found.fingerprint(day))
+        return Outcome(step, job.day, "up_to_date", message, {"rows": rows}, links)
     audited = _audited(job, dataset, _staged(job, dataset, day, fingerprint))
     links = {"gate report": audited.report_uri_html}
     enforce(audited.report, audited.report_uri_html)

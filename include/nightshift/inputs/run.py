@@ -11,6 +11,7 @@ from nightshift.inputs.days import Gated, gate_days
 from nightshift.inputs.landing import partition_files, place, snapshot_days
 from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
 from nightshift.job import Job, Outcome
+from nightshift.lineage import published_report
 from nightshift.registry.waivers import waived
 
 __all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "window_inputs"]
@@ -167,7 +168,11 @@ def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str
     counts = {name: float(sum(item.rows[name] for item in gated)) for name in rows}
     counts |= {"partitions_published": float(published), "partitions_up_to_date": float(up_to_date)}
     counts |= {"partitions_absent": float(sum(len(item.absent) for item in gated))}
-    pages = {f"gate report {item.source} {day}": page for item in gated for day, page in sorted(item.pages.items())}
+    pages = {
+        f"gate report {item.source} {day}": page
+        for item in gated
+        for day, page in sorted((item.pages or _published_page(job, item)).items())
+    }
     message = (
         f"{published} partitions published ({counts['rows_published']:.0f} rows, {counts['rows_quarantined']:.0f} "
         f"quarantined), {up_to_date} up to date"
@@ -175,6 +180,14 @@ def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str
     message += f"; {len(warnings)} warnings, the first: {warnings[0].splitlines()[0]}" if warnings else ""
     links = dict(list(pages.items())[-_MOST_LINKS:])
     return Outcome(step, job.day, "done" if published else "up_to_date", message, counts, links)
+
+
+def _published_page(job: Job, gated: Gated) -> dict[str, str]:
+    """The report of the newest day that was found published, for a night that had nothing to audit."""
+    newest = max(gated.up_to_date, default="")
+    table = job.table(f"inputs/{gated.source}")
+    links = published_report(table, newest, tables.state(table).fingerprint(newest)) if newest else {}
+    return {newest: links["gate report"]} if links else {}
 
 
 def _some(days: Sequence[str]) -> str:

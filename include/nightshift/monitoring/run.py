@@ -67,7 +67,7 @@ def monitor(job: Job) -> Outcome:
     )
     _emit(job, publication, rows[days[-1]])
     left = len(survey.stale) - len(days)
-    message = f"days evaluated: {len(days)} ({days[0]} to {days[-1]}); newest: {_said(rows[days[-1]])}"
+    message = f"days evaluated: {len(days)} ({days[0]} to {days[-1]}); {days[-1]}: {_said(rows[days[-1]])}"
     if left:
         message += f"; older days left to the next run: {left}"
     counts = {"days": float(len(days)), "version": float(publication.version)}

@@ -83,7 +83,8 @@ def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
     rows = "".join(_row(step, shown(settings, dag_id, step["links"])) for step in steps)
     content = f'<div class="scroll"><table>{head}{rows}</table></div>' if steps else "<p>No step has ended yet.</p>"
     template = Template(Path(__file__).with_name("run.html").read_text())
-    return template.substitute(dag=escape(dag_id), run=escape(run_id), content=content)
+    ds = f"Business date {escape(steps[0]['ds'])}" if steps else "No business date yet"
+    return template.substitute(dag=escape(dag_id), run=escape(run_id), ds=ds, content=content)
 
 
 def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:

@@ -1,12 +1,19 @@
 """The little that Nightshift asks a running Airflow: its REST API with the platform's own login."""
 
 import json
+import logging
+import time
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
 
 from nightshift.errors import PlatformError
 from nightshift.settings import Settings
+
+log = logging.getLogger("nightshift")
+
+# A busy machine answers late: what is only asked is asked again, so many seconds later.
+_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True)
@@ -86,17 +93,32 @@ class AirflowClient:
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         import httpx
 
-        try:
-            response = self._client.request(method, path, **arguments)
-            response.raise_for_status()
-            answer: dict[str, Any] = response.json()
-        except (httpx.HTTPError, json.JSONDecodeError) as error:
-            raise PlatformError(
-                f"Airflow's API server does not answer as it should: {type(error).__name__}",
-                where=f"{self._url}{path}",
-                do="look at `nightshift status` and the log of api-server",
-            ) from error
-        return answer
+        for pause in (*_PAUSES, None):
+            try:
+                response = self._client.request(method, path, **arguments)
+                response.raise_for_status()
+                answer: dict[str, Any] = response.json()
+            except (httpx.HTTPError, json.JSONDecodeError) as error:
+                if pause is None or not _may_pass(error):
+                    raise PlatformError(
+                        f"Airflow's API server does not answer as it should: {type(error).__name__}",
+                        where=f"{self._url}{path}",
+                        do="look at `nightshift status` and the log of airflow-api-server",
+                    ) from error
+                log.info("Airflow's API server is slow (%s); asking again", type(error).__name__)
+                time.sleep(pause)
+            else:
+                return answer
+        raise AssertionError  # the last try returns or raises
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same question may get an answer later: the server is busy, or is just being started again."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+    return isinstance(error, httpx.TimeoutException | httpx.RemoteProtocolError | httpx.ReadError)
 
 
 def login(settings: Settings) -> AirflowClient:

@@ -20,7 +20,8 @@ Reprocess = Literal["none", "failed", "completed"]
 UNFINISHED = ("queued", "running")
 MAX_ACTIVE = 4
 _POLL_SECONDS = 1.0
-_LINGER_SECONDS = 60.0
+_OTHER_SECONDS = 7200.0
+_SAY_SECONDS = 60.0
 _ROUND = timedelta(minutes=1)
 
 
@@ -49,17 +50,16 @@ def create(
     *,
     max_active: int = MAX_ACTIVE,
     reprocess: Reprocess = "none",
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Make a backfill with ``airflow backfill create`` and return the argv that did. Raises PlatformError.
 
-    Waits for one before it whose runs are over: Airflow calls it active for up to 30 seconds more.
+    Waits for one before it, since Airflow allows one a DAG; it calls one active for up to 30 seconds after its runs.
     """
     argv = ["airflow", "backfill", "create", "--dag-id", dag_id]
     argv += ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
     argv += ["--max-active-runs", str(max_active), "--reprocess-behavior", reprocess]
-    deadline = time.monotonic() + _LINGER_SECONDS
-    while client.has_backfill(dag_id) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
+    _wait_for_other(client, dag_id, report)
     done = subprocess.run(argv, env=process_environment(settings), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
@@ -68,6 +68,15 @@ def create(
             do="a backfill of the same DAG may still be active: wait for it, or look at Browse > Backfills",
         )
     return argv
+
+
+def _wait_for_other(client: AirflowClient, dag_id: str, report: Callable[[str], None]) -> None:
+    deadline, said_at = time.monotonic() + _OTHER_SECONDS, float("-inf")
+    while client.has_backfill(dag_id) and time.monotonic() < deadline:
+        if time.monotonic() > said_at + _SAY_SECONDS:
+            report(f"{dag_id}: waiting for the backfill before this one; Airflow allows one at a time")
+            said_at = time.monotonic()
+        time.sleep(_POLL_SECONDS)
 
 
 def watch(
@@ -85,17 +94,17 @@ def watch(
     Raises PlatformError when that takes longer than ``seconds``.
     """
     names = {day.isoformat() for day in wanted or days(first, last)}
-    began, said = time.monotonic(), ""
+    began, said, said_at = time.monotonic(), "", 0.0
     over_at_first: set[str] | None = None
     while time.monotonic() < began + seconds:
         runs = client.runs(dag_id, first, last)
         over = {run.ds for run in runs if run.state not in UNFINISHED} & names
         over_at_first = over if over_at_first is None else over_at_first
         line = progress(Counter(run.state for run in runs if run.ds in names), len(names))
-        if line != said:
+        if line != said or time.monotonic() > said_at + _SAY_SECONDS:
             left = time_left(time.monotonic() - began, len(over - over_at_first), len(names - over))
             report(f"{dag_id}: {line}{f', about {left} left' if left else ''}")
-            said = line
+            said, said_at = line, time.monotonic()
         if over >= names:
             return [run for run in runs if run.ds in names]
         time.sleep(_POLL_SECONDS)

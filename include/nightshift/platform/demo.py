@@ -93,7 +93,7 @@ def _run(
     if any(run.state in backfill.UNFINISHED for run in client.runs(dag_id, wanted[0], wanted[-1])):
         report(f"{dag_id}: runs of these days are under way already")
     else:
-        argv = backfill.create(settings, client, dag_id, wanted[0], wanted[-1], reprocess="completed")
+        argv = backfill.create(settings, client, dag_id, wanted[0], wanted[-1], reprocess="completed", report=report)
         report(f"$ {' '.join(argv)}")
     for run in backfill.watch(client, dag_id, wanted[0], wanted[-1], report):
         if run.state == "failed":

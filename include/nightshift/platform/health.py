@@ -24,8 +24,9 @@ _HEARTBEATS = {
 
 @dataclass(frozen=True)
 class Component:
-    """One part of the platform. ``state`` is stopped, starting, running, failed or orphaned; ``port`` 0 is none.
+    """One part of the platform; ``port`` 0 is none.
 
+    ``state`` is stopped, starting, running, failed, or without a supervisor orphaned (its own) and unknown (the others).
     ``health`` is ``healthy``, or what is missing; empty while it is stopped.
     """
 

@@ -20,6 +20,7 @@ Report = Callable[[str], None]
 HEALTHY_WITHIN = 300.0
 # A program that has to be started so often in one `up` will not stay.
 STARTS = 4
+SAY_SECONDS = 20.0
 LOG_LINES = 15
 
 
@@ -60,10 +61,12 @@ def status(settings: Settings) -> list[Component]:
     found = supervisor.running(layout)
     answers = health.check(settings, found)
     components = [_supervisor_component(layout, bool(found))]
+    orphaned = components[0].state == "orphaned"
     for name, port in _names_and_ports(settings):
         one = found.get(name)
         said, pid = answers.get(name, ""), one.pid if one else 0
-        components.append(Component(name, health.state(one), pid, port, said, str(layout.log(name))))
+        state = "unknown" if orphaned else health.state(one)
+        components.append(Component(name, state, pid, port, said, str(layout.log(name))))
     return components
 
 
@@ -159,7 +162,7 @@ def _create_ledger(layout: Layout) -> None:
 def _wait_until_healthy(settings: Settings, layout: Layout, report: Report, began: float) -> None:
     reported: set[str] = {"postgres"}
     seen: dict[str, set[int]] = {}
-    deadline = time.monotonic() + HEALTHY_WITHIN
+    deadline, said_at = time.monotonic() + HEALTHY_WITHIN, time.monotonic()
     while True:
         found = supervisor.running(layout)
         answers = health.check(settings, found)
@@ -174,6 +177,9 @@ def _wait_until_healthy(settings: Settings, layout: Layout, report: Report, bega
         missing = {name: answers.get(name, "not running") for name in found if answers.get(name) != HEALTHY}
         if found and not missing:
             return
+        if time.monotonic() > said_at + SAY_SECONDS:
+            said_at = time.monotonic()
+            report(f"waiting for {', '.join(missing)}")
         if time.monotonic() > deadline or not found:
             name, said = next(iter(missing.items()), ("supervisor", "does not answer"))
             raise _failed(layout, name, f"{said} after {time.monotonic() - began:.0f} s")

@@ -10,7 +10,7 @@ from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.results import CheckResult
 from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, recipe_of
+from nightshift.lineage import Manifest, Upstream, published_report, recipe_of
 from nightshift.scoring.plan import (
     ScoringPlan,
     ShardResult,
@@ -41,7 +41,8 @@ def gate_predictions(job: Job) -> Outcome:
     if recipe_of(published) == plan.fingerprint:
         metrics.count(job.settings, "partitions_up_to_date", 1, pipeline=job.pipeline.name, dataset=PREDICTIONS)
         message = f"predictions of {job.day} are up to date ({plan.rows} rows, {published})"
-        return Outcome("gate_predictions", job.day, "up_to_date", message, {"rows": float(plan.rows)})
+        links = published_report(plan.table, job.day, published)
+        return Outcome("gate_predictions", job.day, "up_to_date", message, {"rows": float(plan.rows)}, links)
     results = _results(plan, left["plan"])
     staged = _manifest(job, plan, results, left)
     tables.leave_staged(plan.table, staged)

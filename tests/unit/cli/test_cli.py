@@ -89,7 +89,7 @@ def test_wrong_usage_is_2(cli: Cli, arguments: tuple[str, ...], words: str) -> N
     [
         (
             ("check", "parsels"),
-            "SpecError: include/pipelines: there is no pipeline 'parsels'; did you mean parcels?. Allowed: parcels.",
+            "SpecError: include/pipelines: there is no pipeline 'parsels'; did you mean parcels? Allowed: parcels.",
         ),
         (
             ("run", "parcels", "gate_input", "--ds", "2024-02-01"),
@@ -125,7 +125,7 @@ def test_the_name_of_a_pipeline_is_never_a_path(cli: Cli, home: Settings, argume
     (home.pipelines.parent / "parcels.yaml").write_text((home.pipelines / "parcels.yaml").read_text())
     done = cli(*arguments)
     assert (done.returncode, done.stdout) == (3, "")
-    unknown = "there is no pipeline '../parcels'; did you mean parcels?. Allowed: parcels."
+    unknown = "there is no pipeline '../parcels'; did you mean parcels? Allowed: parcels."
     no_data = "NightshiftError: there is no demo data for '../parcels'. Allowed: flights."
     expected = no_data if arguments[0] == "land" else f"SpecError: include/pipelines: {unknown}"
     [line] = done.stderr.splitlines()

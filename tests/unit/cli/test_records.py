@@ -111,7 +111,7 @@ def test_entries_outlive_their_spec(cli: Cli, home: Settings) -> None:
     unknown = cli("ledger", "leters")
     assert (unknown.returncode, unknown.stderr) == (
         3,
-        "SpecError: include/pipelines: there is no pipeline 'leters'; did you mean letters?. Allowed: letters.\n",
+        "SpecError: include/pipelines: there is no pipeline 'leters'; did you mean letters? Allowed: letters.\n",
     )
 
 

@@ -71,7 +71,7 @@ def test_a_day_is_evaluated_once_both_are_there_and_again_when_one_changes(job: 
     publish_labels(job, "2024-02-10", {"b": 5.0, "a": 5.0, "z": 1.0})
     outcome = monitor(job)
     assert (outcome.status, outcome.message) == (
-        "done", "days evaluated: 1 (2024-02-10 to 2024-02-10); newest: rmse 3.536, mae 3.5 of 2 rows",
+        "done", "days evaluated: 1 (2024-02-10 to 2024-02-10); 2024-02-10: rmse 3.536, mae 3.5 of 2 rows",
     )  # fmt: skip
     assert evaluated(job) == {
         "2024-02-10": {
