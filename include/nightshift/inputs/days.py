@@ -12,6 +12,7 @@ from nightshift.database import advisory_lock
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.gates.partition import Audited, audit_partition, publish_audited, report_unreadable
 from nightshift.gates.run import enforce
+from nightshift.inputs.earlier_contract import refuse_earlier_contract
 from nightshift.inputs.landing import partition_files
 from nightshift.inputs.parse import Landing, parse
 from nightshift.job import Job, new_attempt
@@ -39,6 +40,7 @@ class Gated:
 
     ``absent`` days have neither landed nor been published. ``kept`` days were corrected, but the correction failed
     its gate: the publication before it stays. ``blocked`` ones failed and have no publication. Both hold the error.
+    Of ``dirty`` days rows went to quarantine, or an expectation failed that only warns.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Gated:
     blocked: dict[str, NightshiftError] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=lambda: {"rows_landed": 0, "rows_published": 0, "rows_quarantined": 0})
     pages: dict[str, str] = field(default_factory=dict)
+    dirty: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,18 @@ class _Day:
 def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
     """Parse, audit and publish the days of a source whose landing files are new or corrected, several in a commit.
 
-    A lock on each (source, day) keeps two runs from doing the same work. Does not raise where a gate blocks.
+    A lock on each (source, day) keeps two runs from doing the same work. Does not raise where a gate blocks. Raises
+    SchemaChanged where a day of an earlier contract would be read as if it followed the present one.
     """
     gated, stale = Gated(source), list[str]()
     contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
     for day in _look(job, contract, table, days):
         if _is_stale(job, contract, table, day):
             stale.append(day.ds)
-        else:
-            (gated.up_to_date if day.files or day.active else gated.absent).append(day.ds)
+            continue
+        if day.active and not day.files:
+            refuse_earlier_contract(source, contract, table, day.ds, "its landing files are gone")
+        (gated.up_to_date if day.files or day.active else gated.absent).append(day.ds)
     tags = {"pipeline": job.pipeline.name, "dataset": f"inputs/{source}"}
     metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)
     for start in range(0, len(stale), _DAYS_A_COMMIT):
@@ -151,6 +157,9 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
             audited = _audited(job, contract, table, day, gated)
         except (GateFailed, InputMissing) as error:
             log.warning("%s of %s: %s", gated.source, day.ds, error)
+            if day.active:
+                why = f"its landing files do not follow the present one: {error.what}"
+                refuse_earlier_contract(gated.source, contract, table, day.ds, why)
             (gated.kept if day.active else gated.blocked)[day.ds] = error
         else:
             passed.append(audited)
@@ -158,6 +167,7 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
     publication = publish_audited(job, f"inputs/{gated.source}", schema, passed)
     gated.published += publication.published
     gated.up_to_date += [*publication.up_to_date, *publication.superseded]
+    gated.dirty += [audited.manifest.ds for audited in passed if audited.report.failed]
     for audited in passed:
         gated.rows["rows_landed"] += audited.report.rows
         gated.rows["rows_published"] += audited.manifest.rows

@@ -26,7 +26,7 @@ _HEARTBEATS = {
 class Component:
     """One part of the platform; ``port`` 0 is none.
 
-    ``state`` is stopped, starting, running, failed, or without a supervisor orphaned (its own) and unknown (the others).
+    ``state`` is stopped, starting, running or failed; without a supervisor orphaned (its own) or unknown (the others).
     ``health`` is ``healthy``, or what is missing; empty while it is stopped.
     """
 

@@ -126,7 +126,7 @@ def test_the_name_of_a_pipeline_is_never_a_path(cli: Cli, home: Settings, argume
     done = cli(*arguments)
     assert (done.returncode, done.stdout) == (3, "")
     unknown = "there is no pipeline '../parcels'; did you mean parcels? Allowed: parcels."
-    no_data = "NightshiftError: there is no demo data for '../parcels'. Allowed: flights."
+    no_data = "NightshiftError: there is no demo data for '../parcels'. Allowed: departures, flights, practice."
     expected = no_data if arguments[0] == "land" else f"SpecError: include/pipelines: {unknown}"
     [line] = done.stderr.splitlines()
     assert line.startswith(expected)

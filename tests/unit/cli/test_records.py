@@ -179,7 +179,9 @@ def test_what_is_published_of_a_day(cli: Cli, home: Settings) -> None:
         *("inputs/orders", "2024-03-04", "3", "2", "quarantined", "-", "manual", "a1", "2024-03-04T07:00:01", "f" * 16)
     ]
     assert depots.split()[:5] == ["inputs/depots", "2024-03-01", "1", "0", "-"]
-    assert (title, report) == ("gate reports:", "  inputs/orders: /reports/a1.json")
+    assert (title, report) == ("gate reports:", "  inputs/orders: /reports/a1.html")
+    nothing = cli("history", "parcels", "--ds", "2024-03-05")  # depots of another day are there
+    assert (nothing.returncode, nothing.stdout) == (1, "nothing of parcels is published for 2024-03-05\n")
     document = json.loads(cli("history", "parcels", "--ds", "2024-03-04", "--json").stdout)
     first = document["published"][0]
     assert (document["pipeline"], document["ds"]) == ("parcels", "2024-03-04")

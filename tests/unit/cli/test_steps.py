@@ -18,7 +18,7 @@ from nightshift.cli.app import app
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.platform import demo as platform_demo
-from nightshift.platform import local
+from nightshift.platform import local, nights
 from nightshift.platform.health import HEALTHY, Component
 from nightshift.settings import Settings
 
@@ -185,11 +185,34 @@ def test_the_demo_is_given_its_dates_in_order(
     monkeypatch.setattr(demo, "TOUR", tour)
     monkeypatch.setattr(local, "status", lambda _settings: _components(HEALTHY))
     monkeypatch.setattr(platform_demo, "run", lambda *given: called.append(given[1:4]) or ["night"])
-    monkeypatch.setattr(platform_demo, "table", lambda pipeline, nights: f"{pipeline.name}: {nights}")
+    monkeypatch.setattr(nights, "table", lambda pipeline, found: f"{pipeline.name}: {found}")
     result = invoke("demo", *arguments)
     assert result.stdout.startswith("\nparcels: ['night']\n\nThe platform stays up")
     first, second, last = (date.fromisoformat(text) for text in dates)
     assert called == [("parcels", [first, second], last)]
+
+
+def test_a_demo_that_ends_before_its_last_retrain_is_refused_before_anything(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "TOUR", demo.Tour("parcels", (date(2024, 2, 20),), date(2024, 2, 28)))
+    result = invoke("demo", "--to", "2024-02-20")
+    assert result.exit_code == 2
+    assert "--to 2024-02-20 is not after the last --retrain 2024-02-20" in result.stderr
+
+
+def test_a_retrain_as_of_a_day_to_come_records_nothing(
+    invoke: Callable[..., Result], jobs: list[tuple[str, Job, int]]
+) -> None:
+    result = invoke("retrain", "parcels", "--as-of", "2999-01-01")
+    assert (result.exit_code, jobs) == (3, [])
+    assert result.stderr.startswith("NightshiftError: parcels: 2999-01-01 has not come yet. Allowed: --as-of up to 20")
+
+
+def test_landing_days_in_the_wrong_order_is_wrong_usage(invoke: Callable[..., Result]) -> None:
+    result = invoke("land", "flights", "--from", "2013-03-10", "--to", "2013-03-01")
+    assert result.exit_code == 2
+    assert "--from 2013-03-10 is after --to 2013-03-01" in result.stderr
 
 
 def test_a_defect_keeps_its_traceback(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

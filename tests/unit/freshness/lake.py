@@ -31,6 +31,7 @@ def publish_night(settings: Settings, folder: Path, database: Database) -> Job:
     settings = replace(home_with_module(settings, folder), database_url=database.writer_url)
     job = Job(settings, make_pipeline(), DS, run_id="night")
     drop_day(settings, "2024-02-10", LOOKBACK)
+    drop(settings, "orders/ds=2024-02-10", "0,N,1.5", "1,S,2", "2,N,")  # the keys that stage_plan writes
     drop(settings, "orders/ds=2024-02-09", "x,N,1.5", "y,S,2")
     gate_inputs(job)
     _, command = plan_features(job)

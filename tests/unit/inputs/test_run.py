@@ -343,3 +343,55 @@ def test_two_runs_at_once_publish_each_day_once(job: Job) -> None:
         found = list(pool.map(lambda _: gate_days(again(job), "orders", days), range(3)))
     assert sorted(day for item in found for day in item.published) == [str(day) for day in days]
     assert tables.state(job.table("inputs/orders")).version == 2
+
+
+RENAMED = {
+    "parcel_id": {"type": "string"},
+    "depot": {"type": "string"},
+    "hours_of_delay": {"type": "number", "nulls": 0.9},
+}
+
+
+def deliveries(columns: dict[str, Any]) -> Pipeline:
+    document = spec_document()
+    document["inputs"]["deliveries"]["columns"] = columns
+    return make_pipeline(inputs=document["inputs"])
+
+
+@pytest.mark.parametrize(
+    ("landed", "why"),
+    [
+        (
+            True,
+            "its landing files do not follow the present one: the columns are not the contract's: "
+            "missing: hours_of_delay; not in the contract: hours_late",
+        ),
+        (False, "its landing files are gone"),
+    ],
+)
+def test_a_day_of_an_earlier_contract_is_never_read_as_nulls(job: Job, landed: bool, why: str) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    if not landed:
+        for day in LOOKBACK:
+            Path(job.settings.landing, f"parcels/deliveries/ds={day}/part-0.csv").unlink()
+    before = tables.state(job.table("inputs/deliveries"))
+
+    for use_case in (gate_inputs, window_inputs):
+        with pytest.raises(SchemaChanged) as caught:
+            use_case(again(job, pipeline=deliveries(RENAMED)))
+        assert str(caught.value).startswith(
+            f"{job.table('inputs/deliveries')}: source deliveries of 2024-02-07 was published under an earlier "
+            f"contract, without hours_of_delay; {why}. Allowed: a new column that may be null throughout (nulls: 1.0)."
+        )
+    assert tables.state(job.table("inputs/deliveries")) == before
+
+
+def test_a_new_column_that_may_be_null_leaves_days_whose_files_are_gone(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    for day in LOOKBACK:
+        Path(job.settings.landing, f"parcels/deliveries/ds={day}/part-0.csv").unlink()
+    columns = spec_document()["inputs"]["deliveries"]["columns"]
+    later = deliveries({**columns, "van": {"type": "string", "nulls": 1.0}})
+    assert gate_inputs(again(job, pipeline=later)).status == "up_to_date"
