@@ -395,3 +395,11 @@ def test_a_new_column_that_may_be_null_leaves_days_whose_files_are_gone(job: Job
     columns = spec_document()["inputs"]["deliveries"]["columns"]
     later = deliveries({**columns, "van": {"type": "string", "nulls": 1.0}})
     assert gate_inputs(again(job, pipeline=later)).status == "up_to_date"
+
+
+def test_a_night_names_what_is_absent_and_links_the_reports_of_days_that_lost_rows_first(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK[1:])
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,1.5", "b,X,2")
+    found = gate_inputs(job)
+    assert found.message.endswith("; absent: deliveries 2024-02-07")
+    assert "gate report orders 2024-02-10" in found.links
