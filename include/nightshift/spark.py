@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -167,7 +168,7 @@ def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[i
     """Run a program in a process group of its own; returns its status and its last error line."""
     last = ""
     with (
-        _sigterm_raises(),
+        _sigterm_raises() as sigterm,
         subprocess.Popen(
             list(argv),
             env=environment,
@@ -180,6 +181,7 @@ def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[i
         ) as process,
     ):
         try:
+            sigterm.arm()
             for line in process.stdout or ():
                 log.info("%s", line.rstrip())
                 last = line if _ERROR in line else last
@@ -200,20 +202,35 @@ def _end_group(process: subprocess.Popen[str]) -> None:
             continue
 
 
+@dataclass
+class _Sigterm:
+    """A SIGTERM that comes before the job is known is kept until there is something to end."""
+
+    armed: bool = False
+    number: int = 0
+
+    def arm(self) -> None:
+        self.armed = True
+        if self.number:
+            sys.exit(128 + self.number)
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.number = number
+        if self.armed:
+            sys.exit(128 + number)
+
+
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _sigterm_raises() -> Iterator[_Sigterm]:
     """Makes SIGTERM an exception, so that the job is ended with this process; a handler that is there already stays."""
+    sigterm = _Sigterm()
     here = threading.current_thread() is threading.main_thread()
     if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
+        yield sigterm
         return
-
-    def stop(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, sigterm)
     try:
-        yield
+        yield sigterm
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

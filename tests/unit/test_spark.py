@@ -97,18 +97,32 @@ def test_an_error_of_several_lines_is_one_line() -> None:
     assert line == "nightshift error: SpecError: here: first second."
 
 
-def test_sigterm_ends_the_job_and_all_of_its_processes(tmp_path: Path, submit: Path) -> None:
+STOPPED_WHILE_IT_STARTS = """
+class Popen(subprocess.Popen):
+    def __init__(self, *given, **options):
+        super().__init__(*given, **options)
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+subprocess.Popen = Popen
+"""
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_sigterm_ends_the_job_and_all_of_its_processes(tmp_path: Path, submit: Path, early: bool) -> None:
     pids = tmp_path / "pids"
     _program(submit, f"sleep 300 & echo $! >> {pids}; echo $$ >> {pids}; wait")
     code = (
+        "import os, signal, subprocess, time\n"
         "from nightshift import spark; from nightshift.settings import Settings; "
-        "from nightshift.commands import AuditCommand; "
+        "from nightshift.commands import AuditCommand\n"
+        f"{STOPPED_WHILE_IT_STARTS if early else ''}"
         f"spark.run_local(Settings.from_env({{'NIGHTSHIFT_VAR': '{tmp_path}/var'}}), AuditCommand('u'))"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
         _until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-        process.send_signal(signal.SIGTERM)
+        if not early:
+            process.send_signal(signal.SIGTERM)
         assert process.wait(90) == 128 + signal.SIGTERM
         _until(lambda: not any(_runs(int(pid)) for pid in pids.read_text().split()))
     finally:
