@@ -177,9 +177,9 @@ def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str
         f"{published} partitions published ({counts['rows_published']:.0f} rows, {counts['rows_quarantined']:.0f} "
         f"quarantined), {up_to_date} up to date"
     )
+    message += f"; {len(warnings)} warnings, the first: {warnings[0].splitlines()[0]}" if warnings else ""
     absent = [f"{item.source} {day}" for item in gated for day in item.absent]
     message += f"; absent: {_some(absent)}" if absent else ""
-    message += f"; {len(warnings)} warnings, the first: {warnings[0].splitlines()[0]}" if warnings else ""
     telling = {f"gate report {item.source} {day}" for item in gated for day in (*item.kept, *item.blocked, *item.dirty)}
     newest = sorted(pages, key=lambda label: (label in telling, label.rpartition(" ")[2]))[-_MOST_LINKS:]
     links = {label: page for label, page in pages.items() if label in newest}
