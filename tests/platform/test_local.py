@@ -339,7 +339,8 @@ def test_what_a_killed_supervisor_left_is_ended_before_a_new_start(half_up: Sett
     wait(lambda: not supervisor.answers(layout))
     left = processes.of_platform(layout)
     local._ensure_supervisor(half_up, layout, programs(half_up), lines.append)
-    assert lines[0] == f"the supervisor is gone; ending {len(left)} processes that it left"
+    # Postgres starts and ends workers of its own meanwhile, so that their number may differ.
+    assert re.fullmatch(r"the supervisor is gone; ending \d+ processes that it left", lines[0])
     assert not any(process.is_running() for process in left)
     assert pids(half_up)["supervisor"]
 

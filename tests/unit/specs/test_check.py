@@ -45,7 +45,7 @@ def test_a_pipeline_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no spec"):
         check_specs(settings)
     add_spec(settings, "parcels")
-    with pytest.raises(SpecError, match=r"there is no pipeline 'parcel'; did you mean parcels\?\. Allowed: parcels\."):
+    with pytest.raises(SpecError, match=r"there is no pipeline 'parcel'; did you mean parcels\? Allowed: parcels\."):
         check_specs(settings, "parcel")
 
 
