@@ -105,9 +105,7 @@ def test_a_name_is_never_a_path(tmp_path: Path, name: str) -> None:
 def test_the_nearest_name_is_offered(tmp_path: Path) -> None:
     settings = make_home(tmp_path)
     assert load_pipeline(settings, add_spec(settings, "parcels").stem).name == "parcels"
-    with pytest.raises(
-        SpecError, match=r"there is no pipeline 'parsels'; did you mean parcels\? Allowed: parcels\.$"
-    ):
+    with pytest.raises(SpecError, match=r"there is no pipeline 'parsels'; did you mean parcels\? Allowed: parcels\.$"):
         load_pipeline(settings, "parsels")
 
 
