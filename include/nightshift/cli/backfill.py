@@ -11,7 +11,7 @@ import typer
 from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
 
 if TYPE_CHECKING:
-    from nightshift.platform.airflow_client import AirflowClient, Run
+    from nightshift.platform.airflow_client import Run
     from nightshift.registry.entry import Entry
     from nightshift.settings import Settings
     from nightshift.specs.model import Pipeline
@@ -81,11 +81,7 @@ def _run(
             )
             log.info("$ %s", " ".join(argv))
         runs = backfills.watch(client, dag_id, first, last, log.info, seconds=float("inf"), wanted=days)
-        return runs, {run.ds: _failed_tasks(client, dag_id, run) for run in runs if run.state == "failed"}
-
-
-def _failed_tasks(client: "AirflowClient", dag_id: str, run: "Run") -> str:
-    return ", ".join(item.task for item in client.failed_tasks(dag_id, run.run_id)) or "no task"
+        return runs, {run.ds: backfills.failed_in(client, dag_id, run) for run in runs if run.state == "failed"}
 
 
 def _show_nights(

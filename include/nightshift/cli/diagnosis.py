@@ -14,6 +14,7 @@ from typing import Any
 from nightshift.cli.published import Published, published
 from nightshift.errors import NightshiftError, PlatformError
 from nightshift.freshness.nights import DATASETS, look
+from nightshift.job import run_name
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.platform.airflow_client import FailedTask, Run, login
 from nightshift.platform.layout import Layout
@@ -124,14 +125,10 @@ def _failure(settings: Settings, dag: str, run_id: str, step: str, said: Sequenc
 def _log_file(settings: Settings, dag: str, run_id: str, step: str) -> Path | None:
     """The newest log of a task on this machine; a run id known from a folder's name alone has other punctuation."""
     root = Layout(settings.var).airflow / "logs" / f"dag_id={dag}"
-    plain = _plain(run_id)
-    folders = [folder for folder in root.glob("run_id=*") if _plain(folder.name.removeprefix("run_id=")) == plain]
+    name = run_name(run_id)
+    folders = [folder for folder in root.glob("run_id=*") if run_name(folder.name.removeprefix("run_id=")) == name]
     files = [file for folder in folders for file in (folder / f"task_id={step}").rglob("attempt=*.log")]
     return max(files, key=lambda file: file.stat().st_mtime, default=None)
-
-
-def _plain(run_id: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "_.-" else "_" for letter in run_id)
 
 
 def own_lines(lines: Sequence[str]) -> tuple[tuple[str, ...], int]:

@@ -6,6 +6,7 @@ from datetime import date
 from nightshift import tables
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build import resolve
+from nightshift.features.recipes import Recipes
 from nightshift.job import Job, table_uri
 from nightshift.lineage import Manifest, code_version, find_published, recipe_of
 from nightshift.registry.champions import champion_as_of
@@ -33,14 +34,15 @@ def since_last_good(settings: Settings, pipeline: Pipeline, ds: date) -> Iterato
         yield f"since {good}: unknown, its manifests are gone"
         return
     yield f"the last good day is {good}"
-    yield from _code_and_spec(job, features)
+    recipes = resolve(job)
+    yield from _code_and_spec(job, recipes, features)
     yield from _model(job, predictions)
-    yield from _inputs(job, date.fromisoformat(good))
+    yield from _inputs(job, recipes, date.fromisoformat(good))
 
 
-def _code_and_spec(job: Job, good: Manifest) -> Iterator[str]:
+def _code_and_spec(job: Job, recipes: Recipes, good: Manifest) -> Iterator[str]:
     reads = {name.removeprefix("inputs/"): upstream for name, upstream in good.upstream.items()}
-    same = resolve(job).fingerprint("features", reads) == recipe_of(good.fingerprint)
+    same = recipes.fingerprint("features", reads) == recipe_of(good.fingerprint)
     here = code_version(job.settings.home)
     commits = f" (code {good.code_version} then, {here} now)" if good.code_version != here else ""
     yield f"feature code and spec: {'as then' if same else 'changed'}{commits}"
@@ -62,9 +64,8 @@ def _model(job: Job, good: Manifest) -> Iterator[str]:
         yield f"model: as then (version {champion.version})"
 
 
-def _inputs(job: Job, good: date) -> Iterator[str]:
+def _inputs(job: Job, recipes: Recipes, good: date) -> Iterator[str]:
     """The rows of the newest day that features read of each source, then and now."""
-    recipes = resolve(job)
     for name, source in job.pipeline.feature_inputs.items():
         state = recipes.sources[name]
         if source.snapshot:

@@ -126,7 +126,7 @@ def try_(
 
     _prepare()
     with trial.private(_job(pipeline, ds, "try")) as job:
-        found = trial.try_day(job, rows, trial.run_here)
+        found = trial.try_day(job, rows)
     emit(as_json, found.document(), _shown(found))
     if found.blocked:
         raise typer.Exit(1)

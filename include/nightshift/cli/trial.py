@@ -1,7 +1,7 @@
 """One day of a pipeline, tried in a lake of its own: what ``nightshift try`` does."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,11 +13,11 @@ import pyarrow as pa
 from nightshift import storage, tables
 from nightshift.errors import GateFailed, NightshiftError
 from nightshift.features.build import contract
-from nightshift.job import Job, Outcome
+from nightshift.inputs.needs import inside
+from nightshift.job import Job
 from nightshift.lineage import find_staged
+from nightshift.spark import run_local
 from nightshift.steps import run_step
-
-Run = Callable[[Job, str], Outcome]
 
 
 @dataclass(frozen=True)
@@ -70,26 +70,26 @@ def private(job: Job) -> Iterator[Job]:
         yield replace(job, settings=settings)
 
 
-def try_day(job: Job, rows: int, run: Run) -> Trial:
+def try_day(job: Job, rows: int) -> Trial:
     """Inputs, features, gates and a score of one day, in ``job``'s lake; ``rows`` of the features are kept.
 
     Raises NightshiftError where there are no features to show, GateFailed where an input was blocked.
     """
     schedule = job.pipeline.schedule
-    if not schedule.start <= job.ds <= (schedule.end or job.ds):
+    if not inside(job.pipeline, job.ds):
         allowed = f"days from {schedule.start}" + (f" to {schedule.end}" if schedule.end else "")
         raise NightshiftError(f"{job.day} is outside the range of {job.pipeline.name}", allowed=allowed)
-    steps = [run(job, name).message for name in ("gate_inputs", "build_features")]
+    steps = [run_step(job, name, run_local).message for name in ("gate_inputs", "build_features")]
     frame = _frame(job)
     columns = tuple(_tried(name, kind, frame[name], rows) for name, kind in _columns(job).items())
     blocked = unscored = ""
     try:
-        steps.append(run(job, "gate_features").message)
+        steps.append(run_step(job, "gate_features", run_local).message)
     except GateFailed as error:
         blocked = error.what
     else:
         try:
-            steps += [run(job, name).message for name in ("plan_scoring", "score", "gate_predictions")]
+            steps += [run_step(job, name, run_local).message for name in ("plan_scoring", "score", "gate_predictions")]
         except NightshiftError as error:
             unscored = error.what
     name = job.pipeline.name
@@ -105,13 +105,6 @@ def failures(job: Job) -> Iterator[Failure]:
             if not result["success"]:
                 where = (report["dataset"], report["ds"], report["status"])
                 yield Failure(*where, result["name"], result["column"], result["unexpected"], result["rows"])
-
-
-def run_here(job: Job, name: str) -> Outcome:
-    """Runs a step on this machine."""
-    from nightshift.spark import run_local
-
-    return run_step(job, name, run_local)
 
 
 def _columns(job: Job) -> dict[str, str]:

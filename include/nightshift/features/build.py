@@ -10,6 +10,7 @@ from nightshift.commands import FeaturesCommand
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build_plan import BuildPlan, Source, Target
 from nightshift.features.recipes import Dataset, Recipes, code_of
+from nightshift.inputs.needs import inside
 from nightshift.inputs.run import gate_inputs, gate_windows
 from nightshift.job import Job, Outcome
 from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of
@@ -89,14 +90,12 @@ def _window_days(job: Job, as_of_dates: Iterable[date]) -> dict[Dataset, list[da
 
 def _wanted_days(job: Job, runs: Iterable[date]) -> dict[Dataset, list[date]]:
     """The days that the runs of these dates build: their own features, the labels that become mature with them."""
-    schedule = job.pipeline.schedule
-    runs = sorted(set(runs))
-
-    def inside(ds: date) -> bool:
-        return schedule.start <= ds and (schedule.end is None or ds <= schedule.end)
-
-    labels = [label_day(job.pipeline, ds) for ds in runs]
-    return {"features": [ds for ds in runs if inside(ds)], "labels": [ds for ds in labels if inside(ds)]}
+    pipeline, runs = job.pipeline, sorted(set(runs))
+    labels = [label_day(pipeline, ds) for ds in runs]
+    return {
+        "features": [ds for ds in runs if inside(pipeline, ds)],
+        "labels": [ds for ds in labels if inside(pipeline, ds)],
+    }
 
 
 def _ready(job: Job) -> list[date]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
 from typing import Any
 
 from nightshift import tables
@@ -12,8 +11,8 @@ from nightshift.features.build import resolve
 from nightshift.features.recipes import Dataset, Recipes
 from nightshift.freshness.changes import LANDED, Freshness, read_changes
 from nightshift.inputs.days import landing_changes
-from nightshift.inputs.landing import snapshot_days
 from nightshift.inputs.needs import Needs, daily_needs, inside
+from nightshift.inputs.run import newest_snapshots
 from nightshift.job import Job
 from nightshift.lineage import Manifest, Upstream, find_published, recipe_of
 from nightshift.registry.champions import champion_as_of
@@ -68,14 +67,7 @@ def look(settings: Settings, pipeline: Pipeline, days: Sequence[date]) -> list[N
 
 
 def _needs(job: Job, days: Sequence[date]) -> dict[date, Needs]:
-    @cache
-    def snapshots(name: str) -> list[date]:
-        published = tables.state(job.table(f"inputs/{name}")).partitions
-        return sorted({*snapshot_days(job.settings, job.pipeline.inputs[name]), *map(date.fromisoformat, published)})
-
-    def newest(name: str, ds: date) -> date | None:
-        return max((day for day in snapshots(name) if day <= ds), default=None)
-
+    newest = newest_snapshots(job)
     return {ds: daily_needs(job.pipeline, ds, newest) for ds in days}
 
 

@@ -17,6 +17,7 @@ from nightshift.inputs.landing import partition_files
 from nightshift.inputs.parse import Landing, parse
 from nightshift.job import Job, new_attempt
 from nightshift.lineage import (
+    DataFile,
     Landed,
     Manifest,
     find_published,
@@ -61,6 +62,7 @@ class _Day:
     ds: str
     files: tuple[StoredFile, ...]
     active: str
+    published: tuple[DataFile, ...]
 
     def landed(self, table: str) -> tuple[Landed, ...]:
         """The files with their content's hash, taken from the publication where size and time are the same."""
@@ -83,7 +85,7 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
             stale.append(day.ds)
             continue
         if day.active and not day.files:
-            refuse_earlier_contract(source, contract, table, day.ds, "its landing files are gone")
+            refuse_earlier_contract(source, contract, table, day.ds, day.published, "its landing files are gone")
         (gated.up_to_date if day.files or day.active else gated.absent).append(day.ds)
     tags = {"pipeline": job.pipeline.name, "dataset": f"inputs/{source}"}
     metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)
@@ -124,7 +126,12 @@ def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) ->
 def _look(job: Job, contract: Input, table: str, days: Sequence[date]) -> list[_Day]:
     active = tables.state(table)
     return [
-        _Day(ds.isoformat(), tuple(partition_files(job.settings, contract, ds)), active.fingerprint(ds.isoformat()))
+        _Day(
+            ds.isoformat(),
+            tuple(partition_files(job.settings, contract, ds)),
+            active.fingerprint(ds.isoformat()),
+            active.files(ds.isoformat()),
+        )
         for ds in sorted(days)
     ]
 
@@ -159,7 +166,7 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
             log.warning("%s of %s: %s", gated.source, day.ds, error)
             if day.active:
                 why = f"its landing files do not follow the present one: {error.what}"
-                refuse_earlier_contract(gated.source, contract, table, day.ds, why)
+                refuse_earlier_contract(gated.source, contract, table, day.ds, day.published, why)
             (gated.kept if day.active else gated.blocked)[day.ds] = error
         else:
             passed.append(audited)

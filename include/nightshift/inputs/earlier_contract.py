@@ -1,20 +1,22 @@
 """Days that were published under an earlier contract, and cannot be published again under the present one."""
 
+from collections.abc import Sequence
+
 import pyarrow.parquet as pq
 
-from nightshift import storage, tables
+from nightshift import storage
 from nightshift.errors import SchemaChanged
+from nightshift.lineage import DataFile
 from nightshift.specs.model import Input
 
 
-def refuse_earlier_contract(source: str, contract: Input, table: str, ds: str, why: str) -> None:
-    """Raises SchemaChanged where the published day lacks a column that the contract wants values in.
+def refuse_earlier_contract(
+    source: str, contract: Input, table: str, ds: str, files: Sequence[DataFile], why: str
+) -> None:
+    """Raises SchemaChanged where the published ``files`` of a day lack a column that the contract wants values in.
 
     A reader would find nulls there, and nobody would be told. ``why`` says what keeps the day as it is.
     """
-    files = tables.state(table).files(ds)
-    if not files:
-        return
     system, path = storage.resolve(storage.join(table, files[0].path))
     there = set(pq.read_schema(path, filesystem=system).names)
     lacking = [name for name, column in contract.columns.items() if name not in there and column.nulls < 1]

@@ -14,7 +14,7 @@ from nightshift.job import Job, Outcome
 from nightshift.lineage import published_report
 from nightshift.registry.waivers import waived
 
-__all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "window_inputs"]
+__all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "newest_snapshots", "window_inputs"]
 
 log = logging.getLogger("nightshift.inputs")
 
@@ -28,7 +28,7 @@ def inputs_landed(job: Job) -> Outcome:
     """
     if not inside(job.pipeline, job.ds):
         return Outcome("inputs_landed", job.day, "done", f"{job.day} is outside the spec's range: nothing to wait for")
-    needs = daily_needs(job.pipeline, job.ds, _newest(job))
+    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
     present = 0
     for name in job.pipeline.feature_inputs:
         absent = _absent(job, name, needs.features[name])
@@ -44,7 +44,7 @@ def gate_inputs(job: Job) -> Outcome:
     Raises GateFailed or InputMissing where a source of the features lacks more days than the spec allows. What is
     wrong with the labels' sources is left for ``gate_labels``.
     """
-    needs = daily_needs(job.pipeline, job.ds, _newest(job))
+    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
     gated = {name: _gated(job, name, needs.days(name)) for name in job.pipeline.inputs}
     warnings = [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
     problems = [problem for name in needs.labels for problem in _label_problems(name, needs, gated[name])]
@@ -60,7 +60,7 @@ def window_inputs(job: Job) -> Outcome:
 
     Days that are absent or blocked are noted: the features that need them will be left out of the training set.
     """
-    needs = window_needs(job.pipeline, job.ds, _newest(job))
+    needs = window_needs(job.pipeline, job.ds, newest_snapshots(job))
     gated = {}
     for name in job.pipeline.inputs:
         days = needs.days(name)
@@ -75,7 +75,7 @@ def window_inputs(job: Job) -> Outcome:
 
 def gate_windows(job: Job, as_of_dates: Sequence[date]) -> None:
     """Publish what the windows of other as-of dates need, each day once; what cannot be is told by their own runs."""
-    newest = _newest(job)
+    newest = newest_snapshots(job)
     needs = [window_needs(job.pipeline, as_of, newest) for as_of in as_of_dates]
     for name in job.pipeline.inputs:
         try:
@@ -95,7 +95,7 @@ def _gated(job: Job, name: str, days: Sequence[date]) -> Gated:
         return Gated(name, blocked={day.isoformat(): error for day in days})
 
 
-def _newest(job: Job) -> Newest:
+def newest_snapshots(job: Job) -> Newest:
     """The newest snapshot up to a day, landed or published; each source is looked at once."""
 
     @cache
@@ -168,11 +168,6 @@ def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str
     counts = {name: float(sum(item.rows[name] for item in gated)) for name in rows}
     counts |= {"partitions_published": float(published), "partitions_up_to_date": float(up_to_date)}
     counts |= {"partitions_absent": float(sum(len(item.absent) for item in gated))}
-    pages = {
-        f"gate report {item.source} {day}": page
-        for item in gated
-        for day, page in sorted((item.pages or _published_page(job, item)).items())
-    }
     message = (
         f"{published} partitions published ({counts['rows_published']:.0f} rows, {counts['rows_quarantined']:.0f} "
         f"quarantined), {up_to_date} up to date"
@@ -180,10 +175,21 @@ def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str
     message += f"; {len(warnings)} warnings, the first: {warnings[0].splitlines()[0]}" if warnings else ""
     absent = [f"{item.source} {day}" for item in gated for day in item.absent]
     message += f"; absent: {_some(absent)}" if absent else ""
-    telling = {f"gate report {item.source} {day}" for item in gated for day in (*item.kept, *item.blocked, *item.dirty)}
-    newest = sorted(pages, key=lambda label: (label in telling, label.rpartition(" ")[2]))[-_MOST_LINKS:]
-    links = {label: page for label, page in pages.items() if label in newest}
-    return Outcome(step, job.day, "done" if published else "up_to_date", message, counts, links)
+    return Outcome(step, job.day, "done" if published else "up_to_date", message, counts, _links(job, gated))
+
+
+def _links(job: Job, gated: Sequence[Gated]) -> dict[str, str]:
+    """The reports, each source's in the order of its days.
+
+    Where they are too many, days that lost rows or failed are shown first, then the newest.
+    """
+    found = []
+    for item in gated:
+        telling = {*item.kept, *item.blocked, *item.dirty}
+        for day, page in sorted((item.pages or _published_page(job, item)).items()):
+            found.append(((day in telling, day), f"gate report {item.source} {day}", page))
+    shown = sorted(found, key=lambda report: report[0])[-_MOST_LINKS:]
+    return {label: page for rank, label, page in found if (rank, label, page) in shown}
 
 
 def _published_page(job: Job, gated: Gated) -> dict[str, str]:

@@ -34,7 +34,6 @@ class FailedTask:
     task: str
     map_index: int
     ended: str = ""
-    tries: int = 0
 
 
 class AirflowClient:
@@ -69,7 +68,7 @@ class AirflowClient:
         """The tasks of a run that failed, not those that only had to wait for them."""
         page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": "failed"})
         return [
-            FailedTask(item["task_id"], item["map_index"], item.get("end_date") or "", item.get("try_number") or 0)
+            FailedTask(item["task_id"], item["map_index"], item.get("end_date") or "")
             for item in page["task_instances"]
         ]
 
@@ -93,13 +92,15 @@ class AirflowClient:
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         import httpx
 
-        for pause in (*_PAUSES, None):
+        pauses = iter(_PAUSES)
+        while True:
             try:
                 response = self._client.request(method, path, **arguments)
                 response.raise_for_status()
                 answer: dict[str, Any] = response.json()
             except (httpx.HTTPError, json.JSONDecodeError) as error:
-                if pause is None or not _may_pass(error):
+                pause = next(pauses, None) if _may_pass(error) else None
+                if pause is None:
                     raise PlatformError(
                         f"Airflow's API server does not answer as it should: {type(error).__name__}",
                         where=f"{self._url}{path}",
@@ -109,7 +110,6 @@ class AirflowClient:
                 time.sleep(pause)
             else:
                 return answer
-        raise AssertionError  # the last try returns or raises
 
 
 def _may_pass(error: Exception) -> bool:

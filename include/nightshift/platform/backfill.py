@@ -114,6 +114,11 @@ def watch(
     )
 
 
+def failed_in(client: AirflowClient, dag_id: str, run: Run) -> str:
+    """The tasks in which a run failed, for people."""
+    return ", ".join(item.task for item in client.failed_tasks(dag_id, run.run_id)) or "no task"
+
+
 def progress(states: Mapping[str, int], wanted: int) -> str:
     """How far the runs of ``wanted`` days are, from their number in each of Airflow's states."""
     words = {"success": "done", "failed": "failed", "running": "running", "queued": "queued"}

@@ -97,9 +97,8 @@ def _run(
         report(f"$ {' '.join(argv)}")
     for run in backfill.watch(client, dag_id, wanted[0], wanted[-1], report):
         if run.state == "failed":
-            tasks = ", ".join(item.task for item in client.failed_tasks(dag_id, run.run_id)) or "no task"
             raise PlatformError(
-                f"{dag_id} of {run.ds} failed in {tasks}",
+                f"{dag_id} of {run.ds} failed in {backfill.failed_in(client, dag_id, run)}",
                 where=f"{settings.airflow_url}/dags/{dag_id}/runs/{run.run_id}",
                 do="read the task's log there",
             )

@@ -41,25 +41,20 @@ def prune(table: str, older_than: float, *, dry_run: bool = False, now: Callable
     files = [file for file in _attempt_files(table) if _age(file, moment) > older_than]
     documents = list(_documents(table))
     kept = _in_log(table)
-    gone: set[str] = set()
     for document, names in documents:
-        expired = f"/{_EXPIRED}/" in document.uri
-        age = _age(document, moment)
-        if age > (DAY if expired else older_than) and not names <= kept:
+        aside = _is_aside(document.uri)
+        old = _age(document, moment) > (DAY if aside else older_than) and not names <= kept
+        if old:
             done.expired.append(document.uri)
-            if expired:
-                gone.add(document.uri)
-            else:
-                kept |= names
-        else:
+        if not (old and aside):
             kept |= names
-    removable = [file for file in files if _relative(table, file) not in kept]
+    removable = [file for file in files if _relative(table, file.uri) not in kept]
     done.files, done.bytes = len(removable), sum(file.size for file in removable)
     if not dry_run:
         for file in removable:
             storage.delete(file.uri)
         for uri in done.expired:
-            if uri not in gone:
+            if not _is_aside(uri):
                 _set_aside(table, uri)
             storage.delete(uri)
     return done
@@ -105,11 +100,15 @@ def _in_log(table: str) -> set[str]:
 
 
 def _set_aside(table: str, uri: str) -> None:
-    storage.write_bytes(storage.join(table, _EXPIRED, uri[len(table.rstrip("/")) + 1 :]), storage.read_bytes(uri))
+    storage.write_bytes(storage.join(table, _EXPIRED, _relative(table, uri)), storage.read_bytes(uri))
 
 
-def _relative(table: str, file: StoredFile) -> str:
-    return file.uri[len(table.rstrip("/")) + 1 :]
+def _is_aside(uri: str) -> bool:
+    return f"/{_EXPIRED}/" in uri
+
+
+def _relative(table: str, uri: str) -> str:
+    return uri[len(table.rstrip("/")) + 1 :]
 
 
 def _age(file: StoredFile, moment: float) -> float:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.settings import Settings
+from tests.postgres import WRITER, Database
 from tests.unit.specs.home import add_spec, make_home
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -18,6 +20,15 @@ def home(tmp_path: Path) -> Settings:
     settings = make_home(tmp_path)
     add_spec(settings, "parcels")
     return settings
+
+
+@pytest.fixture
+def ledger(database: Database, home: Settings) -> Ledger:
+    """An empty ledger whose URL the command finds in its file."""
+    create_ledger(database.owner_url, WRITER)
+    home.database_file.parent.mkdir(parents=True)
+    home.database_file.write_text(database.writer_url)
+    return Ledger(database.writer_url, "local")
 
 
 @pytest.fixture

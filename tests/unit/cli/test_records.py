@@ -12,24 +12,15 @@ from nightshift.database import connect_to
 from nightshift.job import Job
 from nightshift.lineage import GateSummary, Manifest
 from nightshift.registry.entry import NewEntry
-from nightshift.registry.ledger import Ledger, create_ledger
+from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from nightshift.tables import folder, write_partition
 from tests.conftest import make_pipeline
-from tests.postgres import WRITER, Database
+from tests.postgres import Database
 from tests.unit.cli.conftest import Cli
 from tests.unit.specs.home import add_spec
 
 DAY = date(2024, 3, 4)
-
-
-@pytest.fixture
-def ledger(database: Database, home: Settings) -> Ledger:
-    """An empty ledger whose URL the command finds in its file."""
-    create_ledger(database.owner_url, WRITER)
-    home.database_file.parent.mkdir(parents=True)
-    home.database_file.write_text(database.writer_url)
-    return Ledger(database.writer_url, "local")
 
 
 @pytest.fixture

@@ -4,19 +4,8 @@ import json
 
 import pytest
 
-from nightshift.registry.ledger import Ledger, create_ledger
-from nightshift.settings import Settings
-from tests.postgres import WRITER, Database
+from nightshift.registry.ledger import Ledger
 from tests.unit.cli.conftest import Cli
-
-
-@pytest.fixture
-def ledger(database: Database, home: Settings) -> Ledger:
-    """An empty ledger whose URL the command finds in its file."""
-    create_ledger(database.owner_url, WRITER)
-    home.database_file.parent.mkdir(parents=True)
-    home.database_file.write_text(database.writer_url)
-    return Ledger(database.writer_url, "local")
 
 
 @pytest.mark.usefixtures("ledger")
