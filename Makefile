@@ -6,10 +6,10 @@ COVERAGE := 85
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test lint types lock
+.PHONY: help setup demo up down test test-faults lint types lock
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "PYTHON=/path/to/python3.12 make setup chooses the interpreter (3.11, 3.12 or 3.13)."
 
@@ -25,8 +25,11 @@ up: setup ## Start Postgres, Airflow and MLflow on this machine
 down: ## Stop them
 	@if [ -x $(BIN)/nightshift ]; then $(BIN)/nightshift down; else echo "nothing was set up"; fi
 
-test: setup ## The whole suite, with coverage
-	$(BIN)/pytest -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+test: setup ## The suite, with coverage
+	$(BIN)/pytest --ignore tests/faults -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+
+test-faults: setup ## Break a real platform in every way of docs/reliability.md
+	$(BIN)/pytest tests/faults --durations=5
 
 lint: setup ## Style, format, import contracts, and all specs
 	$(BIN)/ruff check .

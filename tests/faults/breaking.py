@@ -1,0 +1,79 @@
+"""Finding the platform's processes, and killing them at the worst moment."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from nightshift.platform import local, processes
+from nightshift.platform.layout import Layout
+from nightshift.settings import Settings
+
+
+def until(condition: Callable[[], Any], seconds: float = 120, pause: float = 0.2) -> Any:
+    """What the condition gives once it is something."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(pause)
+    return found
+
+
+def pid(settings: Settings, program: str) -> int:
+    """The process of one of the platform's programs; 0 while there is none."""
+    return next(component.pid for component in local.status(settings) if component.name == program)
+
+
+def kill_program(settings: Settings, program: str) -> None:
+    """Kills a program, and waits until the supervisor has started it again."""
+    before = pid(settings, program)
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pid(settings, program) not in (0, before))
+
+
+def running(settings: Settings, *words: str) -> list[psutil.Process]:
+    """The platform's processes whose command line has all of these words."""
+    found = []
+    for process in processes.of_platform(Layout(settings.var)):
+        with suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            if all(word in line for word in words):
+                found.append(process)
+    return found
+
+
+def scheduler(settings: Settings) -> psutil.Process:
+    """The scheduler's process."""
+    return psutil.Process(pid(settings, "airflow-scheduler"))
+
+
+def tasks(scheduler: psutil.Process) -> list[psutil.Process]:
+    """The processes of tasks: children of the scheduler's workers."""
+    found = []
+    for worker in scheduler.children():
+        with suppress(psutil.NoSuchProcess):
+            found += worker.children()
+    return found
+
+
+def watchers(found: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """The processes that watch these tasks, send their heartbeats and would tell Airflow of their end."""
+    parents = []
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            parents += [parent] if (parent := process.parent()) else []
+    return parents
+
+
+def send(found: Iterable[psutil.Process], number: signal.Signals) -> int:
+    """Sends a signal to each that is still there; returns how many there were."""
+    sent = 0
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+            sent += 1
+    return sent

@@ -1,0 +1,72 @@
+"""A disk that is full while a partition is staged: nothing is published, and the same day goes on once there is room."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.breaking import until
+from tests.faults.conftest import NIGHTS, Nights, Reader
+from tests.faults.faults import fault
+
+pytestmark = [
+    pytest.mark.platform,
+    pytest.mark.spark,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk"),
+]
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Leaves no room on the file system of a folder."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65_536))
+        except OSError:
+            pass
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+@fault(
+    "the disk is full while inputs are staged, and stays so through all retries",
+    seen="`gate_inputs` is red and its log says that no space is left",
+    recovery="the operator makes room and clears the task",
+)
+def test_a_full_disk_while_inputs_are_staged(nights: Nights, reader: Reader) -> None:
+    ds = NIGHTS[13]
+    with full(Path(nights.settings.lake)):
+        nights.backfill([ds])
+        [run] = nights.over([ds])
+    assert run.state == "failed"
+    assert nights.failed(run) == ["gate_inputs"]
+    assert "No space left on device" in nights.log(run, "gate_inputs")
+    nights.clear(run)
+    assert {run.state for run in nights.over([ds])} == {"success"}
+    nights.assert_undisturbed([ds])
+
+
+@fault(
+    "the disk is full while Spark writes features",
+    seen="`build_features` is red and its log says that no space is left",
+    recovery="the operator makes room and clears the task",
+)
+def test_a_full_disk_while_features_are_built(nights: Nights, reader: Reader) -> None:
+    ds = NIGHTS[14]
+    nights.backfill([ds])
+    until(lambda: nights.published("inputs/forecast", ds), pause=0.02)
+    until(lambda: nights.published("inputs/readings", ds), pause=0.02)
+    with full(Path(nights.settings.lake)):
+        [run] = nights.over([ds])
+    assert run.state == "failed"
+    assert nights.failed(run) == ["build_features"]
+    assert "No space left on device" in nights.log(run, "build_features")
+    nights.clear(run)
+    assert {run.state for run in nights.over([ds])} == {"success"}
+    nights.assert_undisturbed([ds])
