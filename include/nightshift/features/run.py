@@ -1,5 +1,6 @@
 """The gates of features and labels: audit what Spark staged, publish it in one commit."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,8 @@ from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
 from nightshift.lineage import Manifest, find_staged, published_report, recipe_of
 from nightshift.specs.calendar import label_day
+
+log = logging.getLogger("nightshift.features")
 
 
 def gate_features(job: Job) -> Outcome:
@@ -96,6 +99,7 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     publication = _publish(job, dataset, [audited])
     rows, removed = float(audited.manifest.rows), float(audited.report.removed)
     counts = {"rows": rows, "quarantined": removed, "version": float(publication.version)}
+    counts |= {"warnings": float(audited.manifest.warnings)}
     if publication.superseded:
         message = f"{dataset} of {day}: a newer attempt was published meanwhile, this one is discarded"
         return Outcome(step, job.day, "up_to_date", message, counts, links)
@@ -103,6 +107,9 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
         f"{dataset} of {day}: {rows:.0f} rows published as version {publication.version}, {removed:.0f} quarantined, "
         f"gate {audited.report.status}"
     )
+    if not rows and dataset == "features":
+        message += f"; there is nothing to score for {day}"
+        log.warning("%s", message)
     return Outcome(step, job.day, "done", message, counts, links)
 
 

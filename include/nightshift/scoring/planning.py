@@ -59,7 +59,8 @@ def plan_scoring(job: Job) -> Outcome:
         f"(model {plan.model_digits}, {age} days old)" + ("; already published" if status == "up_to_date" else "")
     )
     counts = {"rows": float(plan.rows), "shards": float(len(plan.shards)), "model_age": float(age)}
-    return Outcome("plan_scoring", job.day, status, message, counts, {"scoring plan": plan.uri})
+    links, names = {"scoring plan": plan.uri}, {"champion": wanted.champion.version}
+    return Outcome("plan_scoring", job.day, status, message, counts, links, names)
 
 
 def resolve(job: Job) -> Wanted:
