@@ -113,6 +113,19 @@ def test_a_module_that_loses_or_invents_rows_is_blocked(job: Job, rows: int) -> 
     assert fingerprints(job, "features") == {}
 
 
+def test_a_day_without_rows_is_published_and_says_that_nothing_is_scored(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_input(job, "orders", [job.ds], "empty", rows=0)
+    built(job, {"features": 0})
+    said = gate_features(job).message
+    assert said == (
+        "features of 2024-02-10: 0 rows published as version 1, 0 quarantined, gate passed; "
+        "there is nothing to score for 2024-02-10"
+    )
+    assert said in caplog.messages
+
+
 def test_labels_that_cannot_be_built_say_why_and_features_go_on(job: Job) -> None:
     late = replace(job, ds=ALL_DAYS[-1], run_id="late")
     publish_input(late, "orders", [late.ds])
