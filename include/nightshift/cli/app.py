@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from nightshift import __version__
-from nightshift.cli import backfill, diagnose, models, night, pipelines, upkeep, waive
+from nightshift.cli import backfill, check, diagnose, models, night, pipelines, upkeep, waive
 from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
@@ -69,7 +69,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(night.up, night.down, night.status, night.env, night.demo),
     *(
         pipelines.new,
-        pipelines.check,
+        check.check,
         pipelines.land,
         pipelines.try_,
         pipelines.run,

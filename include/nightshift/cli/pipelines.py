@@ -1,9 +1,8 @@
-"""``new``, ``check``, ``land``, ``try``, ``run``, ``retrain``, ``score``: working on a pipeline."""
+"""``new``, ``land``, ``try``, ``run``, ``retrain``, ``score``: working on a pipeline."""
 
 import getpass
 import logging
 import os
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,6 @@ from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress, t
 if TYPE_CHECKING:
     from nightshift.cli.trial import Trial
     from nightshift.job import Job, Outcome
-    from nightshift.specs.check import Finding
-    from nightshift.specs.model import Pipeline
 
 log = logging.getLogger("nightshift")
 
@@ -44,40 +41,6 @@ def new(
     lines = [f"{number}. {step}" for number, step in enumerate(steps, 1)]
     text = "\n".join([f"written: {spec}", f"written: {module}", "", "What to do next:", *lines])
     emit(as_json, {"pipeline": name, "spec": spec, "module": module, "next": steps}, text)
-
-
-def check(
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Check specs and feature modules; problems as file:line.
-
-    Example: nightshift check flights
-    """
-    from nightshift.settings import Settings
-    from nightshift.specs.check import check_specs
-
-    found = check_specs(Settings.from_env(), pipeline, also=_wrong_parameters)
-    lines = [str(problem) for problem in found.problems]
-    problems = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
-    specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
-    document = {"specs": found.specs, "problems": [vars(problem) for problem in found.problems]}
-    emit(as_json, document, "\n".join([*lines, f"{specs} checked, {problems}"]))
-    if lines:
-        raise typer.Exit(1)
-
-
-def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
-    """What is wrong with ``training.params``: training knows it, which specs may not import."""
-    from nightshift.specs.spelling import nearest
-    from nightshift.training.parameters import ALLOWED, PROTECTED
-
-    for name in spec.training.params:
-        if name in PROTECTED:
-            yield ("training", "params", name), f"training.params.{name} is decided by {PROTECTED[name]}"
-        elif name not in ALLOWED:
-            words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
-            yield ("training", "params", name), f"training.params: {words}"
 
 
 def land(

@@ -141,7 +141,7 @@ def test_a_wrong_setting_is_3(cli: Cli) -> None:
 def test_check_says_that_all_is_well(cli: Cli) -> None:
     done = cli("check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 spec checked, no problem\n", "")
-    assert json.loads(cli("check", "parcels", "--json").stdout) == {"specs": 1, "problems": []}
+    assert json.loads(cli("check", "parcels", "--json").stdout) == {"specs": 1, "problems": [], "warnings": []}
 
 
 def test_check_says_what_is_wrong_and_where(cli: Cli, home: Settings) -> None:
@@ -155,6 +155,7 @@ def test_check_says_what_is_wrong_and_where(cli: Cli, home: Settings) -> None:
         "problems": [
             {"file": "include/pipelines/late.yaml", "line": 2, "text": "owner: 1 is not allowed; allowed: text"}
         ],
+        "warnings": [],
     }
 
 
