@@ -56,12 +56,14 @@ def land(
     from nightshift.demo import LANDERS
     from nightshift.errors import NightshiftError
     from nightshift.settings import Settings
+    from nightshift.specs.load import find_spec
     from nightshift.specs.spelling import nearest
 
     progress()
     if first > last:
         raise typer.BadParameter(f"--from {first} is after --to {last}")
     if pipeline not in LANDERS:
+        find_spec(Settings.from_env(), pipeline)
         raise NightshiftError(
             f"there is no demo data for {pipeline!r}{nearest(pipeline, LANDERS)}",
             allowed=", ".join(sorted(LANDERS)),
@@ -123,11 +125,17 @@ def run(
 
     Example: nightshift run flights gate_inputs --ds 2013-03-04
     """
+    from nightshift.errors import NightshiftError
     from nightshift.spark import run_local
     from nightshift.steps import find_step, run_step
 
     _prepare()
-    outcome = run_step(_job(pipeline, ds, run_id), find_step(step).name, run_local)
+    job = _job(pipeline, ds, run_id)
+    try:
+        name = find_step(step).name
+    except NightshiftError as error:
+        raise typer.BadParameter(str(error)) from None
+    outcome = run_step(job, name, run_local)
     emit(as_json, outcome.document(), _line(outcome))
 
 

@@ -103,7 +103,7 @@ def test_entries_outlive_their_spec(cli: Cli, home: Settings) -> None:
     assert cli("ledger", "letters").stdout == "the ledger of local has no entry of letters\n"
     unknown = cli("ledger", "leters")
     assert (unknown.returncode, unknown.stderr) == (
-        3,
+        2,
         "SpecError: include/pipelines: there is no pipeline 'leters'; did you mean letters? Allowed: letters.\n",
     )
 
