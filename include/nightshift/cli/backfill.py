@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nightshift")
 
+_FEW = 10
+
 First = Annotated[date, typer.Argument(parser=day, metavar="FROM", help="First business date.")]
 Last = Annotated[date, typer.Argument(parser=day, metavar="TO", help="Last business date, included.")]
 
@@ -52,6 +54,8 @@ def backfill(
     if dry_run:
         (_show_decisions if retrain else _show_freshness)(settings, spec, days, as_json)
         return
+    if retrain:
+        log.info("%s: retrains as of %s", spec.name, _listed(days))
     again = f"nightshift backfill {pipeline} {first} {last}{' --retrain' if retrain else ''} --watch"
     try:
         runs, failed = _run(settings, f"{spec.name}__retrain" if retrain else spec.name, days, max_active, watch)
@@ -142,6 +146,11 @@ def _show_freshness(settings: "Settings", spec: "Pipeline", days: Sequence[date]
 def _summary(nights: Sequence[Any]) -> str:
     stale = sum(not night.up_to_date for night in nights)
     return f"{stale} of {len(nights)} days have something to do" if stale else "every day is up to date"
+
+
+def _listed(days: Sequence[date]) -> str:
+    named = [*map(str, days)] if len(days) <= _FEW else [str(days[0]), f"… ({len(days)} days)", str(days[-1])]
+    return ", ".join(named)
 
 
 def _span(days: Sequence[str]) -> str:
