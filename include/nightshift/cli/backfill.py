@@ -51,11 +51,11 @@ def backfill(
     if first > last:
         raise typer.BadParameter(f"{first} is after {last}")
     days = wanted_days(spec, first, last, retrain=retrain)
+    if retrain:
+        log.info("%s: retrains as of %s", spec.name, _listed(days))
     if dry_run:
         (_show_decisions if retrain else _show_freshness)(settings, spec, days, as_json)
         return
-    if retrain:
-        log.info("%s: retrains as of %s", spec.name, _listed(days))
     again = f"nightshift backfill {pipeline} {first} {last}{' --retrain' if retrain else ''} --watch"
     try:
         runs, failed = _run(settings, f"{spec.name}__retrain" if retrain else spec.name, days, max_active, watch)
