@@ -82,8 +82,9 @@ def try_(
 ) -> None:
     """Try one day: inputs, features, gates, a score.
 
-    In a lake of its own, on the files that have landed: nothing is published, and no platform is needed. There is a
-    score where the ledger has a champion for that day. Shows cells: it is for the person who writes features.
+    In a lake of its own, on the files that have landed and what is published of them: it publishes nothing, and needs
+    no platform. There are scores where the ledger has a champion for that day that goes with the features. Shows
+    cells: it is for the person who writes features.
 
     Example: nightshift try flights --ds 2013-03-04 --rows 2
     """
@@ -104,13 +105,17 @@ def _shown(found: "Trial") -> str:
     failed = [
         (item.dataset, item.ds, item.gate, item.expectation, item.column, item.rows, item.of) for item in found.failures
     ]
-    lines = [*found.steps, f"features of {found.ds}: {found.rows} rows", "", table(header, columns), ""]
+    columns += [("score", "number", "", *found.scores.first)] if found.scores else []
+    lines = [*found.steps, "", table(header, columns), ""]
     lines += [table(("dataset", "ds", "gate", "expectation that failed", "column", "rows", "of"), failed)] * bool(
         failed
     )
     lines += ["every expectation holds"] * (not failed)
     lines += [f"blocked: {found.blocked}"] * bool(found.blocked)
     lines += [f"no score: {found.unscored}"] * bool(found.unscored)
+    if found.scores:
+        quantiles = ", ".join(f"{name} {value:.4g}" for name, value in found.scores.quantiles.items())
+        lines.append(f"scores of version {found.scores.version}: {quantiles}")
     return "\n".join(lines)
 
 
