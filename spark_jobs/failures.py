@@ -83,7 +83,11 @@ def _names_in(file: str) -> frozenset[str]:
     if _OURS not in file:
         return frozenset()
     found: set[str] = set()
-    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):  # it may have changed since it was imported
+        return frozenset()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Constant):
             found |= {node.value} if isinstance(node.value, str) else set()
             continue
