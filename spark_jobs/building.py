@@ -2,7 +2,6 @@
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ from nightshift.errors import NightshiftError, SpecError
 from nightshift.features.build_plan import BuildPlan, Target
 from nightshift.lineage import DataFile
 from nightshift.tables import leave_staged
-from spark_jobs.failures import as_error
+from spark_jobs.failures import as_error, place, what_was_raised
 from spark_jobs.reading import frames
 from spark_jobs.writing import conform, module_file, stage
 
@@ -69,10 +68,12 @@ def _function(module: str, name: str) -> Entry:
         found: Entry | None = getattr(import_module(full_name), name, None)
     except ModuleNotFoundError as error:
         if error.name != full_name:
-            raise SpecError(f"imports {error.name}, which is not installed", where=where) from error
+            words = f"{place(error, where)}imports {error.name}, which is not installed"
+            raise SpecError(words, where=where) from error
         raise SpecError("there is no such feature module", where=where, do="write it, or correct the spec") from None
     except Exception as error:
-        raise SpecError(f"cannot be imported: {_place(error, module)}{type(error).__name__}", where=where) from error
+        words = f"cannot be imported: {place(error, where)}{what_was_raised(error)}"
+        raise SpecError(words, where=where) from error
     if found is None:
         raise SpecError(f"there is no function {name}", where=where, allowed="build(inputs, days), label(inputs, days)")
     return found
@@ -89,13 +90,7 @@ def _blamed(module: str, where: str) -> Iterator[None]:
         raise type(error)(error.what, where=where, allowed=error.allowed, do=error.do) from error
     except AnalysisException as error:
         words = str(error).splitlines()[0]
-        raise SpecError(f"{_place(error, module)}{words}", where=where) from error
+        raise SpecError(f"{place(error, module_file(module))}{words}", where=where) from error
     except Exception as error:
-        raise SpecError(f"{_place(error, module)}{type(error).__name__} was raised", where=where) from error
-
-
-def _place(error: BaseException, module: str) -> str:
-    """``line N: `` of the module where it was raised, or called what raised it."""
-    path = module_file(module)
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(path)]
-    return f"line {lines[-1]}: " if lines else ""
+        words = f"{place(error, module_file(module))}{what_was_raised(error)}"
+        raise SpecError(words, where=where) from error

@@ -91,7 +91,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step says when it is done: one line, counts for metrics, links for people (label to URI)."""
+    """What a step says when it is done: one line, counts, links for people (label to URI).
+
+    ``counts`` and ``names`` (``champion``: the version that scores) are what a run's summary is made of.
+    """
 
     step: str
     ds: str
@@ -99,6 +102,7 @@ class Outcome:
     message: str
     counts: dict[str, float] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The outcome as plain data."""

@@ -116,6 +116,11 @@ class Manifest:
         """The rows of all files."""
         return sum(file.rows for file in self.files)
 
+    @property
+    def warnings(self) -> int:
+        """How many expectations failed that only warn."""
+        return self.gate.warnings if self.gate else 0
+
     def document(self) -> dict[str, Any]:
         """The manifest as plain data."""
         return asdict(self)

@@ -129,9 +129,10 @@ def build_archive(settings: Settings) -> Path | None:
             "spark.sql.warehouse.dir": f"{folder}/warehouse",
         }
         environment = {**os.environ, **spark_environment(settings)}
-        status, _ = _run(_submit(settings, conf, ["archive", f"{folder}/tables"]), environment, Path(folder))
+        status, last = _run(_submit(settings, conf, ["archive", f"{folder}/tables"]), environment, Path(folder))
         if status != 0 or not new.is_file():
-            log.warning("no class-data archive could be made (status %d): Spark starts more slowly", status)
+            why = last.strip() or f"status {status}"
+            log.warning("no class-data archive could be made (%s): Spark starts more slowly", why)
             return None
         new.replace(target)
     return target
@@ -183,8 +184,10 @@ def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[i
         try:
             sigterm.arm()
             for line in process.stdout or ():
-                log.info("%s", line.rstrip())
-                last = line if _ERROR in line else last
+                if _ERROR in line:  # it is raised, and whoever catches it says it
+                    last = line
+                else:
+                    log.info("%s", line.rstrip())
             return process.wait(), last
         except BaseException:
             _end_group(process)

@@ -107,8 +107,22 @@ def score(job: Job) -> Outcome:
     commands = shard_commands(job)
     for command in commands:
         ScoreProcess(command.argv(), seconds(job.pipeline.scoring.deadline)).run(log.info)
+    return scored(job, commands)
+
+
+def scored(job: Job, commands: Sequence[ScoreCommand]) -> Outcome:
+    """What came of these shards, by the results that they left."""
+    from nightshift.scoring.plan import read_result
+
+    results = [read_result(command.plan, command.shard) for command in commands]
+    counts = {"rows": sum(result.file.rows for result in results if result), "shards": len(commands)}
     status: Literal["done", "nothing"] = "done" if commands else "nothing"
-    return Outcome("score", job.day, status, f"scored {len(commands)} shards", {"shards": len(commands)})
+    return Outcome("score", job.day, status, shards_line(**counts), {name: float(n) for name, n in counts.items()})
+
+
+def shards_line(rows: float, shards: float) -> str:
+    """What ``score`` says when it is done."""
+    return f"{rows:.0f} rows scored in {shards:.0f} {'shard' if shards == 1 else 'shards'}"
 
 
 class ScoreProcess:

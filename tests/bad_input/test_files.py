@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightshift import storage
+from nightshift.runs import read_run
 from tests.bad_input.conftest import DS, LOOKBACK, Night
 from tests.conftest import spec_document
 from tests.unit.inputs.landed import DELIVERIES, drop, drop_day
@@ -129,6 +130,26 @@ def test_no_rows_and_ten_times_the_usual_rows_block_where_the_spec_says_what_is_
         ["expect_table_row_count_to_be_between", "≥", "1,", "≤", "20", seen]
     )
     assert night.seen("inputs/orders")[0] == -1
+
+
+def test_an_empty_delivery_is_published_and_everybody_is_told(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    drop(night.settings, f"orders/ds={DS}")
+    drop(night.settings, "deliveries/ds=2024-02-04", header=DELIVERIES)
+    empty = "the landing files have no row, the day is published as empty"
+    with caplog.at_level("WARNING", "nightshift"):
+        said = night.says("gate_inputs")
+    assert said == (
+        f"5 partitions published (6 rows, 0 quarantined), 0 up to date; 2 warnings, the first: orders of 2024-02-05: "
+        f"{empty}; orders is the spine, so nothing is scored from it"
+    )
+    assert night.job.left("gate_inputs")["warnings"][1] == f"deliveries of 2024-02-04: {empty}"
+    assert caplog.messages == [f"{name}: the landing files have no row" for name in (
+        "orders of 2024-02-05", "deliveries of 2024-02-04",
+    )]  # fmt: skip
+    assert night.seen("inputs/orders")[2] == {"2024-02-05": []}
+    [step] = read_run(night.settings, "parcels", night.run_id)
+    assert (step["message"], step["counts"]["warnings"]) == (said, 2)
+    assert night.says("gate_inputs") == "0 partitions published (0 rows, 0 quarantined), 5 up to date"
 
 
 def text_that_is_not_utf8() -> pa.Array:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -19,16 +20,18 @@ from airflow.sdk.exceptions import (
     AirflowSensorTimeout,
 )
 
-from nightshift import runs
+from nightshift import runs, storage
 from nightshift.commands import ScoreCommand
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
+from nightshift.lineage import DataFile
 from nightshift.orchestration.context import ds_of, job_of, unfinished_days
 from nightshift.orchestration.dag import build_dag
 from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink
 from nightshift.orchestration.spark import SparkStepOperator
 from nightshift.orchestration.tasks import PlanShardsOperator, ScoreOperator, say_why
 from nightshift.plan import make_plan
+from nightshift.scoring.plan import ShardResult, result_uri
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
 from tests.dags.conftest import DS, TaskInstance, context, execute
@@ -115,6 +118,16 @@ class TestStepOperator:
             "gate_features did it",
         ]
 
+    def test_the_last_step_of_a_run_sums_it_up(
+        self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        use_case("monitor", lambda job: Outcome("monitor", job.day, "up_to_date", "seen"))
+        with caplog.at_level(logging.INFO, "nightshift"):
+            execute(task("monitor"), context())
+        assert caplog.messages == [
+            "seen", "this run: not scored, 0 quarantined, no gate warning, everything was up to date",
+        ]  # fmt: skip
+
     def test_what_can_go_well_another_time_is_retried(self, task: Any, use_case: Any) -> None:
         use_case("monitor", failing(NightshiftError("MLflow is away", do="start it")))
         with pytest.raises(AirflowException, match=r"^MLflow is away\. What to do: start it\.$") as caught:
@@ -187,6 +200,8 @@ class TestWaitOperator:
             execute(task("inputs_landed"), context(late))
         assert not isinstance(caught.value, AirflowSensorTimeout)
         assert str(caught.value) == "Waited for 6:00:00. landing/orders/ds=2024-02-05: no file of orders."
+        [said] = kept()
+        assert (said["step"], said["status"], said["message"]) == ("inputs_landed", "failed", str(caught.value))
 
     def test_other_errors_do_not_wait(self, task: Any, use_case: Any) -> None:
         use_case("inputs_landed", failing(NightshiftError("the landing folder cannot be read")))
@@ -252,16 +267,30 @@ class TestScoreOperator:
     def test_what_the_process_says_is_the_tasks_log_and_its_error_the_tasks(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        arguments = ScoreCommand(str(tmp_path / "plan.json"), 0).argv()
         with pytest.raises(AirflowException, match="there is no scoring plan"):
-            execute(ScoreOperator(task_id="score", arguments=arguments, deadline=60), context())
+            execute(scoring(tmp_path / "plan.json"), context())
         assert "there is no scoring plan" in capsys.readouterr().out
+        [said] = kept()
+        assert (said["step"], said["status"]) == ("score", "failed")
+        assert "there is no scoring plan" in said["message"]
+
+    def test_shards_are_one_line_of_the_runs_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "quick_scoring.py").write_text("print('scored')\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(ScoreCommand, "module", "quick_scoring")
+        plan = tmp_path / "plan.json"
+        for shard, rows in enumerate((600, 377)):
+            result = ShardResult(shard, DataFile("a.parquet", 1, rows), "0" * 64, "s", 0.1)
+            storage.write_json(result_uri(str(plan), shard), result.document())
+            execute(scoring(plan, shard), context())
+        [said] = kept()
+        assert (said["step"], said["status"], said["message"]) == ("score", "done", "977 rows scored in 2 shards")
 
     def test_ends_the_process_when_the_task_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "slow_scoring.py").write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(ScoreCommand, "module", "slow_scoring")
-        operator = ScoreOperator(task_id="score", arguments=["score"], deadline=60)
+        operator = scoring(tmp_path / "plan.json")
         operator.on_kill()  # before it has begun there is nothing to end
         monkeypatch.setattr(operator.log, "info", lambda line: operator.on_kill())
         started = time.monotonic()
@@ -340,6 +369,12 @@ def failing(error: NightshiftError) -> Callable[[Job], Any]:
         raise error
 
     return use_case
+
+
+def scoring(plan: Path, shard: int = 0) -> ScoreOperator:
+    """The task of a shard of parcels."""
+    arguments = ScoreCommand(str(plan), shard).argv()
+    return ScoreOperator(task_id="score", dag=DAG("parcels", schedule=None), arguments=arguments, deadline=60)
 
 
 def planning(use_case: Any) -> list[Job]:

@@ -106,6 +106,21 @@ class TestRunPage:
     def test_a_run_that_has_said_nothing_yet(self, settings: Settings) -> None:
         assert "No step has ended yet." in run_page(settings, "parcels", RUN)
 
+    def test_begins_with_the_run_in_one_line(self, settings: Settings) -> None:
+        ds = "2024-02-05"
+        planned = Outcome("plan_scoring", ds, "done", "ok", {"shards": 1, "rows": 977}, names={"champion": "<3>"})
+        for outcome in (
+            Outcome("gate_inputs", ds, "done", "ok", {"rows_landed": 980, "rows_quarantined": 3, "warnings": 1}),
+            planned,
+            Outcome("gate_predictions", ds, "done", "ok", {"rows": 977, "quarantined": 0}),
+            Outcome("monitor", ds, "done", "ok"),
+        ):
+            runs.keep(settings, "parcels", RUN, outcome, outcome.status, 1)
+        page = run_page(settings, "parcels", RUN)
+        line = "977 rows scored, champion version &lt;3&gt;, 3 quarantined, 1 gate warning"
+        assert f'<p class="summary">{line}</p>' in page
+        assert page.index(line) < page.index("<table>")
+
     def test_the_last_word_of_a_step_counts(self, settings: Settings) -> None:
         outcome = Outcome("train", "2024-02-05", "done", "ok")
         runs.keep(settings, "parcels", RUN, outcome, "failed", 1)

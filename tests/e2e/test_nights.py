@@ -23,9 +23,11 @@ from nightshift.platform import backfill
 from nightshift.platform.airflow_client import AirflowClient, Run, login
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
+from nightshift.runs import read_run, summary
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 from nightshift.specs.load import load_pipeline
+from nightshift.steps import STEPS
 from tests.e2e.turbines import landing as turbines
 from tests.live import Live, rows_of
 
@@ -109,7 +111,12 @@ def test_a_new_pipeline_starts_with_landing_files_and_one_retrain(
 
 
 def test_a_week_is_backfilled_and_its_counts_reconcile(live: Settings, repair: Callable[..., list[Run]]) -> None:
-    repair("flights", WEEK[0], WEEK[-1])
+    for run in repair("flights", WEEK[0], WEEK[-1]):
+        said = read_run(live, "flights", run.run_id)
+        assert [step["step"] for step in said] == [name for name, step in STEPS.items() if step.dag == "daily"]
+        rows = published(live, "flights", "predictions", date.fromisoformat(run.ds)).rows
+        assert summary(said).startswith(f"{rows} rows scored, champion version 1, "), summary(said)
+        assert f"{rows} rows scored in 1 shard" in {step["message"] for step in said}
     for ds in WEEK:
         datasets = ("inputs/schedule", "features", "predictions")
         rows = {name: published(live, "flights", name, ds).rows for name in datasets}

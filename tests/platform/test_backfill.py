@@ -23,8 +23,10 @@ def test_a_weekly_retrain_has_mondays() -> None:
         wanted_days(pipeline, date(2024, 2, 6), date(2024, 2, 7), retrain=True)
     assert str(refused.value) == (
         "parcels: no day from 2024-02-06 to 2024-02-07 has a run. "
-        "Allowed: business dates from 2024-02-01 to 2024-04-01, Mondays only."
+        "Allowed: business dates from 2024-02-01 to 2024-04-01, Mondays only; the nearest: 2024-02-05 and 2024-02-12."
     )
+    with pytest.raises(PlatformError, match=r"Mondays only; the nearest: 2024-04-01\.$"):
+        wanted_days(pipeline, date(2024, 4, 2), date(2024, 4, 2), retrain=True)
 
 
 @pytest.mark.parametrize(

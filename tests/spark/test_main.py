@@ -187,11 +187,46 @@ WRONG = {
             before="", after=COLUMNS + '.withColumn("doors", sf.udf(lambda key: int(key), "long")("parcel_id"))'
         ),
         NightshiftError,
-        "Spark failed: ",
+        " (ValueError was raised at spark_jobs/features/parcels.py:12)",
     ),
-    "no module": ("import nothing_like_this", SpecError, "imports nothing_like_this, which is not installed"),
+    "unknown name": (
+        GOOD.format(before="rows = nothing\n    ", after=""),
+        SpecError,
+        "line 12: NameError was raised: nothing.",
+    ),
+    "unknown attribute": (
+        GOOD.format(before="sf.nothing()\n    ", after=""),
+        SpecError,
+        "line 12: AttributeError was raised: nothing.",
+    ),
+    "unknown method": (
+        GOOD.format(before="rows.nothing()\n    ", after=""),
+        SpecError,
+        "line 12: PySparkAttributeError ATTRIBUTE_NOT_SUPPORTED was raised: nothing.",
+    ),
+    "unknown key of the code": (
+        GOOD.format(before='{}["depots"]\n    ', after=""),
+        SpecError,
+        "line 12: KeyError was raised: depots.",
+    ),
+    "unknown key that is a cell": (
+        GOOD.format(before='{}[rows.orderBy("parcel_id").first()["parcel_id"][:3] + "1"]\n    ', after=""),
+        SpecError,
+        "line 12: KeyError was raised.",
+    ),
+    "a transform that raises": (
+        GOOD.replace("windows=(3,)", "windows=3").format(before="", after=""),
+        SpecError,
+        "line 8 (spark_jobs/transforms/trailing.py:",
+    ),
+    "no module": ("\nimport nothing_like_this", SpecError, "line 2: imports nothing_like_this, which is not installed"),
+    "no name": (
+        "from spark_jobs.transforms.trailing import nothing",
+        SpecError,
+        "cannot be imported: line 1: ImportError: cannot import nothing from spark_jobs.transforms.trailing.",
+    ),
     "no function": ("build = None", SpecError, "there is no function build"),
-    "not python": ("def build(", SpecError, "cannot be imported: SyntaxError"),
+    "not python": ("def build(", SpecError, "cannot be imported: line 1: SyntaxError: '(' was never closed."),
 }
 
 

@@ -4,16 +4,29 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xgboost as xgb
 
+from nightshift import storage
 from nightshift.demo import LANDERS
+from nightshift.features.recipes import code_of, feature_spec
+from nightshift.inputs.run import gate_inputs
+from nightshift.job import Job
+from nightshift.model_manifest import FeatureColumn, manifest_uri
+from nightshift.registry.ledger import Ledger, NewEntry, create_ledger
 from nightshift.settings import Settings
+from nightshift.specs.load import load_pipeline
+from nightshift.specs.model import Pipeline
 from nightshift.specs.skeleton import write_skeleton
 from tests.live import copied_project
+from tests.postgres import WRITER, Database
 from tests.unit.cli.conftest import cli_environment
+from tests.unit.scoring.parcels import register
 
 pytestmark = pytest.mark.spark
 
@@ -35,11 +48,11 @@ def practice(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
-def tried(settings: Settings, *options: str) -> "subprocess.CompletedProcess[str]":
+def tried(settings: Settings, *options: str, **more: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "nightshift.cli", "try", "practice", "--ds", DS, *options]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=500, check=False, cwd=settings.home,
-        env={**cli_environment(settings), "TMPDIR": str(settings.home)},
+        env={**cli_environment(settings, **more), "TMPDIR": str(settings.home)},
     )  # fmt: skip
 
 
@@ -59,9 +72,57 @@ def test_a_day_is_shown_and_nothing_is_published(practice: Settings) -> None:
     assert columns["item_id"]["first"] == ["0202-01", "0202-02"]
     assert columns["day_of_week"] == {"column": "day_of_week", "type": "integer", "nulls": 0.0, "first": [5, 5]}
     assert found["unscored"].startswith("the Nightshift database is unknown: ")
+    assert found["scores"] is None
     assert not os.path.lexists(practice.lake)
     assert not os.path.lexists(practice.reports)
     assert list(practice.home.glob("nightshift-try-*")) == []
+
+
+def test_what_is_published_is_not_gated_again_and_the_score_stands_beside_the_first_rows(
+    practice: Settings, database: Database
+) -> None:
+    pipeline = load_pipeline(practice, "practice")
+    gate_inputs(Job(replace(practice, private=True), pipeline, date.fromisoformat(DS)))
+    outcomes = Path(practice.landing, "practice", "outcomes", "ds=2024-02-01", "outcomes.csv")
+    outcomes.write_text(outcomes.read_text().replace("0201-00", "0201-99"))
+    lake = {path: path.stat().st_mtime_ns for path in Path(practice.lake).rglob("*")}
+    promote(practice, pipeline, database)
+    done = tried(practice, "--rows", "2", NIGHTSHIFT_DATABASE=database.writer_url)
+
+    assert done.returncode == 0, done.stderr
+    steps, _, rows = done.stdout.partition("\n\n")
+    assert steps.splitlines() == [
+        "inputs: 1 days of sources gated (40 rows, 0 quarantined), 28 taken as published",
+        "features: 39 rows, 8 columns",
+        "gate of the features: 39 rows pass, 0 would be quarantined",
+    ]
+    [score] = [line.split() for line in rows.splitlines() if line.startswith("score ")]
+    assert score[:2] == ["score", "number"]
+    assert len([float(cell) for cell in score[3:]]) == 2
+    assert rows.splitlines()[-1].startswith("scores of version 7: least ")
+    assert lake == {path: path.stat().st_mtime_ns for path in Path(practice.lake).rglob("*")}
+
+
+def promote(settings: Settings, pipeline: Pipeline, database: Database) -> None:
+    """A small model of the pipeline's features is champion from its first day on."""
+    columns = tuple(FeatureColumn(name, column.type) for name, column in pipeline.features.columns.items())
+    names = [column.name for column in columns]
+    data = np.random.default_rng(0).random((200, len(names)))
+    matrix = xgb.DMatrix(data, label=100 * data[:, 1], feature_names=names)
+    content = bytes(xgb.train({"objective": "reg:squarederror"}, matrix, 5).save_raw("ubj"))
+    manifest = replace(
+        register(settings.models, content, feature_code=code_of(settings.home, pipeline)["features"]),
+        columns=columns,
+        categories={"kind": ("a", "b")},
+        feature_spec=feature_spec(pipeline),
+        pipeline=pipeline.name,
+    )
+    storage.write_json(manifest_uri(settings.models, manifest.sha256), manifest.document())
+    create_ledger(database.owner_url, WRITER)
+    start = pipeline.schedule.start
+    Ledger(database.writer_url, "local").append(
+        NewEntry(pipeline.name, "promotion", "tests", "better", start, start, "7", manifest.sha256)
+    )
 
 
 def test_a_gate_that_blocks_says_why_and_leaves_with_1(practice: Settings) -> None:

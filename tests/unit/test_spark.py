@@ -69,13 +69,16 @@ def test_a_run_logs_the_drivers_lines_and_ends_quietly(
 
 
 @pytest.mark.parametrize("kind", [NightshiftError, SpecError, SchemaChanged])
-def test_the_drivers_own_error_is_raised(settings: Settings, submit: Path, kind: type[NightshiftError]) -> None:
+def test_the_drivers_own_error_is_raised_and_not_logged_as_well(
+    settings: Settings, submit: Path, kind: type[NightshiftError], caplog: pytest.LogCaptureFixture
+) -> None:
     told = kind("column a is wrong", where="spark_jobs/features/p.py build", allowed="number")
     _program(submit, f"echo noise; echo '{spark.error_line(told)}' >&2; echo more noise; exit 3")
 
-    with pytest.raises(NightshiftError) as caught:
+    with caplog.at_level(logging.INFO, "nightshift.spark"), pytest.raises(NightshiftError) as caught:
         spark.run_local(settings, COMMAND)
 
+    assert sorted(caplog.messages) == ["more noise", "noise"]
     assert type(caught.value) is kind
     assert str(caught.value) == "spark_jobs/features/p.py build: column a is wrong. Allowed: number."
 

@@ -91,7 +91,7 @@ def test_each_shard_has_its_command(job: Job) -> None:
 def test_without_shards_there_is_nothing_to_score(job: Job) -> None:
     job.leave("plan_scoring", {"plan": "", "shards": 0})
     outcome = steps.score(job)
-    assert (outcome.status, outcome.message) == ("nothing", "scored 0 shards")
+    assert (outcome.status, outcome.message) == ("nothing", "0 rows scored in 0 shards")
 
 
 def test_scoring_before_planning_says_what_to_run(job: Job) -> None:

@@ -8,18 +8,25 @@ import typer
 from typer.core import TyperGroup
 
 from nightshift import __version__
-from nightshift.cli import backfill, diagnose, models, night, pipelines, upkeep, waive
-from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError
+from nightshift.cli import backfill, check, diagnose, models, night, pipelines, upkeep, waive
+from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError, SpecError
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
 
 EXIT_CODES = """
 Exit codes: 0 well; 1 what was asked about is not well (a check or gate failed, an input is missing, a component is
-down, there is no champion, the ledger is corrupt); 2 wrong usage; 3 it could not be done, one sentence on standard
-error says why; 130 interrupted.
+down, there is no champion, the ledger is corrupt); 2 wrong usage (an option, the name of a pipeline or step, a spec or
+feature module that is wrong); 3 it could not be done, one sentence on standard error says why; 130 interrupted.
 
 Results go to standard output (--json: one document), progress and errors to standard error.
 """
+
+
+def exit_code(error: NightshiftError) -> int:
+    """The exit code of a command that this ends."""
+    if isinstance(error, NOT_WELL):
+        return 1
+    return 2 if isinstance(error, SpecError) else 3
 
 
 class Commands(TyperGroup):
@@ -31,7 +38,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except NightshiftError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            raise typer.Exit(1 if isinstance(error, NOT_WELL) else 3) from None
+            raise typer.Exit(exit_code(error)) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
             raise typer.Exit(130) from None
@@ -69,7 +76,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(night.up, night.down, night.status, night.env, night.demo),
     *(
         pipelines.new,
-        pipelines.check,
+        check.check,
         pipelines.land,
         pipelines.try_,
         pipelines.run,

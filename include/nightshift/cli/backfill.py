@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nightshift")
 
+_FEW = 10
+
 First = Annotated[date, typer.Argument(parser=day, metavar="FROM", help="First business date.")]
 Last = Annotated[date, typer.Argument(parser=day, metavar="TO", help="Last business date, included.")]
 
@@ -49,6 +51,8 @@ def backfill(
     if first > last:
         raise typer.BadParameter(f"{first} is after {last}")
     days = wanted_days(spec, first, last, retrain=retrain)
+    if retrain:
+        log.info("%s: retrains as of %s", spec.name, _listed(days))
     if dry_run:
         (_show_decisions if retrain else _show_freshness)(settings, spec, days, as_json)
         return
@@ -142,6 +146,11 @@ def _show_freshness(settings: "Settings", spec: "Pipeline", days: Sequence[date]
 def _summary(nights: Sequence[Any]) -> str:
     stale = sum(not night.up_to_date for night in nights)
     return f"{stale} of {len(nights)} days have something to do" if stale else "every day is up to date"
+
+
+def _listed(days: Sequence[date]) -> str:
+    named = [*map(str, days)] if len(days) <= _FEW else [str(days[0]), f"… ({len(days)} days)", str(days[-1])]
+    return ", ".join(named)
 
 
 def _span(days: Sequence[str]) -> str:

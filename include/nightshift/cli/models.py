@@ -88,15 +88,18 @@ def _document(champion: "Champion | None") -> dict[str, Any] | None:
 def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     """What is published of a day, and what made it.
 
+    Landing files of the day that are not what is published, since their gate refused them, are named as well.
+
     Example: nightshift history flights --ds 2013-03-04
     """
-    from nightshift.cli.published import published
+    from nightshift.cli.published import kept_aside, published
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
     found = published(settings, spec, ds)
+    aside = list(kept_aside(settings, spec, ds, found))
     if all(item.ds != ds.isoformat() for item in found):  # the newest snapshots alone are of another day
         found = []
     header = ("dataset", "ds", "rows", "quarantined", "gate", "model", "run", "attempt", "made at", "fingerprint")
@@ -116,10 +119,10 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
         for item in found
     ]
     reports = [f"  {item.dataset}: {item.gate.page}" for item in found if item.gate]
-    text = "\n".join([table(header, rows), *(["gate reports:", *reports] if reports else [])])
-    nothing = f"nothing of {spec.name} is published for {ds}"
-    document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found]}
-    emit(as_json, document, text if found else nothing)
+    lines = [table(header, rows), *(["gate reports:", *reports] if reports else [])]
+    lines = [*(lines if found else [f"nothing of {spec.name} is published for {ds}"]), *aside]
+    document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found], "aside": aside}
+    emit(as_json, document, "\n".join(lines))
     if not found:
         raise typer.Exit(1)
 

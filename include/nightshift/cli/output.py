@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nightshift.aligned import aligned
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 PipelineName = Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of the pipeline.")]
 
@@ -44,17 +46,8 @@ def emit(as_json: bool, document: Any, text: str) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows under a header in aligned columns; numbers to the right, None as a dash."""
-    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     right = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(header))]
-    lines = []
-    for row in cells:
-        aligned = (
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        )
-        lines.append("  ".join(aligned).rstrip())
-    return "\n".join(lines)
+    return aligned([header, *([_cell(value) for value in row] for row in rows)], right)
 
 
 def _cell(value: Any) -> str:

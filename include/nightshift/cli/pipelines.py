@@ -1,9 +1,8 @@
-"""``new``, ``check``, ``land``, ``try``, ``run``, ``retrain``, ``score``: working on a pipeline."""
+"""``new``, ``land``, ``try``, ``run``, ``retrain``, ``score``: working on a pipeline."""
 
 import getpass
 import logging
 import os
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,6 @@ from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress, t
 if TYPE_CHECKING:
     from nightshift.cli.trial import Trial
     from nightshift.job import Job, Outcome
-    from nightshift.specs.check import Finding
-    from nightshift.specs.model import Pipeline
 
 log = logging.getLogger("nightshift")
 
@@ -46,40 +43,6 @@ def new(
     emit(as_json, {"pipeline": name, "spec": spec, "module": module, "next": steps}, text)
 
 
-def check(
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Check specs and feature modules; problems as file:line.
-
-    Example: nightshift check flights
-    """
-    from nightshift.settings import Settings
-    from nightshift.specs.check import check_specs
-
-    found = check_specs(Settings.from_env(), pipeline, also=_wrong_parameters)
-    lines = [str(problem) for problem in found.problems]
-    problems = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
-    specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
-    document = {"specs": found.specs, "problems": [vars(problem) for problem in found.problems]}
-    emit(as_json, document, "\n".join([*lines, f"{specs} checked, {problems}"]))
-    if lines:
-        raise typer.Exit(1)
-
-
-def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
-    """What is wrong with ``training.params``: training knows it, which specs may not import."""
-    from nightshift.specs.spelling import nearest
-    from nightshift.training.parameters import ALLOWED, PROTECTED
-
-    for name in spec.training.params:
-        if name in PROTECTED:
-            yield ("training", "params", name), f"training.params.{name} is decided by {PROTECTED[name]}"
-        elif name not in ALLOWED:
-            words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
-            yield ("training", "params", name), f"training.params: {words}"
-
-
 def land(
     pipeline: PipelineName,
     first: Annotated[date, typer.Option("--from", parser=day, metavar="DAY", help="First business date.")],
@@ -93,12 +56,14 @@ def land(
     from nightshift.demo import LANDERS
     from nightshift.errors import NightshiftError
     from nightshift.settings import Settings
+    from nightshift.specs.load import find_spec
     from nightshift.specs.spelling import nearest
 
     progress()
     if first > last:
         raise typer.BadParameter(f"--from {first} is after --to {last}")
     if pipeline not in LANDERS:
+        find_spec(Settings.from_env(), pipeline)
         raise NightshiftError(
             f"there is no demo data for {pipeline!r}{nearest(pipeline, LANDERS)}",
             allowed=", ".join(sorted(LANDERS)),
@@ -117,8 +82,9 @@ def try_(
 ) -> None:
     """Try one day: inputs, features, gates, a score.
 
-    In a lake of its own, on the files that have landed: nothing is published, and no platform is needed. There is a
-    score where the ledger has a champion for that day. Shows cells: it is for the person who writes features.
+    In a lake of its own, on the files that have landed and what is published of them: it publishes nothing, and needs
+    no platform. There are scores where the ledger has a champion for that day that goes with the features. Shows
+    cells: it is for the person who writes features.
 
     Example: nightshift try flights --ds 2013-03-04 --rows 2
     """
@@ -139,13 +105,17 @@ def _shown(found: "Trial") -> str:
     failed = [
         (item.dataset, item.ds, item.gate, item.expectation, item.column, item.rows, item.of) for item in found.failures
     ]
-    lines = [*found.steps, f"features of {found.ds}: {found.rows} rows", "", table(header, columns), ""]
+    columns += [("score", "number", "", *found.scores.first)] if found.scores else []
+    lines = [*found.steps, "", table(header, columns), ""]
     lines += [table(("dataset", "ds", "gate", "expectation that failed", "column", "rows", "of"), failed)] * bool(
         failed
     )
     lines += ["every expectation holds"] * (not failed)
     lines += [f"blocked: {found.blocked}"] * bool(found.blocked)
     lines += [f"no score: {found.unscored}"] * bool(found.unscored)
+    if found.scores:
+        quantiles = ", ".join(f"{name} {value:.4g}" for name, value in found.scores.quantiles.items())
+        lines.append(f"scores of version {found.scores.version}: {quantiles}")
     return "\n".join(lines)
 
 
@@ -160,11 +130,17 @@ def run(
 
     Example: nightshift run flights gate_inputs --ds 2013-03-04
     """
+    from nightshift.errors import NightshiftError
     from nightshift.spark import run_local
     from nightshift.steps import find_step, run_step
 
     _prepare()
-    outcome = run_step(_job(pipeline, ds, run_id), find_step(step).name, run_local)
+    job = _job(pipeline, ds, run_id)
+    try:
+        name = find_step(step).name
+    except NightshiftError as error:
+        raise typer.BadParameter(str(error)) from None
+    outcome = run_step(job, name, run_local)
     emit(as_json, outcome.document(), _line(outcome))
 
 

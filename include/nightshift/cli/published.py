@@ -1,11 +1,13 @@
 """What is published of a pipeline's day, read from the tables and the manifests beside them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
-from nightshift import tables
-from nightshift.job import table_uri
+from nightshift import storage, tables
+from nightshift.inputs.days import landing_changes
+from nightshift.job import Job, table_uri
 from nightshift.lineage import GateSummary, Upstream, find_published
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
@@ -45,6 +47,38 @@ def published(settings: Settings, pipeline: Pipeline, ds: date) -> list[Publishe
     """The partitions of ``ds`` that are published (of a snapshot: the newest one that ``ds`` may read)."""
     found = (_published(settings, pipeline, dataset, ds) for dataset in datasets(pipeline))
     return [partition for partition in found if partition is not None]
+
+
+def kept_aside(settings: Settings, pipeline: Pipeline, ds: date, found: Sequence[Published]) -> Iterator[str]:
+    """A line for each source whose landing files are not what is published of ``ds``: refused by the gate, or not seen.
+
+    Of a snapshot the day that is published is looked at.
+    """
+    job, here = Job(settings, pipeline, ds), {item.dataset: item for item in found}
+    for name, source in pipeline.inputs.items():
+        item = here.get(f"inputs/{name}")
+        if item is None and source.snapshot:
+            continue
+        day = item.ds if item else ds.isoformat()
+        for why in landing_changes(job, name, [date.fromisoformat(day)]).values():
+            page = _refused(settings, pipeline, f"inputs/{name}", day, item)
+            state = f"the gate refused the last ones that it saw: {page}" if page else "no gate has seen them yet"
+            yield f"inputs/{name} of {day}: the landing files ({why}) are not published, {state}"
+
+
+def _refused(settings: Settings, pipeline: Pipeline, dataset: str, day: str, item: Published | None) -> str:
+    """The page of the newest report that blocked other files than the published ones, after these were published."""
+    folder = storage.join(settings.reports, pipeline.name, dataset, f"ds={day}")
+    reports = {
+        file.uri: storage.read_json(file.uri) for file in storage.list_files(folder) if file.uri.endswith("json")
+    }
+    since, published = (item.created_at, item.fingerprint) if item else ("", "")
+    blocked = [
+        (report["created_at"], uri)
+        for uri, report in reports.items()
+        if report["status"] == "blocked" and report["created_at"] >= since and report["fingerprint"] != published
+    ]
+    return f"{max(blocked)[1].removesuffix('.json')}.html" if blocked else ""
 
 
 def _published(settings: Settings, pipeline: Pipeline, dataset: str, ds: date) -> Published | None:

@@ -4,20 +4,28 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nightshift import storage, tables
 from nightshift.errors import GateFailed, NightshiftError
 from nightshift.features.build import contract
-from nightshift.inputs.needs import inside
-from nightshift.job import Job
-from nightshift.lineage import find_staged
+from nightshift.gates.engine import great_expectations
+from nightshift.inputs.days import landing_changes
+from nightshift.inputs.needs import daily_needs, inside
+from nightshift.inputs.run import newest_snapshots
+from nightshift.job import Job, Outcome
+from nightshift.lineage import find_published, find_staged
 from nightshift.spark import run_local
 from nightshift.steps import run_step
+
+QUANTILES = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "greatest": 1.0}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """The scores of the day: the version that made them, quantiles of all, and those of the first rows."""
+
+    version: str
+    quantiles: dict[str, float]
+    first: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class Trial:
     """What became of the day; ``blocked`` and ``unscored`` say why a gate stopped it, and why there is no score."""
 
@@ -53,6 +70,7 @@ class Trial:
     rows: int
     columns: tuple[Tried, ...]
     failures: tuple[Failure, ...]
+    scores: Scores | None = None
     blocked: str = ""
     unscored: str = ""
 
@@ -63,11 +81,31 @@ class Trial:
 
 @contextmanager
 def private(job: Job) -> Iterator[Job]:
-    """The job with a lake and reports below a temporary folder, on the same landing files and the same ledger."""
+    """The job with a lake and reports below a temporary folder, on the same landing files and the same ledger.
+
+    Days of sources that are published and up to date are in it from the beginning: they need no gate again.
+    """
     with TemporaryDirectory(prefix="nightshift-try-") as folder:
         lake, reports = (str(Path(folder, name)) for name in ("lake", "reports"))
-        settings = replace(job.settings, lake=lake, reports=reports, statsd_host="", private=True)
-        yield replace(job, settings=settings)
+        own = replace(job, settings=replace(job.settings, lake=lake, reports=reports, statsd_host="", private=True))
+        needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
+        for name in job.pipeline.inputs:
+            _take(job, own, name, needs.days(name))
+        yield own
+
+
+def _take(job: Job, own: Job, source: str, days: Sequence[date]) -> None:
+    """Put the published days of a source into ``own``'s lake, those with new or corrected landing files aside."""
+    dataset, stale = f"inputs/{source}", landing_changes(job, source, days)
+    state = tables.state(job.table(dataset))
+    wanted = [day for day in map(str, days) if day in state.partitions and day not in stale]
+    found = [find_published(state.uri, day, state.fingerprint(day)) for day in wanted]
+    manifests = [replace(manifest, replaces="") for manifest in found if manifest is not None]
+    for file in (file for manifest in manifests for file in manifest.files):
+        there, here = (storage.join(lake.table(dataset), file.path) for lake in (job, own))
+        storage.write_bytes(here, storage.read_bytes(there))
+    columns = {name: column.type for name, column in job.pipeline.inputs[source].columns.items()}
+    tables.publish(own.table(dataset), tables.arrow_schema(columns), manifests)
 
 
 def try_day(job: Job, rows: int) -> Trial:
@@ -79,21 +117,55 @@ def try_day(job: Job, rows: int) -> Trial:
     if not inside(job.pipeline, job.ds):
         allowed = f"days from {schedule.start}" + (f" to {schedule.end}" if schedule.end else "")
         raise NightshiftError(f"{job.day} is outside the range of {job.pipeline.name}", allowed=allowed)
-    steps = [run_step(job, name, run_local).message for name in ("gate_inputs", "build_features")]
+    steps = [_inputs_line(run_step(job, "gate_inputs", run_local))]
+    # The gate's libraries take seconds to import, in which this process would only wait for Spark.
+    Thread(target=great_expectations, daemon=True).start()
+    run_step(job, "build_features", run_local)
     frame = _frame(job)
     columns = tuple(_tried(name, kind, frame[name], rows) for name, kind in _columns(job).items())
-    blocked = unscored = ""
+    steps.append(f"features: {frame.num_rows} rows, {len(columns)} columns")
+    scores, blocked, unscored = None, "", ""
     try:
-        steps.append(run_step(job, "gate_features", run_local).message)
+        steps.append(f"gate of the features: {_left(run_step(job, 'gate_features', run_local))}")
     except GateFailed as error:
         blocked = error.what
     else:
         try:
-            steps += [run_step(job, name, run_local).message for name in ("plan_scoring", "score", "gate_predictions")]
+            scores = _scored(job, frame, rows)
         except NightshiftError as error:
             unscored = error.what
     name = job.pipeline.name
-    return Trial(name, job.day, tuple(steps), frame.num_rows, columns, tuple(failures(job)), blocked, unscored)
+    found = tuple(failures(job))
+    return Trial(name, job.day, tuple(steps), frame.num_rows, columns, found, scores, blocked, unscored)
+
+
+def _inputs_line(outcome: Outcome) -> str:
+    counts = outcome.counts
+    return (
+        f"inputs: {counts['partitions_published']:.0f} days of sources gated ({counts['rows_landed']:.0f} rows, "
+        f"{counts['rows_quarantined']:.0f} quarantined), {counts['partitions_up_to_date']:.0f} taken as published"
+    )
+
+
+def _left(outcome: Outcome) -> str:
+    rows, gone = outcome.counts["rows"], outcome.counts.get("quarantined", 0)
+    return f"{rows:.0f} rows pass, {gone:.0f} would be quarantined"
+
+
+def _scored(job: Job, features: pa.Table, rows: int) -> Scores:
+    """The day scored by its champion. Raises NightshiftError where there is none that fits."""
+    planned = run_step(job, "plan_scoring", run_local)
+    for name in ("score", "gate_predictions"):
+        run_step(job, name, run_local)
+    key, found = list(job.pipeline.features.key), tables.state(job.table("predictions"))
+    predictions = tables.read(found.uri, found.files(job.day), [*key, "score"])
+    by_key = {tuple(row.values()): score for row, score in zip(
+        predictions.select(key).to_pylist(), predictions["score"].to_pylist(), strict=True
+    )}  # fmt: skip
+    first = tuple(by_key.get(tuple(row.values())) for row in features.slice(0, rows).select(key).to_pylist())
+    quantiles = pc.quantile(predictions["score"], list(QUANTILES.values())).to_pylist() if by_key else []
+    named = {name: value for name, value in zip(QUANTILES, quantiles, strict=bool(by_key)) if value is not None}
+    return Scores(planned.names["champion"], named, first)
 
 
 def failures(job: Job) -> Iterator[Failure]:

@@ -1,5 +1,6 @@
 """The gates of features and labels: audit what Spark staged, publish it in one commit."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,8 +13,10 @@ from nightshift.gates.keys import differences
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, find_staged, published_report, recipe_of
+from nightshift.lineage import Manifest, Upstream, find_staged, published_report, recipe_of
 from nightshift.specs.calendar import label_day
+
+log = logging.getLogger("nightshift.features")
 
 
 def gate_features(job: Job) -> Outcome:
@@ -96,6 +99,7 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     publication = _publish(job, dataset, [audited])
     rows, removed = float(audited.manifest.rows), float(audited.report.removed)
     counts = {"rows": rows, "quarantined": removed, "version": float(publication.version)}
+    counts |= {"warnings": float(audited.manifest.warnings)}
     if publication.superseded:
         message = f"{dataset} of {day}: a newer attempt was published meanwhile, this one is discarded"
         return Outcome(step, job.day, "up_to_date", message, counts, links)
@@ -103,6 +107,9 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
         f"{dataset} of {day}: {rows:.0f} rows published as version {publication.version}, {removed:.0f} quarantined, "
         f"gate {audited.report.status}"
     )
+    if not rows and dataset == "features":
+        message += f"; there is nothing to score for {day}"
+        log.warning("%s", message)
     return Outcome(step, job.day, "done", message, counts, links)
 
 
@@ -139,7 +146,7 @@ def _reconciled(job: Job, staged: Manifest) -> tuple[CheckResult, ...]:
     pinned = tables.state(job.table(f"inputs/{spine}"), upstream.version)
     keys = list(job.pipeline.features.key)
     schema = tables.arrow_schema({name: column.type for name, column in job.pipeline.inputs[spine].columns.items()})
-    files = pinned.files(max(upstream.days)) if upstream.days else ()
+    files = pinned.files(_spine_day(job, staged.ds, upstream))
     expected = tables.read(pinned.uri, files, keys, schema).group_by(keys).aggregate([])
     built = tables.read(job.table("features"), staged.files, keys, tables.arrow_schema(job.pipeline.key_types))
     found = differences(expected.cast(built.schema), built)
@@ -152,6 +159,12 @@ def _reconciled(job: Job, staged: Manifest) -> tuple[CheckResult, ...]:
     }
     name = f"rows equal the keys of {spine}"
     return (CheckResult(name, None, {}, not found.total, observed, found.total, staged.rows),)
+
+
+def _spine_day(job: Job, ds: str, upstream: Upstream) -> str:
+    """The day of the spine whose keys ``ds`` has; it may be absent, and then ``ds`` has none."""
+    source = job.pipeline.feature_inputs[job.pipeline.features.spine or ""]
+    return max(upstream.days) if source.snapshot else str(source.feature_days(date.fromisoformat(ds))[-1])
 
 
 def _publish(job: Job, dataset: Dataset, audits: Sequence[Audited]) -> tables.Publication:

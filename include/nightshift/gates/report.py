@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from nightshift.aligned import aligned
 from nightshift.gates.results import NO_ANSWER, CheckResult, GateReport
 
 _PAGE = Path(__file__).with_name("report.html")
@@ -55,9 +56,7 @@ def text_table(report: GateReport) -> str:
         (result.name, result.column or "", threshold(result), observed(result), unexpected(result))
         for result in report.failed
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    return aligned(rows, rule=True)
 
 
 def html_page(report: GateReport) -> str:

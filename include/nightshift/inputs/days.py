@@ -41,7 +41,8 @@ class Gated:
 
     ``absent`` days have neither landed nor been published. ``kept`` days were corrected, but the correction failed
     its gate: the publication before it stays. ``blocked`` ones failed and have no publication. Both hold the error.
-    Of ``dirty`` days rows went to quarantine, or an expectation failed that only warns.
+    Of ``dirty`` days rows went to quarantine, or an expectation failed that only warns; ``warned`` counts the latter.
+    ``empty`` days were published, but their files had no row.
     """
 
     source: str
@@ -53,6 +54,8 @@ class Gated:
     rows: dict[str, int] = field(default_factory=lambda: {"rows_landed": 0, "rows_published": 0, "rows_quarantined": 0})
     pages: dict[str, str] = field(default_factory=dict)
     dirty: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    warned: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,11 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
     gated.published += publication.published
     gated.up_to_date += [*publication.up_to_date, *publication.superseded]
     gated.dirty += [audited.manifest.ds for audited in passed if audited.report.failed]
+    gated.warned += sum(audited.manifest.warnings for audited in passed)
     for audited in passed:
+        if not audited.report.rows:
+            log.warning("%s of %s: the landing files have no row", gated.source, audited.manifest.ds)
+            gated.empty.append(audited.manifest.ds)
         gated.rows["rows_landed"] += audited.report.rows
         gated.rows["rows_published"] += audited.manifest.rows
         gated.rows["rows_quarantined"] += audited.report.removed

@@ -1,7 +1,7 @@
 """The use cases of inputs: is everything there, and landing files to typed, audited, published tables."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 
@@ -46,7 +46,7 @@ def gate_inputs(job: Job) -> Outcome:
     """
     needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
     gated = {name: _gated(job, name, needs.days(name)) for name in job.pipeline.inputs}
-    warnings = [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
+    warnings = list(_warnings(job, gated))
     problems = [problem for name in needs.labels for problem in _label_problems(name, needs, gated[name])]
     job.leave("gate_inputs", {"label_problems": problems, "warnings": warnings})
     if inside(job.pipeline, job.ds):
@@ -68,7 +68,7 @@ def window_inputs(job: Job) -> Outcome:
         gated[name] = gate_days(job, name, days)
     left_out = {name: [*item.absent, *item.blocked] for name, item in gated.items() if item.absent or item.blocked}
     warnings = [f"{name}: {len(days)} days are not there, the first is {min(days)}" for name, days in left_out.items()]
-    warnings += [f"{name} of {day}: {error}" for name, item in gated.items() for day, error in item.kept.items()]
+    warnings += _warnings(job, gated)
     job.leave("window_inputs", {"left_out": left_out, "warnings": warnings})
     return _outcome(job, "window_inputs", list(gated.values()), warnings)
 
@@ -162,12 +162,24 @@ def _label_problems(name: str, needs: Needs, gated: Gated) -> list[str]:
     return absent + blocked
 
 
+def _warnings(job: Job, gated: Mapping[str, Gated]) -> Iterator[str]:
+    """What people should know of days that are published: a correction that was refused, a delivery without rows."""
+    for name, item in gated.items():
+        for day in item.empty:
+            words = f"{name} of {day}: the landing files have no row, the day is published as empty"
+            spine = name == job.pipeline.features.spine
+            yield f"{words}; {name} is the spine, so nothing is scored from it" if spine else words
+    for name, item in gated.items():
+        yield from (f"{name} of {day}: {error}" for day, error in item.kept.items())
+
+
 def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str]) -> Outcome:
     published, up_to_date = (sum(len(getattr(item, name)) for item in gated) for name in ("published", "up_to_date"))
     rows = ("rows_landed", "rows_published", "rows_quarantined")
     counts = {name: float(sum(item.rows[name] for item in gated)) for name in rows}
     counts |= {"partitions_published": float(published), "partitions_up_to_date": float(up_to_date)}
     counts |= {"partitions_absent": float(sum(len(item.absent) for item in gated))}
+    counts |= {"warnings": float(len(warnings) + sum(item.warned for item in gated))}
     message = (
         f"{published} partitions published ({counts['rows_published']:.0f} rows, {counts['rows_quarantined']:.0f} "
         f"quarantined), {up_to_date} up to date"
@@ -185,7 +197,7 @@ def _links(job: Job, gated: Sequence[Gated]) -> dict[str, str]:
     """
     found = []
     for item in gated:
-        telling = {*item.kept, *item.blocked, *item.dirty}
+        telling = {*item.kept, *item.blocked, *item.dirty, *item.empty}
         for day, page in sorted((item.pages or _published_page(job, item)).items()):
             found.append(((day in telling, day), f"gate report {item.source} {day}", page))
     shown = sorted(found, key=lambda report: report[0])[-_MOST_LINKS:]

@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 from nightshift import storage
 from nightshift.orchestration.links import shown
 from nightshift.plan import pipeline_of
-from nightshift.runs import read_run
+from nightshift.runs import read_run, summary
 from nightshift.settings import Settings
 
 # A page of ours needs no script and nothing from elsewhere: what slipped into one can do nothing either.
@@ -81,7 +81,10 @@ def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
     steps = read_run(settings, dag_id, run_id)
     head = "<tr><th>Step<th>Status<th>What it said<th>Links<th>Seconds</tr>"
     rows = "".join(_row(step, shown(settings, dag_id, step["links"])) for step in steps)
-    content = f'<div class="scroll"><table>{head}{rows}</table></div>' if steps else "<p>No step has ended yet.</p>"
+    content = "<p>No step has ended yet.</p>"
+    if steps:
+        line = f'<p class="summary">{escape(summary(steps))}</p>'
+        content = f'{line}<div class="scroll"><table>{head}{rows}</table></div>'
     template = Template(Path(__file__).with_name("run.html").read_text())
     ds = f"Business date {escape(steps[0]['ds'])}" if steps else "No business date yet"
     return template.substitute(dag=escape(dag_id), run=escape(run_id), ds=ds, content=content)
@@ -89,7 +92,8 @@ def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
 
 def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:
     status = escape(step["status"])
-    counts = ", ".join(f"{name} {value:,g}" for name, value in step["counts"].items())
+    counted = {**step.get("names", {}), **{name: f"{value:,g}" for name, value in step["counts"].items()}}
+    counts = ", ".join(f"{name} {value}" for name, value in counted.items())
     return (
         f'<tr><td>{escape(step["step"])}<td class="{status}">{status.replace("_", " ")}'
         f"<td>{escape(step['message'])}<small>{escape(counts)}</small><td>{_links(links)}"

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol
@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator, Context, PokeReturnVal
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from nightshift import metrics, runs
-from nightshift.commands import FeaturesCommand
+from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, unfinished_days
@@ -19,7 +19,7 @@ from nightshift.orchestration.links import LINKS, shown
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
-from nightshift.steps import ScoreProcess, SparkRunner, run_step, shard_commands
+from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, shard_commands
 
 log = logging.getLogger("nightshift.task")
 
@@ -70,17 +70,26 @@ class ScoreOperator(BaseOperator):
     """Scores one shard in a process of its own, with the very arguments that a pod gets."""
 
     template_fields = ("arguments",)
+    step = "score"
+    waits_on: tuple[type[NightshiftError], ...] = ()
 
     def __init__(self, *, arguments: list[str], deadline: int, **others: Any) -> None:
         super().__init__(**others)
-        self.arguments, self.deadline = arguments, deadline
+        self.arguments, self.deadline, self.links = arguments, deadline, dict[str, str]()
         self._process: ScoreProcess | None = None
 
     def execute(self, context: Context) -> None:
         """Streams the process's lines into the task's log."""
-        self._process = ScoreProcess(self.arguments, self.deadline)
+        process = self._process = ScoreProcess(self.arguments, self.deadline)
+        command = ScoreCommand.parse(self.arguments)
         with plain_failures():
-            self._process.run(self.log.info)
+            job = job_of(context, pipeline_of(self.dag_id))
+
+            def shard() -> Outcome:
+                process.run(self.log.info)
+                return scored(job, [command])
+
+            told(self, job, shard, part=command.shard)
 
     def on_kill(self) -> None:
         """Ends the process with its task."""
@@ -104,8 +113,10 @@ class WaitOperator(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            waited = f"Waited for {timedelta(seconds=self.timeout)}"
-            raise AirflowFailException(f"{waited}. {self.waits_for}") from None
+            job, why = job_of(context, pipeline_of(self.dag_id)), f"Waited for {timedelta(seconds=self.timeout)}"
+            outcome = Outcome(self.step, job.day, "nothing", f"{why}. {self.waits_for}")
+            _tell(self, job, outcome, "failed", self.timeout)
+            raise AirflowFailException(outcome.message) from None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """One look."""
@@ -143,17 +154,22 @@ class TurnOperator(WaitOperator):
 
 
 def perform(task: StepTask, job: Job, run_spark: SparkRunner | None = None) -> Outcome:
-    """Runs the task's step, and says what came of it in the log, in metrics, in links and on the run's page."""
+    """Runs the task's step and says what came of it."""
+    return told(task, job, lambda: run_step(job, task.step, run_spark or _no_spark))
+
+
+def told(task: StepTask, job: Job, run: Callable[[], Outcome], part: int | None = None) -> Outcome:
+    """Calls ``run``, and says what came of it in the log, in metrics, in links and on the run's page."""
     started = time.monotonic()
     try:
-        outcome = run_step(job, task.step, run_spark or _no_spark)
+        outcome = run()
     except task.waits_on:
         raise
     except NightshiftError as error:
         outcome = Outcome(task.step, job.day, "nothing", str(error), links=error.links)
-        _tell(task, job, outcome, "failed", time.monotonic() - started)
+        _tell(task, job, outcome, "failed", time.monotonic() - started, part)
         raise
-    _tell(task, job, outcome, outcome.status, time.monotonic() - started)
+    _tell(task, job, outcome, outcome.status, time.monotonic() - started, part)
     return outcome
 
 
@@ -172,14 +188,16 @@ def say_why(context: Context) -> None:
     log.error("%s", context.get("exception") or "the task was stopped from outside")
 
 
-def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: float) -> None:
+def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: float, part: int | None = None) -> None:
     task.links = outcome.links
     metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.step, status=status)
     for label, address in shown(job.settings, task.dag_id, outcome.links).items():
         log.info("%s: %s", label, address)
     if status != "failed":
         log.info("%s", outcome.message)
-    runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds)
+    runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part)
+    if status != "failed" and task.step in runs.LAST_STEPS:
+        log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
 
 
 def _no_spark(settings: Settings, command: FeaturesCommand) -> NoReturn:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from nightshift.errors import PlatformError
-from nightshift.plan import make_plan, run_days
+from nightshift.plan import SchedulePlan, make_plan, run_days
 from nightshift.platform.airflow_client import AirflowClient, Run
 from nightshift.platform.environment import process_environment
 from nightshift.settings import Settings
@@ -23,6 +23,7 @@ _POLL_SECONDS = 1.0
 _OTHER_SECONDS = 7200.0
 _SAY_SECONDS = 60.0
 _ROUND = timedelta(minutes=1)
+_WEEK = timedelta(days=7)
 
 
 def wanted_days(pipeline: Pipeline, first: date, last: date, *, retrain: bool) -> list[date]:
@@ -32,13 +33,20 @@ def wanted_days(pipeline: Pipeline, first: date, last: date, *, retrain: bool) -
     wanted = run_days(schedule, first, last)
     if not wanted:
         until = f" to {schedule.last}" if schedule.last else " on"
-        mondays = ", Mondays only" if schedule.every == "week" else ""
+        mondays = f", Mondays only{_nearest(schedule, first, last)}" if schedule.every == "week" else ""
         raise PlatformError(
             f"no day from {first} to {last} has a run",
             where=pipeline.name,
             allowed=f"business dates from {schedule.first}{until}{mondays}",
         )
     return wanted
+
+
+def _nearest(schedule: SchedulePlan, first: date, last: date) -> str:
+    """The days with a run before and after a range that has none."""
+    before, after = run_days(schedule, first - _WEEK, first)[-1:], run_days(schedule, last, last + _WEEK)[:1]
+    near = " and ".join(map(str, [*before, *after]))
+    return f"; the nearest: {near}" if near else ""
 
 
 def create(

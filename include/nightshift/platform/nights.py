@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from nightshift import tables
+from nightshift.aligned import aligned
 from nightshift.job import Job
 from nightshift.lineage import find_published
 from nightshift.platform.airflow_client import Run
@@ -80,6 +81,4 @@ def table(pipeline: Pipeline, nights: Sequence[Night]) -> str:
         ]
         for night in nights
     ]
-    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
-    lines = [heads, ["-" * width for width in widths], *rows]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
+    return aligned([heads, *rows], [True] * len(heads), rule=True)

@@ -123,6 +123,7 @@ def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[Shar
     publication = publish_audited(job, PREDICTIONS, schema, [audited], still_wanted)
     rows = audited.manifest.rows
     counts = {"rows": float(rows), "quarantined": float(audited.report.removed), "version": float(publication.version)}
+    counts |= {"warnings": float(audited.manifest.warnings)}
     links = {"gate report": audited.report_uri_html}
     if publication.superseded:
         message = f"predictions of {job.day}: a newer attempt was published meanwhile, this one is discarded"

@@ -13,6 +13,8 @@ from nightshift.registry.champions import Champion, champion_as_of, first_champi
 from nightshift.registry.ledger import Ledger
 from nightshift.scoring.plan import ScoringPlan, scoring_code
 from nightshift.scoring.shards import divide
+from nightshift.settings import Settings
+from nightshift.specs.model import Pipeline
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def plan_scoring(job: Job) -> Outcome:
         f"(model {plan.model_digits}, {age} days old)" + ("; already published" if status == "up_to_date" else "")
     )
     counts = {"rows": float(plan.rows), "shards": float(len(plan.shards)), "model_age": float(age)}
-    return Outcome("plan_scoring", job.day, status, message, counts, {"scoring plan": plan.uri})
+    links, names = {"scoring plan": plan.uri}, {"champion": wanted.champion.version}
+    return Outcome("plan_scoring", job.day, status, message, counts, links, names)
 
 
 def resolve(job: Job) -> Wanted:
@@ -91,6 +94,28 @@ def predictions_fingerprint(features: str, model_sha256: str, code: str) -> str:
     return recipe(features=features, model=model_sha256, code=code)
 
 
+def differs(settings: Settings, pipeline: Pipeline, manifest: ModelManifest) -> str:
+    """What of spec and module is not as the model was trained with, empty where all is: a night would refuse it."""
+    return _other_spec(pipeline, manifest) or _other_code(settings, pipeline, manifest)
+
+
+def _other_spec(pipeline: Pipeline, manifest: ModelManifest) -> str:
+    if manifest.feature_spec == feature_spec(pipeline):
+        return ""
+    here = {name: column.type for name, column in pipeline.features.columns.items()}
+    there = {column.name: column.type for column in manifest.columns}
+    changed = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    what = f"columns {', '.join(changed)}" if changed else "key, inputs, lags or timezone"
+    return f"the model was trained on another feature spec ({what})"
+
+
+def _other_code(settings: Settings, pipeline: Pipeline, manifest: ModelManifest) -> str:
+    code = code_of(settings.home, pipeline)["features"]
+    if code == manifest.feature_code:
+        return ""
+    return f"the model was trained with feature code {manifest.feature_code}, now it is {code}"
+
+
 def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     """Raise ModelMismatch unless code and spec that the model was trained on are those that made the features.
 
@@ -98,12 +123,8 @@ def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     """
     where = f"{job.pipeline.name}, version {wanted.champion.version} (model {manifest.sha256[:16]})"
     do = f"retrain as of a day before {job.day}, or score with the code and spec that the model was trained on"
-    if manifest.feature_spec != feature_spec(job.pipeline):
-        here = {name: column.type for name, column in job.pipeline.features.columns.items()}
-        there = {column.name: column.type for column in manifest.columns}
-        changed = [name for name in {**here, **there} if here.get(name) != there.get(name)]
-        what = f"columns {', '.join(changed)}" if changed else "key, inputs, lags or timezone"
-        raise ModelMismatch(f"the model was trained on another feature spec ({what})", where=where, do=do)
+    if what := _other_spec(job.pipeline, manifest):
+        raise ModelMismatch(what, where=where, do=do)
     published = find_published(wanted.features.uri, job.day, wanted.features.fingerprint(job.day))
     if published is None:
         raise NightshiftError(
@@ -113,9 +134,7 @@ def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     as_trained = Recipes(job.pipeline, {}, {"features": manifest.feature_code})
     if as_trained.fingerprint("features", reads) == recipe_of(published.fingerprint):
         return
-    code = code_of(job.settings.home, job.pipeline)["features"]
-    if code != manifest.feature_code:
-        what = f"the model was trained with feature code {manifest.feature_code}, now it is {code}"
+    if what := _other_code(job.settings, job.pipeline, manifest):
         raise ModelMismatch(what, where=where, do=do)
     raise ModelMismatch(
         f"the features of {job.day} were built with other code or another spec than the model's",

@@ -7,6 +7,7 @@ from nightshift.errors import SpecError
 from nightshift.settings import Settings
 from nightshift.specs.document import Location, Problem
 from nightshift.specs.expectations import check_expectation
+from nightshift.specs.feature_module import lost_names
 from nightshift.specs.load import find_spec, module_problems, read_spec, shown, spec_files
 from nightshift.specs.model import Gate, Pipeline
 
@@ -18,10 +19,11 @@ Finder = Callable[[Pipeline], Iterable[Finding]]
 
 @dataclass(frozen=True)
 class Checked:
-    """How many specs were checked, and what was found, by file and line."""
+    """How many specs were checked, what was found, by file and line, and the pipelines that nothing was found of."""
 
     specs: int
     problems: tuple[Problem, ...]
+    good: tuple[Pipeline, ...]
 
 
 def check_specs(settings: Settings, name: str | None = None, also: Finder | None = None) -> Checked:
@@ -33,15 +35,18 @@ def check_specs(settings: Settings, name: str | None = None, also: Finder | None
     if not paths:
         raise SpecError("there is no spec", where=shown(settings.pipelines), do="write include/pipelines/<name>.yaml")
     problems: list[Problem] = []
+    good: list[Pipeline] = []
     for path in paths:
+        before = len(problems)
         pipeline, document, found = read_spec(path)
         problems += found
         if pipeline is not None and document is not None:
-            problems += module_problems(settings, pipeline, document, path)
+            problems += module_problems(settings, pipeline, document, path) or lost_names(settings, pipeline)
             found_in_it = [*findings(pipeline), *(also(pipeline) if also else ())]
             places = [(document.place(location), words) for location, words in found_in_it]
             problems += sorted((Problem(shown(path), at.line, words) for at, words in places), key=lambda p: p.line)
-    return Checked(len(paths), tuple(problems))
+            good += [pipeline] * (len(problems) == before)
+    return Checked(len(paths), tuple(problems), tuple(good))
 
 
 def findings(pipeline: Pipeline) -> Iterator[Finding]:
@@ -51,6 +56,9 @@ def findings(pipeline: Pipeline) -> Iterator[Finding]:
             for below, words in check_expectation(item, columns):
                 yield (*location, "expect", position, *below), words
     yield from _sources(pipeline)
+    if all(source.snapshot for source in pipeline.label_inputs.values()):
+        words = "label.inputs are snapshots alone, which say nothing of what came after a day: name a source with days"
+        yield ("label", "inputs"), words
     yield from _days(pipeline)
     for part, gate in (("training", pipeline.training.gate), ("scoring", pipeline.scoring.gate)):
         if gate.policy == "quarantine":

@@ -1,6 +1,6 @@
 """The words that every part of a spec is made of: names, durations, the contract of a column, the policy of a gate."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -92,6 +92,13 @@ class Gate(Model):
         if self.limit and self.policy != "quarantine":
             raise ValueError(f"limit goes with policy quarantine, not with {self.policy}")
         return self
+
+
+def repeated(what: str, names: Sequence[str]) -> Iterator[str]:
+    """A sentence for each of ``names`` that is there more than once."""
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"{what}: {name} is there {'twice' if names.count(name) == 2 else f'{names.count(name)} times'}"
 
 
 def unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:

@@ -22,6 +22,7 @@ _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _OTHER_NUMBER = re.compile(rf"0o[0-7]+|{_FLOAT.pattern}")
+_TIME = re.compile("[0-9]{1,2}:[0-5][0-9]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -172,6 +173,8 @@ def _unclear(text: str, kind: str) -> str:
         case "bool":
             return f"{shown} is a boolean to some YAML readers and text to others: {quote}, or write true or false"
         case "int" | "float" if ":" in text:
+            if _TIME.fullmatch(text):  # a quoted 3:30 would be the next error
+                quote = f'quote it: "{text.zfill(5)}"'
             return f"{shown} is a number of base 60 to some YAML readers and text to others: {quote}"
         case "int" | "float" if "_" not in text and (_FLOAT.fullmatch(text) or not any(c.isdigit() for c in text)):
             return f"{shown} is not a number that can be used: write a finite number without leading zeros"

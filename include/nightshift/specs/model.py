@@ -22,6 +22,7 @@ from nightshift.specs.contract import (
     Gate,
     Model,
     Name,
+    repeated,
     seconds,
     unknown,
 )
@@ -208,7 +209,7 @@ class Pipeline(Model):
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
-        problems = [*self._unknown_names(), *self._wrong_features(), *self._wrong_label()]
+        problems = [*self._unknown_names(), *self._repeated_names(), *self._wrong_features(), *self._wrong_label()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -225,6 +226,12 @@ class Pipeline(Model):
         elif spine is not None:
             yield from unknown("features.key (all of it must be in the spine)", features.key, spine)
         yield from unknown("promotion.baseline", self.promotion.baseline, (*features.columns, *features.key))
+
+    def _repeated_names(self) -> Iterator[str]:
+        yield from repeated("features.key", self.features.key)
+        yield from repeated("features.inputs", self.features.inputs or ())
+        yield from repeated("label.inputs", self.label.inputs)
+        yield from repeated("promotion.baseline", self.promotion.baseline)
 
     def _wrong_features(self) -> Iterator[str]:
         features = self.features

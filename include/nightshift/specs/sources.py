@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from nightshift.specs.contract import RESERVED, Column, ColumnName, Days, Duration, Gate, Model, unknown
+from nightshift.specs.contract import RESERVED, Column, ColumnName, Days, Duration, Gate, Model, repeated, unknown
 from nightshift.specs.spelling import nearest
 
 # Lags and lookbacks count from days in this range: they never leave the calendar.
@@ -68,7 +68,7 @@ class Input(Model):
     def _is_whole(self) -> Self:
         if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
             raise ValueError("a snapshot has no lag, lookback or missing")
-        for problem in unknown("key", self.key, self.columns):
+        for problem in (*unknown("key", self.key, self.columns), *repeated("key", self.key)):
             raise ValueError(problem)
         for name in self.columns:
             if name in RESERVED:

@@ -74,7 +74,7 @@ def gate_training(job: Job) -> Outcome:
     gated = audited(job, rows)
     enforce(gated.report, gated.page)
     report = gated.report
-    counts = {"rows": float(report.rows), "failed": float(len(report.failed))}
+    counts = {"rows": float(report.rows), "warnings": float(len(report.failed))}
     message = f"{report.rows} rows, gate {report.status}: {len(report.results)} expectations"
     return Outcome("gate_training", job.day, "done", message, counts, {"gate report": gated.page})
 

@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from nightshift.features.recipes import code_of, feature_spec
+from nightshift.registry.ledger import Ledger, NewEntry
 from nightshift.settings import Settings
+from nightshift.specs.load import load_pipeline
 from tests.conftest import spec_document
 from tests.unit.cli.conftest import Cli
+from tests.unit.scoring.parcels import register
 from tests.unit.specs.home import add_spec
 
 
@@ -33,6 +37,33 @@ def test_parameters_of_the_booster(cli: Cli, home: Settings, params: dict[str, f
     assert done.stdout.startswith(f"include/pipelines/parcels.yaml:{line}: {words}")
 
 
+def test_a_champion_that_the_next_night_would_refuse_is_a_warning(cli: Cli, home: Settings, ledger: Ledger) -> None:
+    pipeline = load_pipeline(home, "parcels")
+    code = code_of(home.home, pipeline)["features"]
+    model = register(home.models, b"a model", feature_code=code, feature_spec=feature_spec(pipeline))
+    since = pipeline.schedule.start
+    ledger.append(
+        NewEntry(
+            "parcels", "promotion", actor="ada", as_of=since, effective_from=since, version="3",
+            model_sha256=model.sha256, reason="better",
+        )
+    )  # fmt: skip
+    assert cli("check").stdout == "1 spec checked, no problem\n"
+    module = home.feature_modules / "parcels.py"
+    module.write_text(module.read_text().replace("...", "return days", 1))
+    now = code_of(home.home, pipeline)["features"]
+    done = cli("check", "parcels")
+    assert (done.returncode, done.stdout.splitlines()) == (0, [
+        "warning: parcels: version 3 is champion, and scoring with it would be refused: the model was trained "
+        f"with feature code {code}, now it is {now}. What to do: retrain; it scores from the day after its as-of "
+        "date on.",
+        "1 spec checked, no problem",
+    ])  # fmt: skip
+    home.database_file.write_text("postgresql://nobody@127.0.0.1:1/none")
+    done = cli("check", "parcels", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"specs": 1, "problems": [], "warnings": []})
+
+
 def test_what_new_writes_is_checked_and_never_overwritten(cli: Cli, home: Settings) -> None:
     done = cli("new", "late_parcels")
     assert (done.returncode, done.stderr) == (0, "")
@@ -44,8 +75,8 @@ def test_what_new_writes_is_checked_and_never_overwritten(cli: Cli, home: Settin
     assert "3. nightshift check late_parcels" in lines
     assert cli("check").stdout == "2 specs checked, no problem\n"
     again = cli("new", "late_parcels")
-    assert (again.returncode, again.stdout) == (3, "")
+    assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr.startswith("SpecError: include/pipelines/late_parcels.yaml: the file is there already.")
     document = json.loads(cli("new", "later_parcels", "--json").stdout)
     assert document["spec"] == "include/pipelines/later_parcels.yaml"
-    assert cli("new", "../parcels").returncode == 3
+    assert cli("new", "../parcels").returncode == 2

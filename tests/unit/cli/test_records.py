@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from nightshift.tables import folder, write_partition
 from tests.conftest import make_pipeline
 from tests.postgres import Database
 from tests.unit.cli.conftest import Cli
+from tests.unit.inputs.landed import drop, drop_day
 from tests.unit.specs.home import add_spec
 
 DAY = date(2024, 3, 4)
@@ -101,7 +103,7 @@ def test_entries_outlive_their_spec(cli: Cli, home: Settings) -> None:
     assert cli("ledger", "letters").stdout == "the ledger of local has no entry of letters\n"
     unknown = cli("ledger", "leters")
     assert (unknown.returncode, unknown.stderr) == (
-        3,
+        2,
         "SpecError: include/pipelines: there is no pipeline 'leters'; did you mean letters? Allowed: letters.\n",
     )
 
@@ -179,6 +181,25 @@ def test_what_is_published_of_a_day(cli: Cli, home: Settings) -> None:
     assert (first["dataset"], first["version"], first["quarantined"]) == ("inputs/orders", 1, 2)
     assert first["counts"] == {"landed": 3}
     assert first["gate"] == {"report": "/reports/a1.json", "sha256": "0" * 64, "status": "quarantined", "warnings": 0}
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_correction_that_its_gate_refused_is_named(cli: Cli, home: Settings) -> None:
+    day = "2024-03-04"
+    drop_day(home, day, ("2024-03-01", "2024-03-02", "2024-03-03"))
+    refused = "inputs/orders of 2024-03-04: the landing files ({}) are not published, "
+    assert refused.format("new") + "no gate has seen them yet" in cli("history", "parcels", "--ds", day).stdout
+    assert cli("run", "parcels", "gate_inputs", "--ds", day).returncode == 0
+    assert "not published" not in cli("history", "parcels", "--ds", day).stdout
+    drop(home, f"orders/ds={day}", "a,N,1", "a,N,1", "a,N,2")
+    assert cli("run", "parcels", "gate_inputs", "--ds", day).returncode == 0
+    done = cli("history", "parcels", "--ds", day, "--json")
+    [aside] = json.loads(done.stdout)["aside"]
+    said, page = aside.rsplit(" ", 1)
+    assert said == refused.format("corrected") + "the gate refused the last ones that it saw:"
+    assert "Nothing of this attempt is published" in Path(page).read_text()
+    drop_day(home, day, ())
+    assert "not published" not in cli("history", "parcels", "--ds", day).stdout, "it was taken back"
 
 
 def test_the_quarantine_of_another_publication_does_not_count(cli: Cli, home: Settings) -> None:

@@ -18,6 +18,7 @@ def test_a_dry_run_says_of_every_day_what_it_waits_for(cli: Cli) -> None:
     assert nights[0]["predictions"]["changes"] == ["no champion as of this day"]
     done = cli("backfill", "parcels", "2024-03-04", "2024-03-05", "--dry-run", "--retrain")
     assert done.stdout.splitlines()[1].split() == ["2024-03-04", "not", "decided", "-", "-", "-", "-"]
+    assert "parcels: retrains as of 2024-03-04, 2024-03-05" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_run_as_a_document(invoke: Callable[..., Result]) -> None:
         "message": "did gate_inputs",
         "counts": {"rows": 3.0},
         "links": {"report": "/r.html"},
+        "names": {},
     }
 
 

@@ -16,7 +16,7 @@ from nightshift.lineage import find_published
 from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
-from tests.conftest import make_pipeline
+from tests.conftest import make_pipeline, spec_document
 from tests.postgres import WRITER, Database
 from tests.unit.features.lake import MODULE, home_with_module, publish_input, stage_plan
 
@@ -111,6 +111,36 @@ def test_a_module_that_loses_or_invents_rows_is_blocked(job: Job, rows: int) -> 
     with pytest.raises(GateFailed, match="rows equal the keys of orders"):
         gate_features(job)
     assert fingerprints(job, "features") == {}
+
+
+@pytest.mark.parametrize("rows", [3, 0])
+def test_where_the_spines_newest_day_may_be_absent_no_older_ones_keys_take_its_place(job: Job, rows: int) -> None:
+    inputs = spec_document()["inputs"]
+    inputs["orders"] |= {"lag": 1, "lookback": 3, "missing": {"allow": 1}}
+    lake = replace(job.settings, lake=f"{job.settings.lake}/lagged")
+    job = replace(job, settings=lake, pipeline=make_pipeline(inputs=inputs))
+    publish_input(job, "orders", [day for day in ALL_DAYS if day != DS - timedelta(days=1)])
+    publish_input(job, "deliveries", ALL_DAYS)
+    publish_input(job, "depots", [date(2024, 1, 1)])
+    built(job, {"features": rows})
+    if rows:
+        with pytest.raises(GateFailed, match="lost 0, invented 3"):
+            gate_features(job)
+    else:
+        assert gate_features(job).status == "done"
+
+
+def test_a_day_without_rows_is_published_and_says_that_nothing_is_scored(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_input(job, "orders", [job.ds], "empty", rows=0)
+    built(job, {"features": 0})
+    said = gate_features(job).message
+    assert said == (
+        "features of 2024-02-10: 0 rows published as version 1, 0 quarantined, gate passed; "
+        "there is nothing to score for 2024-02-10"
+    )
+    assert said in caplog.messages
 
 
 def test_labels_that_cannot_be_built_say_why_and_features_go_on(job: Job) -> None:

@@ -1,9 +1,11 @@
-"""Entries made by hand, for what is pure."""
+"""Entries made by hand, for what is pure and for real ledgers, and SQL by hand."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from nightshift.registry.entry import Entry, Kind
+import psycopg
+
+from nightshift.registry.entry import Entry, Kind, NewEntry
 
 EPOCH = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -36,3 +38,32 @@ def entry(seq: int, kind: Kind, effective: int | None, *, recorded: int = 0, ver
         version=version,
         **fields,
     )
+
+
+def promotion(version: str = "1", **changes: Any) -> NewEntry:
+    """A promotion of parcels, to be appended."""
+    fields: dict[str, Any] = {
+        "pipeline": "parcels",
+        "kind": "promotion",
+        "actor": "tests",
+        "reason": "rmse 2 is 3 % better – höher wäre schlechter",
+        "as_of": date(2024, 2, 1),
+        "effective_from": date(2024, 2, 2),
+        "version": version,
+        "model_sha256": "5" * 64,
+        "details": {"b": [1.5, None], "a": {"z": True}},
+    }
+    return NewEntry(**{**fields, **changes})
+
+
+def execute(url: str, *statements: str) -> None:
+    """Runs statements in one transaction."""
+    with psycopg.connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What a query returns."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchall()

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from nightshift.settings import Settings
-from tests.conftest import spec_document
+from tests.conftest import PROJECT, spec_document
 
 SPECS = Path(__file__).resolve().parents[2] / "specs"
 MODULE = "def build(inputs, days):\n    ...\n\n\ndef label(inputs, days):\n    ...\n"
@@ -17,7 +17,9 @@ def make_home(folder: Path) -> Settings:
     (folder / "include" / "pipelines").mkdir(parents=True)
     modules = folder / "spark_jobs" / "features"
     shutil.copytree(SPECS / "features", modules)
-    (modules / "not_python.py.txt").rename(modules / "not_python.py")
+    shutil.copytree(PROJECT / "spark_jobs" / "transforms", modules.parent / "transforms")
+    for path in modules.glob("*.py.txt"):
+        path.rename(path.with_suffix(""))
     return Settings.from_env({"NIGHTSHIFT_HOME": str(folder)})
 
 

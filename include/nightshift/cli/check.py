@@ -1,0 +1,80 @@
+"""``check``: what can be known of specs and feature modules before a night runs."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nightshift.cli.output import Json, emit
+
+if TYPE_CHECKING:
+    from nightshift.settings import Settings
+    from nightshift.specs.check import Finding
+    from nightshift.specs.model import Pipeline
+
+
+def check(
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check specs and feature modules; problems as file:line.
+
+    Runs nothing and needs no platform. Where the ledger answers, it warns if scoring would be refused, since module
+    or spec are not what the champion was trained with.
+
+    Example: nightshift check flights
+    """
+    from nightshift.settings import Settings
+    from nightshift.specs.check import check_specs
+
+    settings = Settings.from_env()
+    found = check_specs(settings, pipeline, also=_wrong_parameters)
+    lines = [str(problem) for problem in found.problems]
+    warnings = list(_warnings(settings, found.good))
+    problems = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
+    specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
+    document = {
+        "specs": found.specs,
+        "problems": [vars(problem) for problem in found.problems],
+        "warnings": warnings,
+    }
+    shown = [*lines, *(f"warning: {warning}" for warning in warnings), f"{specs} checked, {problems}"]
+    emit(as_json, document, "\n".join(shown))
+    if lines:
+        raise typer.Exit(1)
+
+
+def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
+    """What is wrong with ``training.params``: training knows it, which specs may not import."""
+    from nightshift.specs.spelling import nearest
+    from nightshift.training.parameters import ALLOWED, PROTECTED
+
+    for name in spec.training.params:
+        if name in PROTECTED:
+            yield ("training", "params", name), f"training.params.{name} is decided by {PROTECTED[name]}"
+        elif name not in ALLOWED:
+            words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
+            yield ("training", "params", name), f"training.params: {words}"
+
+
+def _warnings(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
+    """Champions that do not go with what stands here; nothing where no ledger answers."""
+    if not settings.database_url and not settings.database_file.is_file():
+        return
+    from datetime import UTC, datetime
+
+    from nightshift.errors import NightshiftError
+    from nightshift.model_manifest import read_manifest
+    from nightshift.registry.champions import alias_target
+    from nightshift.registry.ledger import Ledger
+    from nightshift.scoring.planning import differs
+
+    for spec in specs:
+        try:
+            champion = alias_target(Ledger.of(settings).entries(spec.name), spec, datetime.now(UTC))
+            manifest = read_manifest(settings.models, champion.sha256) if champion else None
+        except NightshiftError:
+            return
+        if champion and manifest and (what := differs(settings, spec, manifest)):
+            words = f"{spec.name}: version {champion.version} is champion, and scoring with it would be refused"
+            yield f"{words}: {what}. What to do: retrain; it scores from the day after its as-of date on."
