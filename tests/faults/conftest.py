@@ -20,6 +20,7 @@ from nightshift.errors import NightshiftError
 from nightshift.job import Job
 from nightshift.platform import backfill
 from nightshift.platform.airflow_client import AirflowClient, Run, login
+from nightshift.registry import mlflow
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from nightshift.spark import run_local
@@ -132,6 +133,15 @@ def commits_of(table: str, day: str) -> int:
     from deltalake import DeltaTable
 
     return sum(f'"{day}"' in str(commit.get("nightshift", "")) for commit in DeltaTable(table).history())
+
+
+def assert_registered_once(nights: Nights) -> None:
+    """No recipe has two versions."""
+    with mlflow._talking(nights.settings) as client:
+        recipes = [
+            version.tags[mlflow.FINGERPRINT] for version in client.search_model_versions(f"name = '{NAME}'")
+        ]
+    assert len(recipes) == len(set(recipes)) > 1
 
 
 @pytest.fixture(scope="session")

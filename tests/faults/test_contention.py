@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nightshift.registry import mlflow
 from nightshift.registry.ledger import Ledger
-from tests.faults.conftest import NAME, NIGHTS, STEPS, Nights, Reader
+from tests.faults.conftest import NAME, NIGHTS, STEPS, Nights, Reader, assert_registered_once
 from tests.faults.faults import fault
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
@@ -54,15 +53,9 @@ def test_the_same_day_twice_at_once(nights: Nights, reader: Reader) -> None:
 )
 def test_two_retrains_at_once(nights: Nights, reader: Reader) -> None:
     as_of = date(2024, 4, 8)
-    before = len(registered(nights))
     command = ["retrain", NAME, "--as-of", as_of.isoformat()]
     at_once(nights, command, command)
-    assert len(registered(nights)) == before + 1
+    assert_registered_once(nights)
     ledger = Ledger.of(nights.settings)
     assert len([entry for entry in ledger.entries(NAME) if entry.as_of == as_of]) == 1
     assert ledger.verify() == len(ledger.entries())
-
-
-def registered(nights: Nights) -> list[object]:
-    with mlflow._talking(nights.settings) as client:
-        return list(client.search_model_versions(f"name = 'local.{NAME}'"))

@@ -7,11 +7,10 @@ from signal import SIGKILL, SIGSTOP
 import psutil
 import pytest
 
-from nightshift.registry import mlflow
 from nightshift.registry.ledger import Ledger
 from nightshift.specs.calendar import days
 from tests.faults.breaking import kill_program, running, scheduler, send, tasks, until, watchers
-from tests.faults.conftest import NAME, NIGHTS, Nights, Reader
+from tests.faults.conftest import NAME, NIGHTS, Nights, Reader, assert_registered_once
 from tests.faults.faults import fault
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
@@ -141,8 +140,6 @@ def test_mlflow_between_registration_and_ledger_entry(nights: Nights, reader: Re
     assert {run.state for run in nights.over([as_of], RETRAIN)} == {"success"}
     entries = [entry for entry in Ledger.of(nights.settings).entries(NAME) if entry.as_of == as_of]
     assert len(entries) == 1
-    with mlflow._talking(nights.settings) as client:
-        recipes = [version.tags for version in client.search_model_versions(f"name = 'local.{NAME}'")]
-    assert len(recipes) == len({str(sorted(tags.items())) for tags in recipes}) == 2
+    assert_registered_once(nights)
     ledger = Ledger.of(nights.settings)
     assert ledger.verify() == len(ledger.entries())
