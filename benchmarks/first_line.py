@@ -35,7 +35,9 @@ def run(session: Session) -> Result:
         output = python("-m", "benchmarks.first_line", "forked", *names, env=environment).output
         for name, seconds in json.loads(output.splitlines()[-1]).items():
             forked[name].append(seconds)
-    rows = tuple((STEPS[name].dag, name, median(shell[name]), median(forked[name])) for name in names)
+    rows = tuple(
+        (STEPS[name].dag, name, round(median(shell[name]), 3), round(median(forked[name]), 3)) for name in names
+    )
     table = Table(
         title="Cpu seconds of a step's process before the first line of its use case",
         heads=("dag", "step", "`nightshift run` in a shell", "task of the scheduler"),

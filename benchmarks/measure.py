@@ -1,10 +1,9 @@
 """What a process costs, and two sides that take turns."""
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 BIN = Path(sys.executable).parent
 PROJECT = Path(__file__).resolve().parents[1]
-# Linux counts the greatest memory of a process in KiB, macOS in bytes.
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+USAGE = Path(__file__).with_name("usage.py")
 
 
 @dataclass(frozen=True)
@@ -33,17 +31,13 @@ class Cost:
 
 def process(*argv: str | Path, env: Mapping[str, str] | None = None, cwd: Path = PROJECT) -> Cost:
     """Runs a program to its end. Raises RuntimeError, with the end of what it said, where it fails."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        began = time.perf_counter()
-        child = subprocess.Popen([*map(str, argv)], env=env, cwd=cwd, stdout=out, stderr=err, text=True)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        if child.returncode:
-            raise RuntimeError(f"{argv} ended with {child.returncode}:\n{out.read()[-2000:]}\n{err.read()[-4000:]}")
-        return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * _RSS_UNIT / 1e6, out.read())
+    with tempfile.NamedTemporaryFile("r") as usage:
+        command = [sys.executable, "-IS", str(USAGE), usage.name, *map(str, argv)]
+        done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            raise RuntimeError(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{said}")
+        return Cost(**json.load(usage), output=done.stdout)
 
 
 def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Cost:
