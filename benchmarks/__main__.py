@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import machine, page
 from benchmarks.figures import Result
 from benchmarks.session import Session, session
+from nightshift.specs.spelling import nearest
 
 # By name: the module, and what it compares.
 BENCHMARKS = {
@@ -27,8 +28,12 @@ NOT_BY_DEFAULT = ("demo",)
 
 def main(argv: list[str]) -> int:
     """Runs the benchmarks; the JSON document of their results goes to standard output."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     names = arguments.names or [name for name in BENCHMARKS if name not in NOT_BY_DEFAULT]
+    for name in names:
+        if name not in BENCHMARKS:
+            parser.error(f"there is no benchmark {name!r}{nearest(name, BENCHMARKS)}; allowed: {', '.join(BENCHMARKS)}")
     with session(arguments.quick) as opened:
         found = {
             "machine": machine.machine(),
@@ -49,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"benchmarks:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *BENCHMARKS], help="default: all but demo")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but demo")
     parser.add_argument("--quick", action="store_true", help="small sizes, one repeat, and no file is written")
     return parser
 
