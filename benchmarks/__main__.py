@@ -34,14 +34,12 @@ def main(argv: list[str]) -> int:
     for name in names:
         if name not in BENCHMARKS:
             parser.error(f"there is no benchmark {name!r}{nearest(name, BENCHMARKS)}; allowed: {', '.join(BENCHMARKS)}")
+    found: dict[str, Any] = {"machine": machine.machine(), "versions": machine.versions(), "benchmarks": {}}
     with session(arguments.quick) as opened:
-        found = {
-            "machine": machine.machine(),
-            "versions": machine.versions(),
-            "benchmarks": {name: _measured(opened, name) for name in names},
-        }
-    if not arguments.quick:
-        page.save(found)
+        for name in names:
+            found["benchmarks"][name] = _measured(opened, name)
+            if not arguments.quick:
+                page.save(found)
     print(json.dumps(found, indent=1))
     return 0
 
