@@ -52,14 +52,16 @@ def save(found: Mapping[str, Any]) -> None:
 
 
 def number(value: Cell) -> str:
-    """A measure for people: three digits, more where it is large."""
+    """A measure for people: two or three digits, more where it is large."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 or not value else f"{value:.3f}"
 
 
 def _row(name: str, figure: Figure) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def _beside_empty(session: Session, specs: int) -> tuple[Figure, Figure]:
     if found != {specs * 18}:
         raise RuntimeError(f"{specs} specs make {specs * 18} tasks, found {found}")
     word = "spec" if specs == 1 else "specs"
-    name, peer = f"DAG file with {specs} {word}", f"{specs * 18} empty tasks in {specs * 2} DAGs"
+    name, peer = f"DAG file with {specs} {word}", f"{specs * 18:,} empty tasks in {specs * 2} DAGs"
     whole = Figure(
         name=f"{name}, process from its start",
         unit="cpu s",

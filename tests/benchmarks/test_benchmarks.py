@@ -53,7 +53,8 @@ def test_a_result_survives_its_json(result: Result) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, ""), ("x", "x"), (0.734, "0.73"), (12.34, "12.3"), (433_210.7, "433,211")]
+    ("value", "shown"),
+    [(None, ""), ("x", "x"), (0.0042, "0.004"), (0.734, "0.73"), (12.34, "12.3"), (433_210.7, "433,211")],
 )
 def test_numbers_for_people(value: float | str | None, shown: str) -> None:
     assert number(value) == shown
