@@ -6,7 +6,7 @@ COVERAGE := 85
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-faults lint types lock
+.PHONY: help setup demo up down test test-faults lint types bench lock
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ lint: setup ## Style, format, import contracts, and all specs
 
 types: setup ## Strict types
 	$(BIN)/mypy
+
+bench: setup ## Paired benchmarks; writes the tables of docs/benchmarks.md
+	$(BIN)/python -m benchmarks >/dev/null
 
 lock: setup ## Lock what pyproject.toml asks for, for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \

@@ -1,35 +1,28 @@
-"""How long ``nightshift --help`` takes, beside the help of the tools that an operator also types.
+"""How long ``nightshift --help`` takes, beside the help of the tools that an operator also types."""
 
-``python benchmarks/cli_start.py`` prints the median wall time of each, and its ratio to ours.
-"""
-
-import statistics
-import subprocess
-import sys
-import time
-from pathlib import Path
-
-BIN = Path(sys.executable).parent
-RUNS = 7
+from benchmarks.figures import Figure, Result, Target
+from benchmarks.measure import BIN, Cost, each, process, take_turns
+from benchmarks.session import Session
 
 
-def seconds(command: str) -> float:
-    """The median of some runs, after one that warms the file cache."""
-    times = []
-    for _ in range(RUNS + 1):
-        began = time.perf_counter()
-        subprocess.run([BIN / command, "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+def run(session: Session) -> Result:
+    """One figure for each tool."""
+    return Result(tuple(_beside(session, tool) for tool in ("airflow", "mlflow")))
 
 
-def main() -> None:
-    ours = seconds("nightshift")
-    print(f"nightshift {ours:.2f} s")
-    for peer in ("airflow", "mlflow"):
-        theirs = seconds(peer)
-        print(f"{peer:10} {theirs:.2f} s, {theirs / ours:.1f} times ours")
+def _beside(session: Session, tool: str) -> Figure:
+    ours, theirs = take_turns(
+        lambda: _help("nightshift"), lambda: _help(tool), session.pick(5, 1), session.say, warm=not session.quick
+    )
+    return Figure(
+        name="`nightshift --help`",
+        unit="wall s",
+        samples=each(ours, lambda cost: cost.wall),
+        peer=f"`{tool} --help`",
+        peer_samples=each(theirs, lambda cost: cost.wall),
+        target=Target("at most", 1.0),
+    )
 
 
-if __name__ == "__main__":
-    main()
+def _help(tool: str) -> Cost:
+    return process(BIN / tool, "--help")

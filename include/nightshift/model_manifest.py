@@ -99,12 +99,13 @@ def read_manifest(models: str, digits: str) -> ModelManifest:
 def encode(
     rows: pa.RecordBatch | pa.Table, columns: tuple[FeatureColumn, ...], categories: Mapping[str, tuple[str, ...]]
 ) -> npt.NDArray[np.float32]:
-    """The matrix of shape (rows, columns) in the model's column order, float32, NaN for null.
+    """The matrix of shape (rows, columns) in the model's column order, float32, NaN for null, Fortran-contiguous.
 
     A category becomes its ordinal in ``categories``; one that is not there becomes null. Raises ModelMismatch
     where a column is missing.
     """
-    matrix = np.empty((rows.num_rows, len(columns)), dtype=np.float32)
+    # XGBoost reads either order as fast; columns that lie together are filled in less than half the time.
+    matrix = np.empty((rows.num_rows, len(columns)), dtype=np.float32, order="F")
     names = rows.schema.names
     for position, column in enumerate(columns):
         if column.name not in names:
@@ -122,5 +123,9 @@ def _numbers(
 ) -> npt.NDArray[np.float32]:
     if column.type == "category":
         known = pa.array(categories[column.name], type=pa.string())
-        values = pc.index_in(pc.cast(values, pa.string()), value_set=known)
-    return np.asarray(pc.cast(values, pa.float32(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float32)
+        if isinstance(values, pa.DictionaryArray):  # each of its words is looked up once
+            values = pc.index_in(pc.cast(values.dictionary, pa.string()), value_set=known).take(values.indices)
+        else:
+            values = pc.index_in(pc.cast(values, pa.string()), value_set=known)
+    found: npt.NDArray[np.float32] = pc.cast(values, pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    return found

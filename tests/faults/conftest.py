@@ -138,9 +138,7 @@ def commits_of(table: str, day: str) -> int:
 def assert_registered_once(nights: Nights) -> None:
     """No recipe has two versions."""
     with mlflow._talking(nights.settings) as client:
-        recipes = [
-            version.tags[mlflow.FINGERPRINT] for version in client.search_model_versions(f"name = '{NAME}'")
-        ]
+        recipes = [version.tags[mlflow.FINGERPRINT] for version in client.search_model_versions(f"name = '{NAME}'")]
     assert len(recipes) == len(set(recipes)) > 1
 
 

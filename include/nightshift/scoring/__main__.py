@@ -4,9 +4,13 @@ Exit codes: 0 scored, or was scored already; 2 wrong arguments; 3 a foreseen err
 SIGTERM, which leaves nothing behind.
 """
 
+import gc
+import os
 import signal
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from types import FrameType
 
@@ -18,7 +22,8 @@ def main(argv: list[str]) -> int:
     """Score one shard; the result's line goes to standard output, progress and errors to standard error."""
     command = ScoreCommand.parse(argv)
     signal.signal(signal.SIGTERM, _stop)
-    from nightshift.scoring.worker import score_shard
+    with _uncollected():
+        from nightshift.scoring.worker import score_shard
 
     def say(line: str) -> None:
         print(f"shard {command.shard}: {line}", file=sys.stderr, flush=True)
@@ -43,6 +48,17 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is imported here stays to the end: looking for garbage in it, and once more at the exit, costs 0.07 s."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class _Absent(MetaPathFinder):
     """Hides what xgboost and pyarrow import where it is there, and scoring does not need.
 
@@ -56,4 +72,6 @@ class _Absent(MetaPathFinder):
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, _Absent())
+    # Nothing here uses BLAS, whose threads would spin through the imports: 0.2 s of cpu on two cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main(sys.argv[1:]))

@@ -112,14 +112,17 @@ def _checked_model(plan: ScoringPlan, plan_uri: str) -> Any:
 def _write(plan: ScoringPlan, shard: Shard, booster: Any, uri: str, say: Callable[[str], None]) -> None:
     schema = arrow_schema(prediction_columns(plan.key))
     columns = list(dict.fromkeys([*plan.key, *(column.name for column in plan.columns)]))
+    categories = [column.name for column in plan.columns if column.type == "category"]
     system, path = storage.resolve(uri)
     if storage.is_local(uri):
         storage.local_path(uri).parent.mkdir(parents=True, exist_ok=True)
     started = spoken = time.monotonic()
     rows = 0
-    with system.open_output_stream(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    # Keys and scores hardly repeat: a dictionary of them costs more than all other writing, and doubles the file.
+    options = {"compression": "zstd", "use_dictionary": ["model"]}
+    with system.open_output_stream(path) as sink, pq.ParquetWriter(sink, schema, **options) as writer:
         for piece in shard.pieces:
-            for batch in _batches(piece, columns, plan.threads > 1):
+            for batch in _batches(piece, columns, categories, plan.threads > 1):
                 scores = score(booster, batch, plan.columns, plan.categories)
                 writer.write_batch(predictions(batch, scores, plan.model_digits, schema))
                 rows += batch.num_rows
@@ -133,14 +136,18 @@ def _write(plan: ScoringPlan, shard: Shard, booster: Any, uri: str, say: Callabl
         )
 
 
-def _batches(piece: Piece, columns: list[str], threads: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of a piece. Only the row groups that it touches are read, and no row group as a whole."""
+def _batches(piece: Piece, columns: list[str], categories: list[str], threads: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of a piece, its ``categories`` as dictionaries; a batch ends with its row group.
+
+    Only the row groups that it touches are read, and no row group as a whole.
+    """
     system, path = storage.resolve(piece.uri)
     try:
         source = system.open_input_file(path)
     except FileNotFoundError:
         raise NightshiftError("a file of the features is gone", where=piece.uri, do="clear plan_scoring") from None
-    with source, pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as parquet:
+    options = {"buffer_size": 1 << 20, "pre_buffer": False, "read_dictionary": categories}
+    with source, pq.ParquetFile(source, **options) as parquet:
         there = [name for name in columns if name in parquet.schema_arrow.names]
         groups, skip = _row_groups(parquet.metadata, piece)
         left = piece.rows

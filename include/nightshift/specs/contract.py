@@ -27,9 +27,9 @@ def seconds(duration: str) -> int:
 
 
 class Model(BaseModel):
-    """Frozen and strict: no unknown key, no silent conversion. The docstrings of fields are their descriptions."""
+    """Frozen and strict: no unknown key, no silent conversion. ``reference.py`` reads the docstrings of fields."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class Column(Model):

@@ -37,6 +37,16 @@ def test_neither_column_order_nor_batch_size_changes_a_score(order: list[str], s
     np.testing.assert_array_equal(found, expected)
 
 
+@given(words=st.lists(st.sampled_from(["N", "S", "new", None])))
+def test_a_category_read_as_a_dictionary_has_the_same_numbers(words: list[str | None]) -> None:
+    column, plain = (FeatureColumn("depot", "category"),), pa.array(words, pa.string())
+    rows = [pa.record_batch({"depot": values}) for values in (plain, plain.dictionary_encode())]
+    found = [encode(batch, column, CATEGORIES)[:, 0] for batch in rows]
+    expected = [{"N": 0.0, "S": 1.0}.get(word or "", np.nan) for word in words]
+    for numbers in found:
+        np.testing.assert_array_equal(numbers, np.array(expected, dtype=np.float32))
+
+
 def test_an_empty_batch_has_no_scores() -> None:
     booster = load_model(MODEL, COLUMNS, threads=1)
     assert score(booster, pa.RecordBatch.from_pylist([], schema=ROWS.schema), COLUMNS, CATEGORIES).shape == (0,)

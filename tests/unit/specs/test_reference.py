@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -31,6 +33,12 @@ def test_the_documented_reference_is_current() -> None:
     text = (PROJECT / "docs" / "pipelines.md").read_text()
     assert reference() in text, AGAIN
     assert with_reference(text) == text
+
+
+def test_importing_the_models_looks_for_no_source() -> None:
+    """Pydantic would look for the source of each among all modules, in every task and every parse."""
+    code = "import inspect\ninspect.getmodule = None\nimport nightshift.specs.model"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_every_key_says_what_it_means_in_one_line() -> None:
