@@ -1,4 +1,4 @@
-"""A disk that is full while a partition is staged: nothing is published, and the same day goes on once there is room."""
+"""A disk that is full while a partition is staged: nothing is published, and the day goes on once there is room."""
 
 import os
 from collections.abc import Iterator

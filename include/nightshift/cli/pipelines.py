@@ -161,7 +161,7 @@ def retrain(
     from nightshift.steps import STEPS, run_step
 
     _prepare()
-    job = _job(pipeline, as_of, f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    job = _job(pipeline, as_of, f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
     newest = current_ds(job.pipeline.schedule, datetime.now(UTC))
     if as_of > newest:
         # What is recorded stays in the ledger for ever, a typo as well.

@@ -144,26 +144,26 @@ def promote(job: Job) -> Outcome:
     """
     left, ledger, name = job.left("decide"), _ledger(job), job.pipeline.name
     decision = Decision(left["promote"], tuple(left["reasons"]), left["details"])
-    entries = ledger.entries(name)
-    answered = _answered(job, entries, left)
-    entry = answered or record_decision(
-        ledger,
-        job.pipeline,
-        job.ds,
-        decision,
-        version=left["version"],
-        model_sha256=left["sha256"],
-        run_id=job.run_id,
-        actor=job.actor or "retrain",
-        history=job.history,
-        details={"champion_sha256": left["champion"]},
-    )
-    if answered is None:
-        statsd.count(job.settings, "promotion_decisions", 1, pipeline=name, decision=entry.kind)
-    # Two promotions at once would else leave the alias where the one that read the ledger first wants it.
-    with advisory_lock(job.settings, f"alias {name}"):
+    # Of two retrains at once the second must see the entry of the first, and leave the alias where that puts it.
+    with advisory_lock(job.settings, f"promote {name}"):
+        entries = ledger.entries(name)
+        answered = _answered(job, entries, left)
+        entry = answered or record_decision(
+            ledger,
+            job.pipeline,
+            job.ds,
+            decision,
+            version=left["version"],
+            model_sha256=left["sha256"],
+            run_id=job.run_id,
+            actor=job.actor or "retrain",
+            history=job.history,
+            details={"champion_sha256": left["champion"]},
+        )
         champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
         mlflow.set_champion(job.settings, name, champion.version if champion else None)
+    if answered is None:
+        statsd.count(job.settings, "promotion_decisions", 1, pipeline=name, decision=entry.kind)
     status: Status = "up_to_date" if answered else "done"
     alias = f"the alias {mlflow.CHAMPION} names version {champion.version}" if champion else "there is no champion"
     message = f"entry {entry.seq} of the ledger{' stands' if answered else ''}: {_told(entry)}; {alias}"
