@@ -110,6 +110,13 @@ def score(job: Job) -> Outcome:
     return scored(job, commands)
 
 
+def scored_already(command: ScoreCommand) -> bool:
+    """Whether a shard has its result, so that its process would only say so."""
+    from nightshift.scoring import worker
+
+    return worker.scored_already(command.plan, command.shard)
+
+
 def scored(job: Job, commands: Sequence[ScoreCommand]) -> Outcome:
     """What came of these shards, by the results that they left."""
     from nightshift.scoring.plan import read_result

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,6 +15,7 @@ import psutil
 from nightshift.platform import local, processes
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
+from tests.live import Live
 
 
 def until(condition: Callable[[], Any], seconds: float = 120, pause: float = 0.2) -> Any:
@@ -77,3 +81,22 @@ def send(found: Iterable[psutil.Process], number: signal.Signals) -> int:
             process.send_signal(number)
             sent += 1
     return sent
+
+
+def at_once(live: Live, *commands: list[str]) -> list[str]:
+    """Runs commands side by side, each to its end; what they said, if all went well."""
+    program = str(Path(sys.executable).parent / "nightshift")
+    started = [
+        subprocess.Popen(
+            [program, *command],
+            env=live.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            umask=0o077,
+        )
+        for command in commands
+    ]
+    said = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * len(commands), said
+    return said

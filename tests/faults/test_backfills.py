@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from nightshift.platform.airflow_client import Run
-from nightshift.registry.ledger import Ledger
 from nightshift.specs.calendar import days
 from tests.faults.breaking import until
 from tests.faults.conftest import NAME, NIGHTS, Nights, Reader
@@ -63,19 +62,6 @@ def test_ctrl_c_leaves_the_backfill_running(nights: Nights, reader: Reader) -> N
     done = nights.live.run("nightshift", "backfill", NAME, ds, ds, "--watch")
     assert "1 of 1 days done" in done.stderr
     nights.assert_undisturbed([NIGHTS[18]])
-
-
-def test_retrains(nights: Nights, reader: Reader) -> None:
-    """Weekly: of five days, one is a Monday."""
-    done = nights.live.run(
-        "nightshift", "backfill", NAME, "2024-04-13", "2024-04-17", "--retrain", "--json", timeout=500
-    )
-    decisions = json.loads(done.stdout)["decisions"]
-    assert list(decisions) == ["2024-04-15"]
-    ledger = Ledger.of(nights.settings)
-    [entry] = [entry for entry in ledger.entries(NAME) if entry.as_of == date(2024, 4, 15)]
-    assert decisions["2024-04-15"]["seq"] == entry.seq
-    assert ledger.verify() == len(ledger.entries())
 
 
 def test_tonight_in_the_middle_of_a_backfill_takes_at_most_twice_its_usual_time(nights: Nights) -> None:

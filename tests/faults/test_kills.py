@@ -7,14 +7,12 @@ from signal import SIGKILL, SIGSTOP
 import psutil
 import pytest
 
-from nightshift.registry.ledger import Ledger
 from nightshift.specs.calendar import days
 from tests.faults.breaking import kill_program, running, scheduler, send, tasks, until, watchers
-from tests.faults.conftest import NAME, NIGHTS, Nights, Reader, assert_registered_once
+from tests.faults.conftest import NIGHTS, Nights, Reader
 from tests.faults.faults import fault
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
-RETRAIN = f"{NAME}__retrain"
 # Of features and of labels: they begin together once the build is over.
 GATES = 2
 
@@ -124,22 +122,3 @@ def test_postgres(nights: Nights, reader: Reader) -> None:
     kill_program(nights.settings, "postgres")
     assert {run.state for run in nights.over(wanted)} == {"success"}
     nights.assert_undisturbed(wanted)
-
-
-@fault(
-    "`kill -9` of the MLflow server between registration and ledger entry",
-    seen="`promote` is up for retry, saying that MLflow does not answer",
-    recovery="the supervisor starts MLflow again; the retry finds the entry or writes it, and mends the alias",
-)
-def test_mlflow_between_registration_and_ledger_entry(nights: Nights, reader: Reader) -> None:
-    as_of = date(2024, 4, 1)
-    nights.backfill([as_of], RETRAIN)
-    runs = Path(nights.job(as_of).document("")).parent.parent
-    until(lambda: list(runs.glob("*/evaluate_and_register.json")), seconds=300, pause=0.02)
-    kill_program(nights.settings, "mlflow")
-    assert {run.state for run in nights.over([as_of], RETRAIN)} == {"success"}
-    entries = [entry for entry in Ledger.of(nights.settings).entries(NAME) if entry.as_of == as_of]
-    assert len(entries) == 1
-    assert_registered_once(nights)
-    ledger = Ledger.of(nights.settings)
-    assert ledger.verify() == len(ledger.entries())

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Connection, Context
 
 from nightshift.job import Job
+from nightshift.orchestration.priority import give_way
 from nightshift.orchestration.timetable import business_day
 from nightshift.settings import Settings
 from nightshift.specs.calendar import current_ds
@@ -31,9 +32,11 @@ def task_settings() -> Settings:
 
 
 def job_of(context: Context, pipeline: str) -> Job:
-    """The job of a task. Raises SpecError where the spec has gone bad since the run began."""
+    """The job of a task; one of a backfill gives way to tonight's from then on. Raises SpecError where the spec has gone bad since the run began."""
     settings = task_settings()
     spec, run = load_pipeline(settings, pipeline), context["dag_run"]
+    if run.run_type == "backfill":
+        give_way()
     return Job(
         settings,
         spec,

@@ -4,6 +4,7 @@ A pool of their own would not do: a task's pool is fixed in its DAG, whatever ru
 each task of each run.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from airflow.task.priority_strategy import PriorityWeightStrategy
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 # More than the weights of any two tasks of a DAG differ.
 TONIGHT = 1000
 _BACKFILL = "backfill__"
+_NICE = 10
 # Airflow takes a rule of a plugin by its name: it does not recognise an instance.
 NAME = f"{__name__}.TonightFirst"
 
@@ -30,3 +32,8 @@ class TonightFirst(PriorityWeightStrategy):
         assert task is not None  # noqa: S101
         weight: int = task.priority_weight
         return weight if ti.run_id.startswith(_BACKFILL) else weight + TONIGHT
+
+
+def give_way() -> None:
+    """Leaves the processor to tonight: for this task, and for what it starts, Spark and scoring among it."""
+    os.nice(_NICE)

@@ -19,7 +19,7 @@ from nightshift.orchestration.links import LINKS, shown
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
-from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, shard_commands
+from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, scored_already, shard_commands
 
 log = logging.getLogger("nightshift.task")
 
@@ -86,7 +86,8 @@ class ScoreOperator(BaseOperator):
             job = job_of(context, pipeline_of(self.dag_id))
 
             def shard() -> Outcome:
-                process.run(self.log.info)
+                if not scored_already(command):
+                    process.run(self.log.info)
                 return scored(job, [command])
 
             told(self, job, shard, part=command.shard)

@@ -66,6 +66,12 @@ def score_shard(plan_uri: str, number: int, attempt: str, say: Callable[[str], N
     return winner or result, winner == result
 
 
+def scored_already(plan_uri: str, number: int) -> bool:
+    """Whether a shard has a result whose file is as it says: then no process need be started for it."""
+    found = read_result(plan_uri, number)
+    return found is not None and _intact(read_plan(plan_uri), found)
+
+
 def _offer(plan_uri: str, result: ShardResult, replace: ShardResult | None) -> None:
     """Write the result if there is none, or if it is still the one whose file was found damaged."""
     uri = result_uri(plan_uri, result.shard)

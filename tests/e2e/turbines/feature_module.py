@@ -2,20 +2,22 @@
 
 from pyspark.sql import functions as F
 
+from spark_jobs.transforms.exact import exact
+
 
 def build(inputs, days):
     """Forecast, site, and what the site fed in on the five days that are known two days later."""
     asked = F.explode(F.array(*[F.lit(day) for day in days])).alias("ds")
     readings = inputs["readings"]
     day = readings.groupBy("site", F.col("ds").alias("day")).agg(
-        F.sum("energy").alias("total"), F.count("energy").alias("readings")
+        F.sum(exact(F.col("energy"), 4)).alias("total"), F.count("energy").alias("readings")
     )
     wanted = day.select("*", asked)
     age = F.datediff(F.to_date("ds"), F.to_date("day"))
     past = (
         wanted.where(age.between(2, 6))
         .groupBy("site", "ds")
-        .agg((F.sum("total") / F.sum("readings")).alias("energy_mean_5d"))
+        .agg((F.sum("total") / F.sum("readings")).cast("double").alias("energy_mean_5d"))
     )
     sites = inputs["sites"].select("site", "capacity", "offshore", "as_of", asked)
     newest = (
