@@ -103,14 +103,15 @@ class Nights:
 
     def tries(self, run: Run, task: str, dag: str = NAME) -> int:
         """The number of the try in which the task ended."""
-        return max(item["try_number"] for item in self._instances(run, task, dag))
+        return max(item["try_number"] for item in self.instances(run, task, dag))
 
     def states(self, ds: date, task: str, dag: str = NAME) -> set[str]:
         """The states of a task, of each of its shards."""
         [run] = self.client.runs(dag, ds, ds)
-        return {item["state"] for item in self._instances(run, task, dag)}
+        return {item["state"] for item in self.instances(run, task, dag)}
 
-    def _instances(self, run: Run, task: str, dag: str) -> list[dict[str, Any]]:
+    def instances(self, run: Run, task: str, dag: str = NAME) -> list[dict[str, Any]]:
+        """A task's instances, one for each shard, as Airflow's API tells them."""
         found = self.live.api(f"/api/v2/dags/{dag}/dagRuns/{run.run_id}/taskInstances?limit=100")
         return [item for item in found["task_instances"] if item["task_id"] == task]
 
