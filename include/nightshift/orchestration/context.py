@@ -32,7 +32,10 @@ def task_settings() -> Settings:
 
 
 def job_of(context: Context, pipeline: str) -> Job:
-    """The job of a task; one of a backfill gives way to tonight's from then on. Raises SpecError where the spec has gone bad since the run began."""
+    """The job of a task, which gives way to tonight's from then on if a backfill made it.
+
+    Raises SpecError where the spec has gone bad since the run began.
+    """
     settings = task_settings()
     spec, run = load_pipeline(settings, pipeline), context["dag_run"]
     if run.run_type == "backfill":
