@@ -75,14 +75,26 @@ def advisory_lock(settings: Settings, name: str) -> Iterator[None]:
     if settings.private:
         yield
         return
-    key = lock_key(settings.env, name)
+    with _asked(settings, name) as (connection, held):
+        if not held:
+            log.info("waiting for the lock %s, which another process holds", name)
+            connection.execute("SELECT pg_advisory_lock(%s)", (lock_key(settings.env, name),))
+        yield
+
+
+@contextmanager
+def lock_unless_held(settings: Settings, name: str) -> Iterator[bool]:
+    """Holds the lock ``name`` unless another process has it; says whether. See ``advisory_lock``."""
+    with _asked(settings, name) as (_, held):
+        yield held
+
+
+@contextmanager
+def _asked(settings: Settings, name: str) -> "Iterator[tuple[Connection[TupleRow], bool]]":
     with connect(settings) as connection:
         connection.autocommit = True  # or the session would sit in a transaction for as long as the lock is held
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
-        if row is None or not row[0]:
-            log.info("waiting for the lock %s, which another process holds", name)
-            connection.execute("SELECT pg_advisory_lock(%s)", (key,))
-        yield
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(settings.env, name),)).fetchone()
+        yield connection, bool(row and row[0])
 
 
 def lock_key(env: str, name: str) -> int:

@@ -128,7 +128,7 @@ def _daily_tasks(pipeline: Pipeline) -> tuple[TaskPlan, ...]:
             "build_features", "spark", ("gate_inputs",),
             "Builds the features of the day, and the labels that have just become mature, with Spark. "
             "In a backfill one run builds for those that wait behind it; up to date means no Spark at all.",
-            timeout=6 * _HOUR, priority=70, pool=SPARK_POOL,
+            timeout=6 * _HOUR, wait=24 * _HOUR, priority=70, pool=SPARK_POOL,
         ),
         TaskPlan(
             "gate_features", "step", ("build_features",), "Audits the staged features and publishes them.",
@@ -182,7 +182,7 @@ def _retrain(pipeline: Pipeline) -> DagPlan:
     tasks = tuple(
         TaskPlan(
             step, kind, (chain[at - 1][0],) if at else (), doc, timeout=hours * _HOUR, priority=len(chain) - at,
-            wait=24 * _HOUR if kind == "turn" else 0, pool=SPARK_POOL if kind == "spark" else "default_pool",
+            wait=24 * _HOUR if kind in ("turn", "spark") else 0, pool=SPARK_POOL if kind == "spark" else "default_pool",
         )
         for at, (step, kind, hours, doc) in enumerate(chain)
     )  # fmt: skip

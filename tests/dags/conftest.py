@@ -57,6 +57,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NIGHTSHIFT_VAR", str(tmp_path / "var"))
+    # A task's process ends with the task; this one would be slow for all tests after this one.
+    monkeypatch.setattr("nightshift.orchestration.context.give_way", lambda: None)
     return tmp_path / "home"
 
 

@@ -1,6 +1,7 @@
 """Tonight goes before the past: weights as Airflow asks for them, of a DAG that went through its serialisation."""
 
 import json
+import os
 from pathlib import Path
 
 from nightshift.plan import make_plan
@@ -35,3 +36,9 @@ def test_every_task_of_tonight_goes_before_any_task_of_a_backfill(tmp_path: Path
     assert scheduled == manual
     assert min(scheduled.values()) > max(backfill.values())
     assert sorted(scheduled, key=scheduled.__getitem__) == sorted(backfill, key=backfill.__getitem__)
+
+
+def test_a_task_of_a_backfill_gives_way_on_the_processor(tmp_path: Path) -> None:
+    code = "import os; from nightshift.orchestration.priority import give_way; give_way(); print(os.nice(0))"
+    before = os.nice(0)
+    assert run_python(code, tmp_path).stdout == f"{min(before + 10, 19)}\n"

@@ -1,5 +1,6 @@
 """The operator of Spark steps with the provider's real SparkSubmitOperator; `spark-submit` itself is a stand-in."""
 
+import logging
 import os
 import threading
 import time
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
 from nightshift.commands import FeaturesCommand
+from nightshift.database import lock_unless_held
 from nightshift.job import Job, Outcome
-from tests.dags.conftest import context, execute
+from nightshift.orchestration.spark import PAST
+from nightshift.settings import Settings
+from tests.dags.conftest import DS, TaskInstance, context, execute
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -52,7 +56,7 @@ def test_submits_the_command_and_logs_what_the_driver_says(
     build: Any, spark_submit: Any, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = spark_submit('printf "%s\\n" "$@" > "$SEEN"; env | grep ^PYSPARK_PYTHON= >> "$SEEN"; echo driver at work')
-    document = execute(build, context())
+    document = execute(build, context(run_type="manual"))
     assert document["message"] == "built 2 days"
     lines = seen.read_text().splitlines()
     assert lines[:2] == ["--master", "local[*]"]
@@ -65,16 +69,66 @@ def test_submits_the_command_and_logs_what_the_driver_says(
     assert "outside of the Task Runner" not in log
 
 
+@pytest.fixture
+def locks(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A database in which tasks of this process and of others hold locks."""
+    monkeypatch.setenv("NIGHTSHIFT_DATABASE", database_url)
+    return Settings.from_env()
+
+
+def test_while_a_backfill_has_spark_another_one_waits_without_a_slot_and_tonight_does_not(
+    build: Any, spark_submit: Any, locks: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = spark_submit('echo submitted >> "$SEEN"')
+    with lock_unless_held(locks, PAST) as held, caplog.at_level(logging.INFO, "nightshift"):
+        assert held
+        with pytest.raises(AirflowRescheduleException):
+            execute(build, context())
+        assert not seen.exists()
+        assert caplog.messages == [
+            "waiting: another task of a backfill has Spark; 2024-02-05 to 2024-02-06 may be built by it, too."
+        ]
+        assert execute(build, context(run_type="scheduled"))["message"] == "built 2 days"
+    assert execute(build, context())["message"] == "built 2 days"
+    assert seen.read_text().splitlines() == ["submitted", "submitted"]
+
+
+def test_a_day_that_is_built_waits_for_nobody(task: Any, use_case: Any, locks: Settings) -> None:
+    def plan(job: Job) -> tuple[Outcome, None]:
+        return Outcome("build_features", job.day, "up_to_date", "staged already"), None
+
+    use_case("build_features", plan, needs_spark=True)
+    with lock_unless_held(locks, PAST):
+        assert execute(task("build_features"), context())["message"] == "staged already"
+
+
+def test_who_has_spark_in_a_backfill_builds_for_those_behind_it_and_others_for_themselves(
+    task: Any, use_case: Any, locks: Settings
+) -> None:
+    asked: list[tuple[date, ...]] = []
+
+    def plan(job: Job) -> tuple[Outcome, None]:
+        asked.append(job.also)
+        return Outcome("build_features", job.day, "up_to_date", "staged already"), None
+
+    use_case("build_features", plan, needs_spark=True)
+    behind = TaskInstance([date(2024, 2, 4), DS, date(2024, 2, 6), date(2024, 2, 7), date(2024, 4, 30)])
+    execute(task("build_features"), context(behind))
+    with lock_unless_held(locks, PAST):
+        execute(task("build_features"), context(behind))
+    assert asked == [(date(2024, 2, 6), date(2024, 2, 7)), ()]
+
+
 def test_the_drivers_error_is_the_tasks(build: Any, spark_submit: Any) -> None:
     spark_submit('echo busy; echo "nightshift error: SchemaChanged: the column doors is text." >&2; exit 3')
     with pytest.raises(AirflowFailException, match=r"^the column doors is text\.$"):
-        execute(build, context())
+        execute(build, context(run_type="manual"))
 
 
 def test_a_driver_that_dies_without_a_word_is_tried_again(build: Any, spark_submit: Any) -> None:
     spark_submit("exit 137")
     with pytest.raises(AirflowException, match="ended with status 137 and without saying why") as caught:
-        execute(build, context())
+        execute(build, context(run_type="manual"))
     assert not isinstance(caught.value, AirflowFailException)
 
 
@@ -90,7 +144,7 @@ def test_a_killed_task_takes_spark_along(build: Any, spark_submit: Any, tmp_path
     killer.start()
     started = time.monotonic()
     with pytest.raises(AirflowException):
-        execute(build, context())
+        execute(build, context(run_type="manual"))
     killer.join()
     assert time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):

@@ -132,7 +132,7 @@ def test_the_printed_environment_is_all_that_airflow_needs(live_platform: Live) 
         ["sh", "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
     )
     pools = {pool["pool"]: pool["slots"] for pool in json.loads(done.stdout)}
-    assert pools == {"default_pool": "128", "nightshift_spark": "1"}
+    assert pools == {"default_pool": "128", "nightshift_spark": "2"}
 
 
 def test_the_logins_work_and_are_needed(live_platform: Live) -> None:

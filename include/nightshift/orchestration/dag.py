@@ -23,6 +23,8 @@ from nightshift.settings import Settings
 from nightshift.specs.load import load_all, load_pipeline
 from nightshift.specs.model import Pipeline
 
+# Short, since what is waited for is seldom longer than a Spark job of some days.
+SPARK_POKE_SECONDS = 5
 SHARD_NAME = "shard {{ ti.map_index }}"
 
 
@@ -88,7 +90,7 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
         case "step":
             return StepOperator(step=task.name, **arguments)
         case "spark":
-            return SparkStepOperator(step=task.name, **arguments)
+            return SparkStepOperator(step=task.name, timeout=task.wait, poke_interval=SPARK_POKE_SECONDS, **arguments)
         case "plan_shards":
             return PlanShardsOperator(step=task.name, **arguments)
         case "wait":

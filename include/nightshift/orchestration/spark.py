@@ -8,41 +8,61 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
-from airflow.sdk import Context
+from airflow.sdk import Context, PokeReturnValue
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowException
 
 from nightshift.commands import FeaturesCommand
+from nightshift.database import lock_unless_held
+from nightshift.errors import NightshiftError
 from nightshift.orchestration.context import job_of, unfinished_days
-from nightshift.orchestration.tasks import StepOperator, perform, plain_failures
+from nightshift.orchestration.tasks import WaitOperator, log, perform, plain_failures
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 
 CONNECTION = "spark_default"
 DAYS_AHEAD = 45
+PAST = "the Spark job of the past"
 
 
-class SparkStepOperator(StepOperator):
+class SparkBusy(NightshiftError):
+    """Another task of a backfill builds with Spark, perhaps for this day, too."""
+
+
+class SparkStepOperator(WaitOperator):
     """Plans what is stale; submits one Spark job where there is something.
 
-    In a backfill it offers the step the next days that wait behind this one, to build them in the same job.
+    In a backfill it offers the step the next days that wait behind this one, to build them in the same job. One task
+    of all backfills does so at a time. The others find their day built, or look again later and hold no slot
+    meanwhile, so that tonight finds one free.
     """
+
+    waits_on: tuple[type[NightshiftError], ...] = (SparkBusy,)
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._submitted: Any = None
 
-    def execute(self, context: Context) -> Any:
-        """Returns the Outcome's document."""
+    def poke(self, context: Context) -> PokeReturnValue:
+        """One try; with the Outcome's document where it was this task's turn."""
         with plain_failures():
             job = job_of(context, pipeline_of(self.dag_id))
-            if job.history:
-                ahead = days(job.ds, job.ds + timedelta(days=DAYS_AHEAD))[1:]
-                job = replace(job, also=tuple(unfinished_days(context, ahead)))
-            return perform(self, job, partial(self._submit, context)).document()
+            submit = partial(self._submit, context)
+            if not job.history:
+                return PokeReturnValue(True, perform(self, job, submit).document())
+            with lock_unless_held(job.settings, PAST) as held:
+                if held:
+                    ahead = days(job.ds, job.ds + timedelta(days=DAYS_AHEAD))[1:]
+                    job = replace(job, also=tuple(unfinished_days(context, ahead)))
+                try:
+                    return PokeReturnValue(True, perform(self, job, submit if held else _busy).document())
+                except SparkBusy as busy:
+                    self.waits_for = busy
+        log.info("waiting: %s", self.waits_for)
+        return PokeReturnValue(False)
 
     def on_kill(self) -> None:
         """Ends spark-submit with its task."""
@@ -72,3 +92,7 @@ class SparkStepOperator(StepOperator):
             raise driver_error(str(error), int(status.group(1)) if status else 1) from None
         finally:
             ExecutorSafeguard.tracker.reset(token)
+
+
+def _busy(settings: Settings, command: FeaturesCommand) -> NoReturn:
+    raise SparkBusy(f"another task of a backfill has Spark; {command.first} to {command.last} may be built by it, too")

@@ -15,7 +15,8 @@ from nightshift.platform.programs import AIRFLOW
 from nightshift.platform.supervisor import MARKER
 
 # Slots: one Spark job at a time owns the machine.
-POOLS = {SPARK_POOL: 1}
+# One for the past, which never takes more, and one that tonight finds free.
+POOLS = {SPARK_POOL: 2}
 
 
 def ensure_migrated(layout: Layout, environ: Mapping[str, str], report: Callable[[str], None]) -> None:

@@ -169,12 +169,15 @@ def test_the_first_result_stays_and_the_loser_takes_its_file_away(
 @pytest.mark.parametrize("damage", ["removed", "cut"])
 def test_a_result_whose_file_is_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
     plan = make_plan(tmp_path, [20])
+    assert not worker.scored_already(plan.uri, 0)
     first, _ = score_shard(plan.uri, 0, "first", silent)
+    assert worker.scored_already(plan.uri, 0)
     path = Path(plan.table, first.file.path)
     if damage == "removed":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1])
+    assert not worker.scored_already(plan.uri, 0)
     second, own = score_shard(plan.uri, 0, "second", silent)
     assert (own, second.attempt, second.sha256) == (True, "second", first.sha256)
     assert read_result(plan.uri, 0) == second
