@@ -277,14 +277,17 @@ class TestScoreOperator:
     def test_shards_are_one_line_of_the_runs_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(ScoreCommand, "module", "quick_scoring")
-        plan, ready = tmp_path / "plan.json", tmp_path / "ready.json"
+        plan = tmp_path / "plan.json"
+        written = Path(result_uri(str(plan), 0)).parent
+        written.mkdir()
+        (tmp_path / "quick_scoring.py").write_text(
+            f"import shutil, sys\nshutil.copytree({str(tmp_path)!r} + '/ready' + sys.argv[-1], {str(written)!r}, "
+            "dirs_exist_ok=True)\n"
+        )
         for shard, rows in enumerate((600, 377)):
             result = ShardResult(shard, DataFile("a.parquet", 1, rows), "0" * 64, "s", 0.1)
-            storage.write_json(str(ready), result.document())
-            written = Path(result_uri(str(plan), shard))
-            written.parent.mkdir(exist_ok=True)
-            script = f"import shutil\nshutil.copy({str(ready)!r}, {str(written)!r})\n"
-            (tmp_path / "quick_scoring.py").write_text(script)
+            name = Path(result_uri(str(plan), shard)).name
+            storage.write_json(str(tmp_path / f"ready{shard}" / name), result.document())
             execute(scoring(plan, shard), context())
         [said] = kept()
         assert (said["step"], said["status"], said["message"]) == ("score", "done", "977 rows scored in 2 shards")

@@ -237,13 +237,3 @@ def test_the_hash_is_of_what_a_spec_says(addition: str) -> None:
     assert spec_hash(make_pipeline()) == spec_hash(make_pipeline())
     assert spec_hash(make_pipeline(owner="somebody")) != spec_hash(make_pipeline())
     assert len(spec_hash(make_pipeline())) == 16
-
-
-def test_two_hundred_specs_load_in_less_than_a_second_of_cpu(tmp_path: Path) -> None:
-    settings = make_home(tmp_path)
-    for number in range(200):
-        add_spec(settings, f"parcels_{number}")
-    began = time.process_time()
-    pipelines, errors = load_all(settings)
-    assert (len(pipelines), errors) == (200, [])
-    assert time.process_time() - began < 1
