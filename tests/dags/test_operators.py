@@ -279,7 +279,6 @@ class TestScoreOperator:
         monkeypatch.setattr(ScoreCommand, "module", "quick_scoring")
         plan = tmp_path / "plan.json"
         written = Path(result_uri(str(plan), 0)).parent
-        written.mkdir()
         (tmp_path / "quick_scoring.py").write_text(
             f"import shutil, sys\nshutil.copytree({str(tmp_path)!r} + '/ready' + sys.argv[-1], {str(written)!r}, "
             "dirs_exist_ok=True)\n"
