@@ -1,7 +1,6 @@
 """A platform to break: the wind parks' pipeline with a champion, what its nights are undisturbed, and a reader."""
 
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -182,14 +181,13 @@ def undisturbed_nights(settings: Settings) -> None:
 def small_disk(folder: Path) -> Iterator[None]:
     """The lake on a file system of 64 MB, where this account may mount one; else where it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() != 0:
-        yield
-        return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(folder)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(folder)]
+    mounted = shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture
