@@ -10,16 +10,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn
 
-from airflow.sdk import Context, PokeReturnValue
+from airflow.sdk import Context
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowException
 
 from nightshift.commands import FeaturesCommand
 from nightshift.database import lock_unless_held
 from nightshift.errors import NightshiftError
-from nightshift.orchestration.context import job_of, unfinished_days
-from nightshift.orchestration.tasks import WaitOperator, log, perform, plain_failures
-from nightshift.plan import pipeline_of
+from nightshift.job import Job, Outcome
+from nightshift.orchestration.context import unfinished_days
+from nightshift.orchestration.tasks import WaitOperator, perform
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 
@@ -46,23 +46,16 @@ class SparkStepOperator(WaitOperator):
         super().__init__(**arguments)
         self._submitted: Any = None
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """One try; with the Outcome's document where it was this task's turn."""
-        with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
-            submit = partial(self._submit, context)
-            if not job.history:
-                return PokeReturnValue(True, perform(self, job, submit).document())
-            with lock_unless_held(job.settings, PAST) as held:
-                if held:
-                    ahead = days(job.ds, job.ds + timedelta(days=DAYS_AHEAD))[1:]
-                    job = replace(job, also=tuple(unfinished_days(context, ahead)))
-                try:
-                    return PokeReturnValue(True, perform(self, job, submit if held else _busy).document())
-                except SparkBusy as busy:
-                    self.waits_for = busy
-        log.info("waiting: %s", self.waits_for)
-        return PokeReturnValue(False)
+    def call(self, context: Context, job: Job) -> Outcome:
+        """Calls the step. Raises SparkBusy where another task of a backfill has Spark and this one needs it."""
+        submit = partial(self._submit, context)
+        if not job.history:
+            return perform(self, job, submit)
+        with lock_unless_held(job.settings, PAST) as held:
+            if not held:
+                return perform(self, job, _busy)
+            ahead = days(job.ds, job.ds + timedelta(days=DAYS_AHEAD))[1:]
+            return perform(self, replace(job, also=tuple(unfinished_days(context, ahead))), submit)
 
     def on_kill(self) -> None:
         """Ends spark-submit with its task."""

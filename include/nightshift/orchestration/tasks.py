@@ -126,7 +126,7 @@ class WaitOperator(BaseSensorOperator):
             self.waits_for = self.obstacle(context, job)
             if self.waits_for is None:
                 try:
-                    return PokeReturnValue(True, perform(self, job).document())
+                    return PokeReturnValue(True, self.call(context, job).document())
                 except self.waits_on as missing:
                     self.waits_for = missing
         log.info("waiting: %s", self.waits_for)
@@ -135,6 +135,10 @@ class WaitOperator(BaseSensorOperator):
     def obstacle(self, context: Context, job: Job) -> NightshiftError | None:
         """What must pass before the step is called at all."""
         return None
+
+    def call(self, context: Context, job: Job) -> Outcome:
+        """Calls the step. What ``waits_on`` names is waited for."""
+        return perform(self, job)
 
 
 class TurnOperator(WaitOperator):
