@@ -47,6 +47,6 @@ lock: setup ## Lock what pyproject.toml asks for, for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
 		--override requirements-overrides.txt --extra platform --extra dev pyproject.toml -o requirements.txt
 
-$(READY): requirements.txt requirements-build.txt pyproject.toml
+$(READY): requirements.txt requirements-build.txt pyproject.toml include/nightshift/java.py
 	@sh include/nightshift/platform/setup.sh
 	@touch $@

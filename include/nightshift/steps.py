@@ -106,7 +106,8 @@ def score(job: Job) -> Outcome:
     """The use case of ``score`` outside Airflow, which maps its own task over the shards."""
     commands = shard_commands(job)
     for command in commands:
-        ScoreProcess(command.argv(), seconds(job.pipeline.scoring.deadline)).run(log.info)
+        if not scored_already(command):
+            ScoreProcess(command.argv(), seconds(job.pipeline.scoring.deadline)).run(log.info)
     return scored(job, commands)
 
 

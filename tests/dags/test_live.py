@@ -1,8 +1,6 @@
 """What only a live platform can show: the dag-processor, the api-server's login, runs that the command line makes."""
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ import yaml
 from nightshift import storage
 from tests.conftest import spec_document
 from tests.live import Live
+from tests.waiting import until
 
 pytestmark = pytest.mark.platform
 
@@ -29,15 +28,6 @@ def live(live_platform: Live) -> Live:
         (home / "include" / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     until(lambda: {"parcels", "letters"} <= active(live_platform))
     return live_platform
-
-
-def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
-    """What the condition gives once it is something."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(1)
-    return found
 
 
 def active(live: Live) -> set[str]:

@@ -4,11 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -16,15 +14,7 @@ from nightshift.platform import local, processes
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 from tests.live import Live
-
-
-def until(condition: Callable[[], Any], seconds: float = 120, pause: float = 0.2) -> Any:
-    """What the condition gives once it is something."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(pause)
-    return found
+from tests.waiting import until
 
 
 def pid(settings: Settings, program: str) -> int:
@@ -83,8 +73,8 @@ def send(found: Iterable[psutil.Process], number: signal.Signals) -> int:
     return sent
 
 
-def at_once(live: Live, *commands: list[str]) -> list[str]:
-    """Runs commands side by side, each to its end; what they said, if all went well."""
+def at_once(live: Live, *commands: list[str]) -> None:
+    """Runs commands side by side, each to its end, which must be a good one."""
     program = str(Path(sys.executable).parent / "nightshift")
     started = [
         subprocess.Popen(
@@ -99,4 +89,3 @@ def at_once(live: Live, *commands: list[str]) -> list[str]:
     ]
     said = [process.communicate(timeout=300)[0] for process in started]
     assert [process.returncode for process in started] == [0] * len(commands), said
-    return said

@@ -27,8 +27,8 @@ from nightshift.specs.calendar import days
 from nightshift.specs.load import load_pipeline
 from nightshift.steps import run_step
 from tests.e2e.turbines import landing as turbines
-from tests.faults.breaking import until
 from tests.live import PROJECT, Live
+from tests.waiting import until
 
 NAME = "turbines"
 CHAMPION_AS_OF = date(2024, 3, 25)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.breaking import until
 from tests.faults.conftest import NIGHTS, Nights, Reader
 from tests.faults.faults import fault
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
 

@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from nightshift.specs.calendar import days
-from tests.faults.breaking import kill_program, running, scheduler, send, tasks, until, watchers
+from tests.faults.breaking import kill_program, running, scheduler, send, tasks, watchers
 from tests.faults.conftest import NIGHTS, Nights, Reader
 from tests.faults.faults import fault
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
 # Of features and of labels: they begin together once the build is over.

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from nightshift.registry.ledger import Ledger
-from tests.faults.breaking import at_once, kill_program, until
+from tests.faults.breaking import at_once, kill_program
 from tests.faults.conftest import NAME, Nights, Reader, assert_registered_once
 from tests.faults.faults import fault
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
 RETRAIN = f"{NAME}__retrain"

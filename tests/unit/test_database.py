@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from nightshift import database
 from nightshift.errors import NightshiftError, PlatformError
 from nightshift.settings import Settings
 from tests.postgres import Database
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -29,13 +29,6 @@ def waiting(url: str) -> int:
         row = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def until(condition: object) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_connection_commits_on_leaving(here: Settings) -> None:

@@ -17,6 +17,7 @@ from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 from nightshift.steps import STEPS, ScoreProcess, Step, find_step, run_step, shard_commands
+from tests.unit.scoring.parcels import make_plan as make_scoring_plan
 
 COMMAND = FeaturesCommand("parcels", date(2024, 2, 5), date(2024, 2, 6), "/plan.json")
 
@@ -92,6 +93,16 @@ def test_without_shards_there_is_nothing_to_score(job: Job) -> None:
     job.leave("plan_scoring", {"plan": "", "shards": 0})
     outcome = steps.score(job)
     assert (outcome.status, outcome.message) == ("nothing", "0 rows scored in 0 shards")
+
+
+def test_a_shard_that_has_its_result_starts_no_process(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_scoring_plan(tmp_path, [20])
+    job.leave("plan_scoring", {"plan": plan.uri, "shards": 1})
+    assert steps.score(job).message == "20 rows scored in 1 shard"
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    assert steps.score(job).message == "20 rows scored in 1 shard"
 
 
 def test_scoring_before_planning_says_what_to_run(job: Job) -> None:

@@ -38,14 +38,15 @@ def job_of(context: Context, pipeline: str) -> Job:
     """
     settings = task_settings()
     spec, run = load_pipeline(settings, pipeline), context["dag_run"]
-    if run.run_type == "backfill":
+    history = run.run_type == "backfill"
+    if history:
         give_way()
     return Job(
         settings,
         spec,
         ds_of(run, spec),
         run_id=run.run_id,
-        history=run.run_type == "backfill",
+        history=history,
         actor=run.triggering_user_name or "airflow",
     )
 
