@@ -25,8 +25,9 @@ up: setup ## Start Postgres, Airflow and MLflow on this machine
 down: ## Stop them
 	@if [ -x $(BIN)/nightshift ]; then $(BIN)/nightshift down; else echo "nothing was set up"; fi
 
+# The tasks of a backfill have the lowest priority: beside tests of the usual one they would take twice their time.
 test: setup ## The suite, with coverage
-	$(BIN)/pytest --ignore tests/faults -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+	nice -n 19 $(BIN)/pytest --ignore tests/faults -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
 test-faults: setup ## Break a real platform in every way of docs/reliability.md
 	$(BIN)/pytest tests/faults --durations=5

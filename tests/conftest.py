@@ -1,5 +1,6 @@
 """Fixtures for every test: settings below a temporary folder, and a small pipeline that is not the demo's."""
 
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 # A process of pytest-xdist has a main module without a file. pyspark.sql.connect takes such a process for a doctest
 # and ends it, without a word, with status 0.
 sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
+# A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Fixtures that are slow to make, and made once for each process of a session of tests.
 SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server", "year")
 

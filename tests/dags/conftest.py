@@ -1,6 +1,8 @@
 """Airflow without a database of its own: enough to parse, to ask timetables, to call operators."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,9 @@ from tests.conftest import PROJECT, make_pipeline, spec_document
 DS = date(2024, 2, 5)
 
 # Airflow reads these when it is first imported, and writes a configuration file to its home.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="nightshift-airflow-"))
+if "AIRFLOW_HOME" not in os.environ:
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="nightshift-airflow-")
+    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__PLUGINS_FOLDER", str(PROJECT / "plugins"))
 

@@ -21,6 +21,17 @@ from tests.conftest import PROJECT
 from tests.spark import generated
 from tests.spark.future_blind import days_to_try
 
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Of a failure in the JVM, its causes; the two hundred lines of its stack would hide them."""
+    report: Any = yield
+    if call.excinfo is not None and "\n\tat " in str(call.excinfo.value):
+        causes = [line for line in str(call.excinfo.value).splitlines() if line.startswith((": ", "Caused by: "))]
+        report.longrepr = "\n".join([str(call.excinfo.traceback[0]), *causes])
+    return report
+
+
 FIRST, LAST = date(2013, 1, 12), date(2013, 3, 14)
 
 
