@@ -28,7 +28,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: Any = yield
     if call.excinfo is not None and "\n\tat " in str(call.excinfo.value):
         causes = [line for line in str(call.excinfo.value).splitlines() if line.startswith((": ", "Caused by: "))]
-        report.longrepr = "\n".join([str(call.excinfo.traceback[0]), *causes])
+        report.longrepr = "\n".join(causes)
     return report
 
 
