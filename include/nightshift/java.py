@@ -76,16 +76,17 @@ def _shim(real: Path) -> Path:
     """
     home = cache_folder() / f"java-{_java_version(real)[1]}"
     words = f'for word do shift; [ "$word" = {_UNUSED_MODULE} ] || set -- "$@" "$word"; done'
-    _write_program(home / "bin" / "java", f'#!/bin/sh\n{words}\nexec "{real}/bin/java" "$@"\n')
-    shutil.copyfile(real / "release", home / "release")
+    _write_once(home / "release", (real / "release").read_text(encoding="utf-8"), 0o644)
+    _write_once(home / "bin" / "java", f'#!/bin/sh\n{words}\nexec "{real}/bin/java" "$@"\n', 0o755)
     return home
 
 
-def _write_program(path: Path, text: str) -> None:
+def _write_once(path: Path, text: str, mode: int) -> None:
+    """Whoever reads meanwhile sees all of it; what is there already is not touched."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
-    temporary.chmod(0o755)
+    temporary.chmod(mode)
     temporary.replace(path)
