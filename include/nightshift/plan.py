@@ -25,8 +25,9 @@ class TaskPlan:
 
     ``kind``: ``step`` calls a use case; ``wait`` calls it until nothing is missing; ``spark`` plans, and runs Spark
     where there is work; ``plan_shards`` yields the arguments of each ``shard``; ``turn`` lets earlier dates go first.
-    ``timeout`` and ``wait`` are seconds: of one try, and of waiting in which no slot is held. A greater ``priority``
-    goes first: a backfill takes all of its days through one task before the next, so that one Spark job builds many.
+    ``timeout``, ``wait`` and ``start`` are seconds: of one try, of waiting in which no slot is held, and of waiting for
+    a pod's node and for its image. A greater ``priority`` goes first: a backfill takes all of its days through one
+    task before the next, so that one Spark job builds many.
     """
 
     name: str
@@ -36,6 +37,7 @@ class TaskPlan:
     timeout: int
     priority: int
     wait: int = 0
+    start: int = 0
     retries: int = 2
     retry_delay: int = 20
     pool: str = "default_pool"
@@ -146,8 +148,8 @@ def _daily_tasks(pipeline: Pipeline) -> tuple[TaskPlan, ...]:
         ),
         TaskPlan(
             "score", "shard", ("plan_scoring",),
-            "Scores one shard of the plan, in a process of its own. A retry redoes missing shards only.",
-            timeout=seconds(pipeline.scoring.deadline), priority=40,
+            "Scores one shard of the plan, in a process or pod of its own. A retry redoes missing shards only.",
+            timeout=seconds(pipeline.scoring.deadline), start=seconds(pipeline.scoring.pod.start), priority=40,
         ),
         TaskPlan(
             "gate_predictions", "step", ("score",),

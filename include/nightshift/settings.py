@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from nightshift import __version__
 from nightshift.errors import NightshiftError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -20,8 +21,9 @@ class Settings:
     """Locations are absolute paths or URIs without a trailing slash.
 
     ``home`` holds ``include/pipelines`` and ``spark_jobs``; ``var`` holds everything that deleting resets.
-    ``poke_seconds`` is how often a task that waits looks again. ``private``: no other process knows this lake, so
-    that nothing in it has to be locked.
+    Where ``compute`` is ``kubernetes``, scoring pods are made in ``namespace``, of ``scoring_image`` and
+    ``pod_template``. ``poke_seconds`` is how often a task that waits looks again. ``private``: no other process knows
+    this lake, so that nothing in it has to be locked.
     """
 
     home: Path
@@ -34,6 +36,9 @@ class Settings:
     mlflow_uri: str
     airflow_url: str
     compute: Literal["local", "kubernetes"]
+    namespace: str
+    scoring_image: str
+    pod_template: Path
     spark_master: str
     statsd_host: str
     statsd_port: int
@@ -65,6 +70,9 @@ class Settings:
             compute=cast(
                 Literal["local", "kubernetes"], _matching(env, "NIGHTSHIFT_COMPUTE", "local", "local|kubernetes")
             ),
+            namespace=_matching(env, "NIGHTSHIFT_NAMESPACE", "nightshift", r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+            scoring_image=env.get("NIGHTSHIFT_SCORING_IMAGE", f"nightshift-scoring:{__version__}"),
+            pod_template=Path(env.get("NIGHTSHIFT_POD_TEMPLATE", home / "include" / "k8s" / "scoring-pod.yaml")),
             spark_master=env.get("NIGHTSHIFT_SPARK_MASTER", "local[*]"),
             statsd_host=env.get("NIGHTSHIFT_STATSD_HOST", ""),
             statsd_port=int(_matching(env, "NIGHTSHIFT_STATSD_PORT", "8125", r"\d{1,5}")),

@@ -10,6 +10,7 @@ from nightshift.cli.output import Json, emit
 if TYPE_CHECKING:
     from nightshift.settings import Settings
     from nightshift.specs.check import Finding
+    from nightshift.specs.document import Problem
     from nightshift.specs.model import Pipeline
 
 
@@ -17,7 +18,7 @@ def check(
     pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check specs and feature modules; problems as file:line.
+    """Check specs, feature modules and the pod template; problems as file:line.
 
     Runs nothing and needs no platform. Where the ledger answers, it warns if scoring would be refused, since module
     or spec are not what the champion was trained with.
@@ -29,19 +30,29 @@ def check(
 
     settings = Settings.from_env()
     found = check_specs(settings, pipeline, also=_wrong_parameters)
-    lines = [str(problem) for problem in found.problems]
+    problems = [*found.problems, *_template_problems(settings)]
+    lines = [str(problem) for problem in problems]
     warnings = list(_warnings(settings, found.good))
-    problems = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
+    count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
         "specs": found.specs,
-        "problems": [vars(problem) for problem in found.problems],
+        "problems": [vars(problem) for problem in problems],
         "warnings": warnings,
     }
-    shown = [*lines, *(f"warning: {warning}" for warning in warnings), f"{specs} checked, {problems}"]
+    shown = [*lines, *(f"warning: {warning}" for warning in warnings), f"{specs} checked, {count}"]
     emit(as_json, document, "\n".join(shown))
     if lines:
         raise typer.Exit(1)
+
+
+def _template_problems(settings: "Settings") -> "list[Problem]":
+    """What is wrong with the pod template, where there is one or pods are to score."""
+    from nightshift.pods.template import check_template
+
+    if settings.compute == "local" and not settings.pod_template.is_file():
+        return []
+    return check_template(settings.pod_template)[1]
 
 
 def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:

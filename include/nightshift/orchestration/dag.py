@@ -7,11 +7,13 @@ from typing import Any
 from airflow.sdk import DAG, get_parsing_context
 
 from nightshift.errors import SpecError
+from nightshift.orchestration.pods import PodScoreOperator
 from nightshift.orchestration.priority import NAME
 from nightshift.orchestration.spark import SparkStepOperator
 from nightshift.orchestration.tasks import (
     PlanShardsOperator,
     ScoreOperator,
+    ShardOperator,
     StepOperator,
     TurnOperator,
     WaitOperator,
@@ -98,7 +100,13 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
         case "turn":
             return TurnOperator(step=task.name, **waiting, **arguments)
         case "shard":
-            # The process ends at its deadline and says so; Airflow's own limit is for when even that hangs.
+            # What scores ends at its deadline and says so; Airflow's own limit is for when even that hangs.
             arguments["execution_timeout"] += timedelta(minutes=1)
-            mapped = ScoreOperator.partial(deadline=task.timeout, map_index_template=SHARD_NAME, **arguments)
+            scores: type[ShardOperator] = ScoreOperator
+            if settings.compute == "kubernetes":
+                scores = PodScoreOperator
+                arguments["execution_timeout"] += timedelta(seconds=2 * task.start)
+            else:
+                arguments["deadline"] = task.timeout
+            mapped = scores.partial(map_index_template=SHARD_NAME, **arguments)
             return mapped.expand(arguments=upstream[0].output)

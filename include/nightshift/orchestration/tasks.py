@@ -66,31 +66,54 @@ class PlanShardsOperator(StepOperator):
             return [command.argv() for command in shard_commands(job)]
 
 
-class ScoreOperator(BaseOperator):
-    """Scores one shard in a process of its own, with the very arguments that a pod gets."""
+class ShardOperator(BaseOperator):
+    """Scores one shard, whatever computes it, unless it has a result."""
 
     template_fields = ("arguments",)
     step = "score"
     waits_on: tuple[type[NightshiftError], ...] = ()
 
-    def __init__(self, *, arguments: list[str], deadline: int, **others: Any) -> None:
+    def __init__(self, *, arguments: list[str], **others: Any) -> None:
         super().__init__(**others)
-        self.arguments, self.deadline, self.links = arguments, deadline, dict[str, str]()
-        self._process: ScoreProcess | None = None
+        self.arguments, self.links = arguments, dict[str, str]()
 
     def execute(self, context: Context) -> None:
-        """Streams the process's lines into the task's log."""
-        process = self._process = ScoreProcess(self.arguments, self.deadline)
+        """Scores, and says what came of it."""
+        self.tell(context, self.run_shard)
+
+    def tell(self, context: Context, run: "RunShard") -> None:
+        """Calls ``run`` where the shard has no result, and says what came of it."""
         command = ScoreCommand.parse(self.arguments)
         with plain_failures():
             job = job_of(context, pipeline_of(self.dag_id))
 
             def shard() -> Outcome:
                 if not scored_already(command):
-                    process.run(self.log.info)
+                    run(context, job, command)
                 return scored(job, [command])
 
             told(self, job, shard, part=command.shard)
+
+    def run_shard(self, context: Context, job: Job, command: ScoreCommand) -> None:
+        """Computes the shard's result. Raises NightshiftError."""
+        raise NotImplementedError
+
+
+RunShard = Callable[[Context, Job, ScoreCommand], None]
+
+
+class ScoreOperator(ShardOperator):
+    """Scores one shard in a process of its own, with the very arguments that a pod gets."""
+
+    def __init__(self, *, deadline: int, **others: Any) -> None:
+        super().__init__(**others)
+        self.deadline = deadline
+        self._process: ScoreProcess | None = None
+
+    def run_shard(self, context: Context, job: Job, command: ScoreCommand) -> None:
+        """Streams the process's lines into the task's log."""
+        self._process = ScoreProcess(command.argv(), self.deadline)
+        self._process.run(self.log.info)
 
     def on_kill(self) -> None:
         """Ends the process with its task."""

@@ -1,8 +1,8 @@
 """The declaration of a pipeline as frozen, strict pydantic models.
 
-Every key of ``include/pipelines/<name>.yaml`` is a field here or in ``sources.py`` and ``contract.py``; an unknown
-key is an error. Days are dates of the business calendar, durations are text such as ``15m``, sizes are
-text such as ``1Gi``.
+Every key of ``include/pipelines/<name>.yaml`` is a field here or in ``sources.py``, ``scoring.py`` and
+``contract.py``; an unknown key is an error. Days are dates of the business calendar, durations are text such as
+``15m``, sizes are text such as ``1Gi``.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ from nightshift.specs.contract import (
     seconds,
     unknown,
 )
+from nightshift.specs.scoring import Scoring
 from nightshift.specs.sources import Input, Missing, Schedule
 
 __all__ = [
@@ -118,21 +119,6 @@ class Promotion(Model):
     """By how much a model must beat the baseline, relative: 0.01 asks for a metric 1 % better."""
     improvement: float = 0.0
     """By how much a challenger must beat the champion, likewise."""
-
-
-class Scoring(Model):
-    """How a day is scored."""
-
-    rows_per_shard: Annotated[int, Field(ge=1)] = 1_000_000
-    """The greatest number of rows of one file of features, which one process scores."""
-    cpu: Annotated[float, Field(gt=0)] = 1
-    """How many processors it may use."""
-    memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] = "1Gi"
-    """How much memory it may use, such as `512Mi`."""
-    deadline: Duration = "15m"
-    """How long it may take."""
-    gate: Gate = Gate()
-    """What is audited before the predictions of a day are published: `block` or `warn`."""
 
 
 class Pipeline(Model):

@@ -19,7 +19,10 @@ from nightshift.specs.model import Pipeline
 
 BEGIN, END = "<!-- the reference begins -->", "<!-- the reference ends -->"
 
-_ORDER = ("Schedule", "Input", "Missing", "Column", "Gate", "Features", "Label", "Training", "Promotion", "Scoring")
+_ORDER = (
+    "Schedule", "Input", "Missing", "Column", "Gate", "Features", "Label", "Training", "Promotion", "Scoring", "Pod",
+    "Volume", "Toleration",
+)  # fmt: skip
 _WHERE = {
     "Schedule": "`schedule`",
     "Input": "`inputs.<name>`",
@@ -27,6 +30,9 @@ _WHERE = {
     "Column": "`columns.<name>` of a source and of `features`",
     "Gate": "every `gate`",
     **{name: f"`{name.lower()}`" for name in ("Features", "Label", "Training", "Promotion", "Scoring")},
+    "Pod": "`scoring.pod`",
+    "Volume": "`scoring.pod.volumes.<name>`",
+    "Toleration": "each of `scoring.pod.tolerations`",
 }
 _WORDS = {"date": "date", "date-time": "timestamp"}
 

@@ -1,0 +1,122 @@
+"""Why a pod ended, or never began, from its document as the API server gives it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nightshift.errors import NightshiftError, said
+from nightshift.pods.template import CONTAINER
+
+_FORESEEN = 3  # the exit status of `score` for an error that it names
+_SIGNALS = (137, 143)
+_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_STARTING = ("ContainerCreating", "PodInitializing")
+_TAKEN = ("Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated")
+_AGAIN = "nothing: the next try starts anew"
+
+Document = Mapping[str, Any]
+Why = tuple[str, str]
+"""What happened, and what to do."""
+
+
+def failure(name: str, pod: Document | None) -> NightshiftError:
+    """The error that a pod's end is, to be raised by its task; ``pod`` is None for one that is gone.
+
+    What the process itself named keeps its kind: a ModelMismatch in a pod is one in the task.
+    """
+    if pod is None:
+        return NightshiftError("it is gone: it was deleted before it had ended", where=f"pod {name}", do=_AGAIN)
+    if words := _named(pod):
+        return said(words)
+    for find in (_memory, _deadline, _taken_away, _not_started, _no_node, _process, _deleted):
+        if why := find(pod):
+            return NightshiftError(why[0], where=f"pod {name}", do=why[1])
+    phase = _status(pod).get("phase", "unknown")
+    return NightshiftError(f"its phase is {phase}, nothing says why", where=f"pod {name}", do="look at its events")
+
+
+def killed_for_memory(pod: Document) -> bool:
+    """Whether a pod was killed because it used more memory than it may."""
+    return bool(_state(pod, "terminated").get("reason") == "OOMKilled")
+
+
+def _named(pod: Document) -> str:
+    return _last_line(pod) if _state(pod, "terminated").get("exitCode") == _FORESEEN else ""
+
+
+def _memory(pod: Document) -> Why | None:
+    if not killed_for_memory(pod):
+        return None
+    do = "nothing: the next try gets more, up to scoring.pod.memory_ceiling; or raise scoring.memory"
+    return f"it was killed for memory: it used more than its {_container(pod)['resources']['limits']['memory']}", do
+
+
+def _deadline(pod: Document) -> Why | None:
+    if _status(pod).get("reason") != "DeadlineExceeded":
+        return None
+    took = f"it took longer than its deadline of {pod['spec'].get('activeDeadlineSeconds')} s"
+    return took, "raise scoring.deadline, or lower scoring.rows_per_shard"
+
+
+def _taken_away(pod: Document) -> Why | None:
+    status = _status(pod)
+    if status.get("reason") not in _TAKEN:
+        return None
+    return f"the cluster took it away: {_plain(status.get('message')) or status['reason']}", _AGAIN
+
+
+def _not_started(pod: Document) -> Why | None:
+    waiting = _state(pod, "waiting")
+    reason, words = waiting.get("reason"), _plain(waiting.get("message"))
+    if reason is None or reason in _STARTING:
+        return None
+    if reason in _IMAGE:
+        do = "correct NIGHTSHIFT_SCORING_IMAGE, or give the nodes the image (docs/kubernetes.md)"
+        return f"its image cannot be had: {words or reason}", do
+    return f"it cannot start: {reason}: {words}", "correct the pod template, or the spec's scoring.pod"
+
+
+def _no_node(pod: Document) -> Why | None:
+    for condition in _status(pod).get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            words = _plain(condition.get("message")) or condition.get("reason")
+            return f"no node takes it: {words}", "free or add nodes, or lower scoring.cpu and scoring.memory"
+    return None
+
+
+def _process(pod: Document) -> Why | None:
+    status = _state(pod, "terminated").get("exitCode")
+    if status is None or status in _SIGNALS:
+        return ("it was stopped from outside", _AGAIN) if status else None
+    last = _last_line(pod)
+    what = f"its process ended with status {status}{f': {last}' if last else ', without a word'}"
+    return what, "read the task's log and the pod's events"
+
+
+def _deleted(pod: Document) -> Why | None:
+    return ("it was deleted while it ran", _AGAIN) if pod["metadata"].get("deletionTimestamp") else None
+
+
+def _status(pod: Document) -> Document:
+    return pod.get("status") or {}
+
+
+def _container(pod: Document) -> Document:
+    found: Document = next(found for found in pod["spec"]["containers"] if found["name"] == CONTAINER)
+    return found
+
+
+def _state(pod: Document, kind: str) -> Document:
+    """The container's state of that kind; empty where it is in another."""
+    for found in _status(pod).get("containerStatuses") or ():
+        if found["name"] == CONTAINER:
+            return (found.get("state") or {}).get(kind) or {}
+    return {}
+
+
+def _last_line(pod: Document) -> str:
+    lines = str(_state(pod, "terminated").get("message") or "").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _plain(text: Any) -> str:
+    return " ".join(str(text or "").split())
