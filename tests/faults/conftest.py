@@ -1,212 +1,24 @@
-"""A platform to break: the wind parks' pipeline with a champion, what its nights are undisturbed, and a reader."""
+"""A platform to break, on a small disk, and a reader."""
 
-import json
-import shutil
-import subprocess
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import date
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nightshift import tables
-from nightshift.errors import NightshiftError
-from nightshift.job import Job
-from nightshift.platform import backfill
-from nightshift.platform.airflow_client import AirflowClient, Run, login
-from nightshift.registry import mlflow
-from nightshift.registry.ledger import Ledger
-from nightshift.settings import Settings
-from nightshift.spark import run_local
-from nightshift.specs.calendar import days
-from nightshift.specs.load import load_pipeline
-from nightshift.steps import run_step
-from tests.e2e.turbines import landing as turbines
-from tests.live import PROJECT, Live
-from tests.waiting import until
-
-NAME = "turbines"
-CHAMPION_AS_OF = date(2024, 3, 25)
-NIGHTS = days(date(2024, 3, 26), date(2024, 4, 20))
-ROWS = 96
-DATASETS = ("features", "predictions")
-STEPS = ("gate_inputs", "build_features", "gate_features", "plan_scoring", "score", "gate_predictions")
-
-
-@dataclass
-class Reader:
-    """Somebody who reads the tables all the while; ``wrong`` is what nobody may ever see."""
-
-    settings: Settings
-    wrong: list[str] = field(default_factory=list)
-    looks: int = 0
-
-    def look(self) -> None:
-        job = Job(self.settings, load_pipeline(self.settings, NAME), NIGHTS[0])
-        for dataset in DATASETS:
-            found = tables.state(job.table(dataset))
-            for day, partition in found.partitions.items():
-                rows = tables.read(found.uri, partition.files).num_rows
-                if not rows == partition.rows == ROWS:
-                    self.wrong.append(f"{dataset} of {day} at version {found.version}: {rows} rows")
-        self.looks += 1
-
-
-@dataclass(frozen=True)
-class Nights:
-    """The platform with the pipeline, and the same nights on a lake of their own that nothing disturbed."""
-
-    live: Live
-    client: AirflowClient
-    undisturbed: Settings
-
-    @property
-    def settings(self) -> Settings:
-        return self.live.settings
-
-    def job(self, ds: date, settings: Settings | None = None) -> Job:
-        settings = settings or self.settings
-        return Job(settings, load_pipeline(settings, NAME), ds)
-
-    def published(self, dataset: str, ds: date) -> bool:
-        return ds.isoformat() in tables.state(self.job(ds).table(dataset)).partitions
-
-    def backfill(self, wanted: Sequence[date], dag: str = NAME) -> None:
-        backfill.create(self.settings, self.client, dag, wanted[0], wanted[-1], reprocess="completed")
-
-    def over(self, wanted: Sequence[date], dag: str = NAME) -> list[Run]:
-        """The runs of these days once they are over."""
-        return backfill.watch(self.client, dag, wanted[0], wanted[-1], print, seconds=400)
-
-    def clear(self, run: Run, dag: str = NAME) -> None:
-        """What an operator does in the UI: clear what failed."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run.run_id}/clear"
-        self.live.api(path, "POST", {"dry_run": False, "only_failed": True})
-        day = date.fromisoformat(run.ds)
-        until(lambda: self.client.runs(dag, day, day)[0].state != "failed")
-
-    def failed(self, run: Run, dag: str = NAME) -> list[str]:
-        """The tasks of a run that failed."""
-        return [item.task for item in self.client.failed_tasks(dag, run.run_id)]
-
-    def log(self, run: Run, task: str, dag: str = NAME) -> str:
-        """What the log of a task's last try says."""
-        number = self.tries(run, task, dag)
-        path = f"/api/v2/dags/{dag}/dagRuns/{run.run_id}/taskInstances/{task}/logs/{number}"
-        return json.dumps(self.live.api(path))
-
-    def tries(self, run: Run, task: str, dag: str = NAME) -> int:
-        """The number of the try in which the task ended."""
-        return max(item["try_number"] for item in self.instances(run, task, dag))
-
-    def states(self, ds: date, task: str, dag: str = NAME) -> set[str]:
-        """The states of a task, of each of its shards."""
-        [run] = self.client.runs(dag, ds, ds)
-        return {item["state"] for item in self.instances(run, task, dag)}
-
-    def instances(self, run: Run, task: str, dag: str = NAME) -> list[dict[str, Any]]:
-        """A task's instances, one for each shard, as Airflow's API tells them."""
-        found = self.live.api(f"/api/v2/dags/{dag}/dagRuns/{run.run_id}/taskInstances?limit=100")
-        return [item for item in found["task_instances"] if item["task_id"] == task]
-
-    def assert_undisturbed(self, wanted: Sequence[date]) -> None:
-        """Every day is published once, whole, and is what it would have been; the ledger verifies."""
-        for ds in wanted:
-            day = ds.isoformat()
-            for dataset in DATASETS:
-                ours, theirs = (self.job(ds, where).table(dataset) for where in (self.settings, self.undisturbed))
-                mine, expected = tables.state(ours), tables.state(theirs)
-                assert mine.fingerprint(day) == expected.fingerprint(day), (dataset, day)
-                assert tables.read(ours, mine.files(day)).equals(tables.read(theirs, expected.files(day)))
-                assert commits_of(ours, day) == 1, (dataset, day)
-        ledger = Ledger.of(self.settings)
-        assert ledger.verify() == len(ledger.entries())
-
-
-def commits_of(table: str, day: str) -> int:
-    """How many commits of a table published something of a day."""
-    from deltalake import DeltaTable
-
-    return sum(f'"{day}"' in str(commit.get("nightshift", "")) for commit in DeltaTable(table).history())
-
-
-def assert_registered_once(nights: Nights) -> None:
-    """No recipe has two versions."""
-    with mlflow._talking(nights.settings) as client:
-        recipes = [version.tags[mlflow.FINGERPRINT] for version in client.search_model_versions(f"name = '{NAME}'")]
-    assert len(recipes) == len(set(recipes)) > 1
+from tests.live import Live
+from tests.nights import Nights, Reader, champion_and_nights, reading, small_disk
 
 
 @pytest.fixture(scope="session")
 def nights(live_platform: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
-    """A champion, and landing for the nights; the undisturbed ones are made step by step, without Airflow."""
-    settings, given = live_platform.settings, PROJECT / "tests" / "e2e" / NAME
-    shutil.copy(given / "feature_module.py", settings.home / "spark_jobs" / "features" / f"{NAME}.py")
-    # Its gate by Spark is tested elsewhere, and would be one more Spark job for each night.
-    spec = (
-        (given / f"{NAME}.yaml")
-        .read_text()
-        .replace(", gate: {rows: 50}", "")
-        .replace("2024-04-05", NIGHTS[-1].isoformat())
-    )
-    (settings.home / "include" / "pipelines" / f"{NAME}.yaml").write_text(spec)
-    turbines.land_sites(Path(settings.landing), date(2024, 1, 1))
-    turbines.land(Path(settings.landing), date(2024, 3, 1), NIGHTS[-1])
-    with small_disk(Path(settings.lake)):
-        live_platform.run("nightshift", "retrain", NAME, "--as-of", CHAMPION_AS_OF.isoformat())
-        aside = tmp_path_factory.mktemp("undisturbed")
-        undisturbed = replace(settings, lake=str(aside / "lake"), reports=str(aside / "reports"))
-        undisturbed_nights(undisturbed)
-        with login(settings) as client:
-            until(lambda: client.has_dag(NAME))
-            yield Nights(live_platform, client, undisturbed)
-
-
-def undisturbed_nights(settings: Settings) -> None:
-    """Every night, one step after another, in this process."""
-    first = Job(settings, load_pipeline(settings, NAME), NIGHTS[0], run_id="undisturbed", also=tuple(NIGHTS[1:]))
-    run_step(first, "gate_inputs", run_local)
-    run_step(first, "build_features", run_local)
-    for ds in NIGHTS:
-        for step in STEPS:
-            run_step(replace(first, ds=ds, also=()), step, run_local)
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """The lake on a file system of 64 MB, where this account may mount one; else where it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(folder)]
-    mounted = shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    """The platform with the pipeline, its champion and its nights."""
+    aside = tmp_path_factory.mktemp("undisturbed")
+    with small_disk(Path(live_platform.settings.lake)), champion_and_nights(live_platform, aside) as found:
+        yield found
 
 
 @pytest.fixture
 def reader(nights: Nights) -> Iterator[Reader]:
     """Reads until the test is over, which fails if it ever saw a part of a day."""
-    found, ended = Reader(nights.settings), threading.Event()
-
-    def read() -> None:
-        while not ended.is_set():
-            try:
-                found.look()
-            except (NightshiftError, OSError) as error:
-                found.wrong.append(f"{type(error).__name__}: {error}")
-            time.sleep(0.1)
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    yield found
-    ended.set()
-    thread.join()
-    assert found.looks > 0
-    assert found.wrong == []
+    with reading(nights) as found:
+        yield found

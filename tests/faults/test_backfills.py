@@ -12,8 +12,8 @@ import pytest
 
 from nightshift.platform.airflow_client import Run
 from nightshift.specs.calendar import days
-from tests.faults.conftest import NAME, NIGHTS, Nights, Reader
 from tests.faults.faults import fault
+from tests.nights import NAME, NIGHTS, Nights, Reader
 from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.faults.breaking import at_once
-from tests.faults.conftest import NAME, NIGHTS, STEPS, Nights, Reader
 from tests.faults.faults import fault
+from tests.nights import NAME, NIGHTS, STEPS, Nights, Reader
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import NIGHTS, Nights, Reader
 from tests.faults.faults import fault
+from tests.nights import NIGHTS, Nights, Reader
 from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]

@@ -9,8 +9,8 @@ import pytest
 
 from nightshift.specs.calendar import days
 from tests.faults.breaking import kill_program, running, scheduler, send, tasks, watchers
-from tests.faults.conftest import NIGHTS, Nights, Reader
 from tests.faults.faults import fault
+from tests.nights import NIGHTS, Nights, Reader
 from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]

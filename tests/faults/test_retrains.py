@@ -8,8 +8,8 @@ import pytest
 
 from nightshift.registry.ledger import Ledger
 from tests.faults.breaking import at_once, kill_program
-from tests.faults.conftest import NAME, Nights, Reader, assert_registered_once
 from tests.faults.faults import fault
+from tests.nights import NAME, Nights, Reader, assert_registered_once
 from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]

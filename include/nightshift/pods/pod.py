@@ -64,11 +64,14 @@ def label_value(text: str) -> str:
 def scoring_pod(
     template: Mapping[str, Any], image: str, scoring: Scoring, command: ScoreCommand, memory: int
 ) -> dict[str, Any]:
-    """The pod of a shard, as Kubernetes' documents have it; ``memory`` in mebibytes is both request and limit."""
+    """The pod of a shard, as Kubernetes' documents have it; ``memory`` in mebibytes is both request and limit.
+
+    An image that the template names is taken rather than ``image``.
+    """
     pod = copy.deepcopy(dict(template))
     spec, asked = pod["spec"], scoring.pod
     container = next(found for found in spec["containers"] if found["name"] == CONTAINER)
-    container["image"] = image
+    container.setdefault("image", image)
     container["args"] = command.argv()
     # The last lines of a container that failed become its message, which says why when its log is gone.
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"

@@ -55,6 +55,13 @@ def test_the_template_stays_as_it_is() -> None:
     assert json.dumps(template) == before
 
 
+def test_an_image_of_the_template_goes_first() -> None:
+    template = read_template(TEMPLATE)
+    template["spec"]["containers"][0]["image"] = "registry/own:2"
+    [container] = scoring_pod(template, "i", scoring(), COMMAND, 1024)["spec"]["containers"]
+    assert container["image"] == "registry/own:2"
+
+
 def test_what_runs_in_the_pod_is_what_a_shell_runs() -> None:
     [container] = scoring_pod(read_template(TEMPLATE), "i", scoring(), COMMAND, 1024)["spec"]["containers"]
     assert ScoreCommand.parse(container["args"]) == COMMAND
