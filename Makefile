@@ -2,14 +2,16 @@
 BIN := .venv/bin
 READY := .venv/ready
 COVERAGE := 85
+DOCKER := docker
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-faults lint types bench lock
+.PHONY: help setup demo up down test test-faults scoring-image test-kubernetes lint types bench lock
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "PYTHON=/path/to/python3.12 make setup chooses the interpreter (3.11, 3.12 or 3.13)."
 
@@ -27,10 +29,17 @@ down: ## Stop them
 
 # The tasks of a backfill have the lowest priority: beside tests of the usual one they would take twice their time.
 test: setup ## The suite, with coverage
-	nice -n 19 $(BIN)/pytest --ignore tests/faults -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+	nice -n 19 $(BIN)/pytest --ignore tests/faults --ignore tests/kubernetes -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
 test-faults: setup ## Break a real platform in every way of docs/reliability.md
 	$(BIN)/pytest tests/faults --durations=5
+
+scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
+	$(DOCKER) build -f include/docker/scoring.Dockerfile -t nightshift-scoring:$(VERSION) \
+		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
+
+test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
+	$(BIN)/pytest tests/kubernetes --durations=5
 
 lint: setup ## Style, format, import contracts, and all specs
 	$(BIN)/ruff check .
@@ -47,6 +56,8 @@ bench: setup ## Paired benchmarks; writes the tables of docs/benchmarks.md
 lock: setup ## Lock what pyproject.toml asks for, for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
 		--override requirements-overrides.txt --extra platform --extra dev pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
+		--constraint requirements.txt pyproject.toml -o requirements-scoring.txt
 
 $(READY): requirements.txt requirements-build.txt pyproject.toml include/nightshift/java.py
 	@sh include/nightshift/platform/setup.sh

@@ -1,0 +1,46 @@
+"""A night whose shards are scored by pods."""
+
+from nightshift.pods.template import CONTAINER
+from tests.kubernetes.conftest import Pods
+from tests.nights import NAME, NIGHTS, Reader
+
+
+def test_a_night_is_scored_by_a_pod_that_goes_when_it_is_done(pods: Pods, reader: Reader) -> None:
+    with pods.slow("import time; time.sleep(8)") as pod, pods.asking(pod=pod):
+        begun = pods.begin(NIGHTS[0])
+        made = pods.now(begun)
+        run = pods.end(NIGHTS[0])
+    pods.assert_good(run, tries=1)
+    assert pods.of(run) == []
+
+    labels = {name.removeprefix("nightshift/"): text for name, text in made.metadata.labels.items()}
+    assert {"pipeline": NAME, "ds": run.ds, "shard": "0", "attempt": "1"}.items() <= labels.items()
+    [container] = made.spec.containers
+    assert container.name == CONTAINER
+    assert container.resources.limits == {"memory": "1Gi"}
+    assert made.spec.active_deadline_seconds == 300
+    assert made.spec.automount_service_account_token is False
+
+    log = pods.log(run)
+    assert "96 rows scored in" in log
+    assert "PYTHONPATH" not in log, "no environment in the log"
+
+
+def test_several_shards_are_several_pods(pods: Pods, reader: Reader) -> None:
+    with pods.asking(rows_per_shard=30):
+        run = pods.begin(NIGHTS[1])
+        run = pods.end(NIGHTS[1])
+    assert run.state == "success"
+    assert len(pods.nights.instances(run, "score")) == 4
+    pods.nights.assert_undisturbed([NIGHTS[1]])
+
+
+def test_a_day_that_is_published_makes_no_pod(pods: Pods, reader: Reader) -> None:
+    pods.begin(NIGHTS[2])
+    first = pods.end(NIGHTS[2])
+    assert first.state == "success"
+    with pods.slow("raise SystemExit('no pod was to be made')") as pod, pods.asking(pod=pod):
+        pods.nights.backfill([NIGHTS[2]])
+        again = pods.end(NIGHTS[2])
+    pods.assert_good(again, tries=2)
+    assert "Building pod" not in pods.log(again, 2)
