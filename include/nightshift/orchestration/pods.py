@@ -101,6 +101,7 @@ class PodScoreOperator(ShardOperator):
             namespace=settings.namespace,
             name=pod.name(),
             labels=pod.labels(),
+            annotations=pod.annotations(),
             pod_template_dict=scoring_pod(template, settings.scoring_image, scoring, command, memory),
             base_container_name=CONTAINER,
             termination_message_policy="FallbackToLogsOnError",
@@ -137,12 +138,16 @@ class Cluster:
         """The pods that a label selector finds."""
         return [self._document(pod) for pod in self._ask("list_namespaced_pod", label_selector=selector).items]
 
+    def delete(self, name: str) -> None:
+        """Deletes a pod; one that is gone already is as good."""
+        self._ask("delete_namespaced_pod", name)
+
     def end(self, name: str) -> NightshiftError:
         """Why a pod ended. One that never began does so no more: the next try makes its own."""
         found = self._ask("read_namespaced_pod", name)
         pod = None if found is None else self._document(found)
         if pod is not None and pod["status"].get("phase") == "Pending":
-            self._ask("delete_namespaced_pod", name)
+            self.delete(name)
         return failure(name, pod)
 
     def refusal(self, error: Exception) -> NightshiftError:

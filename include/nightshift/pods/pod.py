@@ -13,6 +13,8 @@ from nightshift.specs.model import seconds
 from nightshift.specs.scoring import Scoring, Volume
 
 PREFIX = "nightshift/"
+RUN_ID = f"{PREFIX}run-id"
+"""The annotation that names DAG and run, with a space between them: a label cannot hold every run id."""
 _NOT_IN_LABELS = re.compile(r"[^-A-Za-z0-9_.]+")
 _LONGEST = 63
 
@@ -41,6 +43,10 @@ class PodFor:
             f"{PREFIX}shard": str(self.shard),
             f"{PREFIX}attempt": str(self.attempt),
         }
+
+    def annotations(self) -> dict[str, str]:
+        """By which it is told whether anybody still waits for it."""
+        return {RUN_ID: f"{self.pipeline} {self.run}"}
 
     def selector(self) -> str:
         """A label selector of the pods of all tries of this shard in this run."""

@@ -11,6 +11,9 @@ from nightshift.specs.feature_module import lost_names
 from nightshift.specs.load import find_spec, module_problems, read_spec, shown, spec_files
 from nightshift.specs.model import Gate, Pipeline
 
+MAINTENANCE = "maintenance"
+"""The DAG that belongs to no pipeline."""
+
 Finding = tuple[Location, str]
 """A location in a spec and what is wrong there."""
 
@@ -55,6 +58,8 @@ def findings(pipeline: Pipeline) -> Iterator[Finding]:
         for position, item in enumerate(gate.expect):
             for below, words in check_expectation(item, columns):
                 yield (*location, "expect", position, *below), words
+    if pipeline.name == MAINTENANCE:
+        yield ("pipeline",), f"pipeline: {MAINTENANCE} is the name of Nightshift's own DAG; take another"
     yield from _sources(pipeline)
     if all(source.snapshot for source in pipeline.label_inputs.values()):
         words = "label.inputs are snapshots alone, which say nothing of what came after a day: name a source with days"
