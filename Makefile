@@ -35,7 +35,7 @@ test-faults: setup ## Break a real platform in every way of docs/reliability.md
 	$(BIN)/pytest tests/faults --durations=5
 
 scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
-	$(DOCKER) build -f include/docker/scoring.Dockerfile -t nightshift-scoring:$(VERSION) \
+	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/scoring.Dockerfile -t nightshift-scoring:$(VERSION) \
 		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
 
 test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image

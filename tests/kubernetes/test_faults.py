@@ -67,7 +67,7 @@ def test_an_image_that_cannot_be_had(pods: Pods, reader: Reader) -> None:
 
 def test_no_node_has_room(pods: Pods, reader: Reader) -> None:
     ds = NIGHTS[7]
-    with pods.asking(cpu=999, pod={"start": "5s"}):
+    with pods.asking(cpu=64, pod={"start": "5s"}):
         begun = pods.begin(ds)
         until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "up_for_retry", seconds=60)
     run = pods.end(ds)

@@ -3,6 +3,7 @@
 from nightshift.pods.template import CONTAINER
 from tests.kubernetes.conftest import Pods
 from tests.nights import NAME, NIGHTS, Reader
+from tests.waiting import until
 
 
 def test_a_night_is_scored_by_a_pod_that_goes_when_it_is_done(pods: Pods, reader: Reader) -> None:
@@ -44,3 +45,14 @@ def test_a_day_that_is_published_makes_no_pod(pods: Pods, reader: Reader) -> Non
         again = pods.end(NIGHTS[2])
     pods.assert_good(again, tries=2)
     assert "Building pod" not in pods.log(again, 2)
+
+
+def test_a_pod_that_takes_long_is_waited_for_without_a_worker(pods: Pods, reader: Reader) -> None:
+    """By so small a share of a processor the shard is expected to take more than a minute."""
+    with pods.slow("import time; time.sleep(45)") as pod, pods.asking(cpu=0.00001, pod=pod):
+        begun = pods.begin(NIGHTS[14])
+        until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "deferred", seconds=60)
+        run = pods.end(NIGHTS[14])
+    pods.assert_good(run, tries=1)
+    assert "96 rows scored in" in pods.log(run)
+    assert pods.of(run) == []

@@ -86,32 +86,33 @@ def register(models: str, content: bytes, objective: str = "regression", **chang
     return manifest
 
 
-def write_features(folder: Path, sizes: list[int], row_group: int = 1_000) -> list[tuple[str, int]]:
-    """Feature files of these numbers of rows: (URI, rows)."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_features(folder: Path | str, sizes: list[int], row_group: int = 1_000) -> list[tuple[str, int]]:
+    """Feature files of these numbers of rows, below a path or a URI: (URI, rows)."""
     whole, start, files = features(sum(sizes)), 0, []
     for number, rows in enumerate(sizes):
-        path = folder / f"part-{number:05d}.parquet"
-        pq.write_table(whole.slice(start, rows), path, row_group_size=row_group)
-        files.append((str(path), rows))
+        uri, content = storage.join(str(folder), f"part-{number:05d}.parquet"), pa.BufferOutputStream()
+        pq.write_table(whole.slice(start, rows), content, row_group_size=row_group)
+        storage.write_bytes(uri, content.getvalue().to_pybytes())
+        files.append((uri, rows))
         start += rows
     return files
 
 
 def make_plan(
-    root: Path, sizes: list[int], rows_per_shard: int = 1_000_000, objective: str = "regression"
+    root: Path | str, sizes: list[int], rows_per_shard: int = 1_000_000, objective: str = "regression"
 ) -> ScoringPlan:
-    """A plan below ``root``, written, with its model and its features."""
-    manifest = register(str(root / "models"), train(objective), objective)
-    files = write_features(root / "features", sizes)
+    """A plan below ``root``, a path or a URI, written, with its model and its features."""
+    models = storage.join(str(root), "models")
+    manifest = register(models, train(objective), objective)
+    files = write_features(storage.join(str(root), "features"), sizes)
     return write_plan(
         ScoringPlan(
             pipeline="parcels",
             ds=DAY,
-            table=str(root / "predictions"),
+            table=storage.join(str(root), "predictions"),
             fingerprint="0123456789abcdef",
             features="fedcba9876543210",
-            model=model_uri(str(root / "models"), manifest.sha256),
+            model=model_uri(models, manifest.sha256),
             model_sha256=manifest.sha256,
             objective=objective,
             columns=COLUMNS,
