@@ -22,6 +22,8 @@ from tests.kubernetes.conftest import NAMESPACE, Cluster, template_for
 from tests.unit.scoring.parcels import make_plan
 from tests.waiting import until
 
+# In an environment of its own: what it needs would hold back versions that the platform has.
+MOTO = "moto[server]==5.2.5"
 BUCKET = "lake"
 CREDENTIALS = "[default]\naws_access_key_id = nightshift\naws_secret_access_key = s3cret-of-the-test\n"
 
@@ -39,7 +41,8 @@ def endpoint(cluster: Cluster) -> Iterator[str]:
             pytest.skip(f"the node's address {address} is not this machine's: pods could not reach a server here")
         port = str(probe.getsockname()[1])
     url = f"http://{address}:{port}"
-    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", address, "-p", port])
+    argv = [sys.executable, "-m", "uv", "tool", "run", "--from", MOTO, "moto_server", "-H", address, "-p", port]
+    server = subprocess.Popen(argv)
     try:
         until(lambda: _answers(url), seconds=60)
         requests.put(f"{url}/{BUCKET}", timeout=10).raise_for_status()
