@@ -13,6 +13,8 @@ from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
 pytest_plugins = ["tests.live", "tests.mlflow_server", "tests.postgres"]
+# What they assert is told as a test's own assertions are.
+pytest.register_assert_rewrite("tests.nights", "tests.waiting")
 
 # A busy machine is slow now and then: how long an example took says nothing.
 hypothesis.settings.register_profile("nightshift", deadline=None)

@@ -96,11 +96,11 @@ class Pods:
         path = self.nights.settings.pipelines / f"{NAME}.yaml"
         before = path.read_text()
         lines = [line for line in before.splitlines() if not line.startswith("scoring:")]
-        path.write_text("\n".join([*lines, f"scoring: {json.dumps({**SCORING, **scoring})}", ""]))
+        rewrite(path, "\n".join([*lines, f"scoring: {json.dumps({**SCORING, **scoring})}", ""]))
         try:
             yield
         finally:
-            path.write_text(before)
+            rewrite(path, before)
 
     @contextmanager
     def slow(self, code: str) -> Iterator[dict[str, Any]]:
@@ -134,6 +134,13 @@ def cluster() -> Iterator[Cluster]:
         finally:
             api.delete_namespace(NAMESPACE, grace_period_seconds=0)
             until(lambda: NAMESPACE not in {found.metadata.name for found in api.list_namespace().items})
+
+
+def rewrite(path: Path, text: str) -> None:
+    """A file's new content, so that whoever reads it meanwhile has the old or the new one."""
+    aside = path.with_suffix(".new")
+    aside.write_text(text)
+    aside.replace(path)
 
 
 def template_for(folder: Path) -> dict[str, Any]:

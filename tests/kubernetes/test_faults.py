@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.faults.breaking import kill_program
-from tests.kubernetes.conftest import NAMESPACE, Pods
+from tests.kubernetes.conftest import NAMESPACE, Pods, rewrite
 from tests.nights import NAME, NIGHTS, Reader
 from tests.waiting import until
 
@@ -50,12 +50,12 @@ def test_an_image_that_cannot_be_had(pods: Pods, reader: Reader) -> None:
     ds = NIGHTS[6]
     template = pods.nights.settings.pod_template
     before = template.read_text()
-    template.write_text(before.replace("name: score", "name: score\n    image: localhost:1/nothing:1", 1))
+    rewrite(template, before.replace("name: score", "name: score\n    image: localhost:1/nothing:1", 1))
     try:
         begun = pods.begin(ds)
         until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "up_for_retry", seconds=60)
     finally:
-        template.write_text(before)
+        rewrite(template, before)
     run = pods.end(ds)
     pods.assert_good(run, tries=2)
     assert pods.tries(run)[0]["duration"] < 30

@@ -102,4 +102,3 @@ def test_a_shard_is_scored_from_an_object_store_to_it(cluster: Cluster, here: di
     assert result is not None
     assert result.file.rows == 1000
     assert fs.FileSystem.from_uri(plan.uri)[0].type_name == "s3"
-
