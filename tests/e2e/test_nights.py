@@ -7,6 +7,7 @@ where the one before it ended.
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -142,6 +143,13 @@ def test_predictions_say_which_model_and_nothing_that_changes(live: Settings) ->
     assert manifest.model_sha256 == champion.sha256
     assert manifest.ledger_head
     assert storage.exists(manifest.gate.report)
+
+
+def test_the_logs_of_normal_nights_warn_of_nothing(live: Settings) -> None:
+    """A retrain and a week: the lines of every task, those of Spark, of scoring and of libraries among them."""
+    lines = [line for path in (live.var / "airflow" / "logs").rglob("attempt=*.log") for line in path.open()]
+    assert len(lines) > 500
+    assert [line for line in lines if re.search(r'"level": ?"(warning|error|critical)"|WARN|eprecat', line)] == []
 
 
 def test_an_unchanged_week_builds_scores_and_commits_nothing(live: Settings, repair: Callable[..., list[Run]]) -> None:

@@ -70,7 +70,9 @@ class Pods:
         return run
 
     def tries(self, run: Run) -> list[dict[str, Any]]:
-        """Every try of the run's shard, as Airflow's API tells them."""
+        """Every try of the run's shard, as Airflow's API tells them; none before there is a shard."""
+        if not [item for item in self.nights.instances(run, "score") if item["map_index"] == 0]:
+            return []
         path = f"/api/v2/dags/{NAME}/dagRuns/{run.run_id}/taskInstances/score/0/tries"
         found: list[dict[str, Any]] = self.nights.live.api(path)["task_instances"]
         return sorted(found, key=lambda item: int(item["try_number"]))

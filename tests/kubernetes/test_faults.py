@@ -148,14 +148,15 @@ def test_a_pod_that_succeeded_is_collected_before_it_is_read(pods: Pods, reader:
 
 def test_a_model_file_that_was_altered(pods: Pods, reader: Reader) -> None:
     ds = NIGHTS[13]
-    [model] = Path(pods.nights.settings.models).glob("*.ubj")
-    before = model.read_bytes()
-    model.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    before = {path: path.read_bytes() for path in Path(pods.nights.settings.models).glob("*.ubj")}
+    for path, content in before.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
         pods.begin(ds)
         run = pods.end(ds)
     finally:
-        model.write_bytes(before)
+        for path, content in before.items():
+            path.write_bytes(content)
     assert run.state == "failed"
     assert "the file's SHA-256 begins with" in pods.log(run)
     assert "restore the file from the MLflow run" in pods.log(run)
