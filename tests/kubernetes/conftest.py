@@ -77,6 +77,10 @@ class Pods:
         found: list[dict[str, Any]] = self.nights.live.api(path)["task_instances"]
         return sorted(found, key=lambda item: int(item["try_number"]))
 
+    def states(self, run: Run) -> list[str]:
+        """The state of every try of the run's shard."""
+        return [item["state"] for item in self.tries(run)]
+
     def log(self, run: Run, number: int = 1) -> str:
         """What a try of the run's shard says."""
         path = f"/api/v2/dags/{NAME}/dagRuns/{run.run_id}/taskInstances/score/logs/{number}?map_index=0"
@@ -98,7 +102,9 @@ class Pods:
         path = self.nights.settings.pipelines / f"{NAME}.yaml"
         before = path.read_text()
         lines = [line for line in before.splitlines() if not line.startswith("scoring:")]
-        rewrite(path, "\n".join([*lines, f"scoring: {json.dumps({**SCORING, **scoring})}", ""]))
+        rewrite(
+            path, "\n".join([*lines, f"scoring: {json.dumps({**SCORING, **scoring}).replace('1e-05', '0.00001')}", ""])
+        )
         try:
             yield
         finally:

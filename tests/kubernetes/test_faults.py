@@ -53,7 +53,7 @@ def test_an_image_that_cannot_be_had(pods: Pods, reader: Reader) -> None:
     rewrite(template, before.replace("name: score", "name: score\n    image: localhost:1/nothing:1", 1))
     try:
         begun = pods.begin(ds)
-        until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "up_for_retry", seconds=60)
+        until(lambda: pods.states(begun)[:1] == ["failed"])
     finally:
         rewrite(template, before)
     run = pods.end(ds)
@@ -69,7 +69,7 @@ def test_no_node_has_room(pods: Pods, reader: Reader) -> None:
     ds = NIGHTS[7]
     with pods.asking(cpu=64, pod={"start": "5s"}):
         begun = pods.begin(ds)
-        until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "up_for_retry", seconds=60)
+        until(lambda: pods.states(begun)[:1] == ["failed"])
     run = pods.end(ds)
     pods.assert_good(run, tries=2)
     assert "no node takes it: 0/" in pods.log(run, 1)
@@ -81,7 +81,7 @@ def test_longer_than_its_deadline(pods: Pods, reader: Reader) -> None:
     ds = NIGHTS[8]
     with pods.slow(SLEEP.format(60)) as pod, pods.asking(pod=pod, deadline="6s"):
         begun = pods.begin(ds)
-        until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "up_for_retry", seconds=60)
+        until(lambda: pods.states(begun)[:1] == ["failed"])
     run = pods.end(ds)
     pods.assert_good(run, tries=2)
     assert "it took longer than its deadline of 6 s" in pods.log(run, 1)

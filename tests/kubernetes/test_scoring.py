@@ -51,7 +51,7 @@ def test_a_pod_that_takes_long_is_waited_for_without_a_worker(pods: Pods, reader
     """By so small a share of a processor the shard is expected to take more than a minute."""
     with pods.slow("import time; time.sleep(45)") as pod, pods.asking(cpu=0.00001, pod=pod):
         begun = pods.begin(NIGHTS[14])
-        until(lambda: pods.tries(begun) and pods.tries(begun)[0]["state"] == "deferred", seconds=60)
+        until(lambda: pods.states(begun) == ["deferred"])
         run = pods.end(NIGHTS[14])
     pods.assert_good(run, tries=1)
     assert "96 rows scored in" in pods.log(run)
