@@ -102,9 +102,9 @@ class Pods:
         path = self.nights.settings.pipelines / f"{NAME}.yaml"
         before = path.read_text()
         lines = [line for line in before.splitlines() if not line.startswith("scoring:")]
-        rewrite(
-            path, "\n".join([*lines, f"scoring: {json.dumps({**SCORING, **scoring}).replace('1e-05', '0.00001')}", ""])
-        )
+        # YAML readers differ on 1e-05.
+        wanted = json.dumps({**SCORING, **scoring}).replace("1e-05", "0.00001")
+        rewrite(path, "\n".join([*lines, f"scoring: {wanted}", ""]))
         try:
             yield
         finally:
