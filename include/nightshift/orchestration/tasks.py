@@ -79,17 +79,20 @@ class ShardOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Scores, and says what came of it."""
-        self.tell(context, self.run_shard)
+        self.tell(context, self._unless_scored)
+
+    def _unless_scored(self, context: Context, job: Job, command: ScoreCommand) -> None:
+        if not scored_already(command):
+            self.run_shard(context, job, command)
 
     def tell(self, context: Context, run: "RunShard") -> None:
-        """Calls ``run`` where the shard has no result, and says what came of it."""
+        """Calls ``run``, and says what came of the shard."""
         command = ScoreCommand.parse(self.arguments)
         with plain_failures():
             job = job_of(context, pipeline_of(self.dag_id))
 
             def shard() -> Outcome:
-                if not scored_already(command):
-                    run(context, job, command)
+                run(context, job, command)
                 return scored(job, [command])
 
             told(self, job, shard, part=command.shard)

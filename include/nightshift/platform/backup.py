@@ -13,10 +13,9 @@ from pathlib import Path
 
 from nightshift import storage
 from nightshift.errors import LedgerCorrupt, PlatformError
-from nightshift.platform import logins, postgres, supervisor
+from nightshift.platform import local, postgres
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import SUPERUSER, Cluster, connect
-from nightshift.platform.programs import programs
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 
@@ -134,16 +133,13 @@ def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = F
     if drill:
         drop_restored(layout.cluster, backup.databases)
         return backup, ""
-    users = [program.name for program in programs(settings) if program.name != "postgres"]
     suffix = f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}"
-    for name in reversed(users):
-        supervisor.stop_program(layout, name)
+    report("stopping Airflow and MLflow")
+    local.stop_all_but_postgres(settings)
     try:
         swap(layout.cluster, backup.databases, suffix)
-        postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
     finally:
-        for name in users:
-            supervisor.start_program(layout, name)
+        local.up(settings, report)
     return backup, suffix
 
 

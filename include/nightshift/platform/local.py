@@ -55,6 +55,21 @@ def down(settings: Settings, report: Report = print) -> None:
         _down(layout, report)
 
 
+def stop_all_but_postgres(settings: Settings) -> None:
+    """Stops what uses the databases, and waits for its end; ``up`` starts it again.
+
+    Raises PlatformError for a program that goes on.
+    """
+    layout = Layout(settings.var)
+    with _alone(layout):
+        names = [name for name in supervisor.running(layout) if name != "postgres"]
+        _stop(layout, names)
+        if left := [name for name in names if _any_runs(layout, [name])]:
+            raise PlatformError(
+                "it does not end", where=", ".join(left), do="`nightshift down`, `nightshift up`, and try again"
+            )
+
+
 def status(settings: Settings) -> list[Component]:
     """Every component, in the order of their start."""
     layout = Layout(settings.var)
@@ -195,12 +210,16 @@ def _stop_programs(layout: Layout) -> None:
     """Postgres is stopped last, so that the others can write down that they ended."""
     names = list(supervisor.running(layout))
     for group in ([name for name in names if name != "postgres"], ["postgres"]):
-        for name in group:
-            with suppress(PlatformError):
-                supervisor.stop_program(layout, name)
-        _wait(lambda group=group: not _any_runs(layout, group), 30)  # type: ignore[misc]
+        _stop(layout, group)
     supervisor.shut_down(layout)
     _wait(lambda: not supervisor.answers(layout) and not layout.supervisor_pid.exists(), 15)
+
+
+def _stop(layout: Layout, names: Sequence[str]) -> None:
+    for name in names:
+        with suppress(PlatformError):
+            supervisor.stop_program(layout, name)
+    _wait(lambda: not _any_runs(layout, names), 30)
 
 
 def _any_runs(layout: Layout, names: Sequence[str]) -> bool:

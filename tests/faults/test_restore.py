@@ -1,0 +1,33 @@
+"""A backup in the place of what is in use, while the platform is up."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from nightshift.platform import local
+from nightshift.platform.health import HEALTHY
+from nightshift.registry.ledger import Ledger
+from tests.nights import NAME, NIGHTS, Nights, Reader
+
+pytestmark = [pytest.mark.platform, pytest.mark.spark]
+
+
+def test_a_backup_takes_the_place_of_what_is_in_use(nights: Nights, reader: Reader, tmp_path: Path) -> None:
+    """What was recorded since is gone from what is in use, and kept beside; the next night is an ordinary one."""
+    ledger, folder = Ledger.of(nights.settings), str(tmp_path / "backup")
+    before = ledger.entries()
+    nights.live.run("nightshift", "backup", folder)
+    day = date(NIGHTS[-1].year, NIGHTS[-1].month, NIGHTS[-1].day + 1).isoformat()
+    nights.live.run("nightshift", "waive", NAME, "readings", "--ds", day, "--reason", "to be forgotten")
+    assert len(ledger.entries()) == len(before) + 1
+
+    said = nights.live.run("nightshift", "restore", folder)
+
+    assert "what was in use is kept as nightshift_before_" in said.stdout
+    assert ledger.entries() == before
+    assert ledger.verify() == len(before)
+    assert {component.health for component in local.status(nights.settings)} == {HEALTHY}
+    nights.backfill([NIGHTS[24]])
+    assert [run.state for run in nights.over([NIGHTS[24]])] == ["success"]
+    nights.assert_undisturbed([NIGHTS[24]])
