@@ -19,6 +19,7 @@ from kubernetes import client, config
 
 from nightshift.platform.airflow_client import Run
 from nightshift.pods.pod import PodFor
+from nightshift.pods.verdict import failure
 from tests.conftest import PROJECT
 from tests.live import running_platform
 from tests.nights import NAME, Nights, Reader, champion_and_nights, reading
@@ -41,6 +42,18 @@ class Cluster:
 
     def pods(self, selector: str = "app.kubernetes.io/name=nightshift-scoring") -> list[Any]:
         return list(self.api.list_namespaced_pod(NAMESPACE, label_selector=selector).items)
+
+    def succeed(self, namespace: str, document: dict[str, Any]) -> None:
+        """Makes a pod and waits for its end, which must be a good one."""
+        self.api.create_namespaced_pod(namespace, document)
+        name = document["metadata"]["name"]
+
+        def ended() -> Any:
+            found = self.api.read_namespaced_pod(name, namespace)
+            return found if found.status.phase in ("Succeeded", "Failed") else None
+
+        pod = until(ended, seconds=60)
+        assert pod.status.phase == "Succeeded", failure(name, self.api.api_client.sanitize_for_serialization(pod))
 
     def delete(self, name: str, grace: int = 0) -> None:
         self.api.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=grace)

@@ -17,14 +17,12 @@ from kubernetes.client.exceptions import ApiException
 from nightshift.commands import ScoreCommand
 from nightshift.pods.pod import scoring_pod
 from nightshift.pods.template import read_template
-from nightshift.pods.verdict import failure
 from nightshift.scoring.plan import read_result
 from nightshift.settings import Settings
 from nightshift.specs.scoring import Scoring
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import TEMPLATE, Cluster
 from tests.unit.scoring.parcels import make_plan
-from tests.waiting import until
 
 NAMESPACE = "nightshift"
 POD_USER = 10001
@@ -92,15 +90,7 @@ def test_a_shard_is_scored_as_the_template_says(cluster: Cluster, storage: Path)
         plan = make_plan(link / "lake", [1000])
         for path in (storage, *storage.rglob("*")):
             os.chown(path, POD_USER, POD_USER)
-        cluster.api.create_namespaced_pod(NAMESPACE, pod_of(Path(plan.uri)))
-
-        def ended() -> Any:
-            found = cluster.api.read_namespaced_pod("shard", NAMESPACE)
-            return found if found.status.phase in ("Succeeded", "Failed") else None
-
-        pod = until(ended, seconds=60)
-        document = cluster.api.api_client.sanitize_for_serialization(pod)
-        assert pod.status.phase == "Succeeded", failure("shard", document)
+        cluster.succeed(NAMESPACE, pod_of(Path(plan.uri)))
         result = read_result(plan.uri, 0)
         assert result is not None
         assert result.file.rows == 1000

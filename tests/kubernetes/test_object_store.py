@@ -14,7 +14,6 @@ from pyarrow import fs
 
 from nightshift.commands import ScoreCommand
 from nightshift.pods.pod import scoring_pod
-from nightshift.pods.verdict import failure
 from nightshift.scoring.plan import read_result
 from nightshift.settings import Settings
 from nightshift.specs.scoring import Scoring
@@ -88,16 +87,8 @@ def test_a_shard_is_scored_from_an_object_store_to_it(cluster: Cluster, here: di
     del template["spec"]["volumes"][1], template["spec"]["containers"][0]["volumeMounts"][1]
     pod = scoring_pod(template, Settings.from_env().scoring_image, asked, ScoreCommand(plan.uri, 0), 512)
     pod["metadata"]["name"] = "store"
-    cluster.api.create_namespaced_pod(NAMESPACE, pod)
     assert "s3cret" not in str(pod)
-
-    def ended() -> Any:
-        found = cluster.api.read_namespaced_pod("store", NAMESPACE)
-        return found if found.status.phase in ("Succeeded", "Failed") else None
-
-    found = until(ended, seconds=60)
-    document = cluster.api.api_client.sanitize_for_serialization(found)
-    assert found.status.phase == "Succeeded", failure("store", document)
+    cluster.succeed(NAMESPACE, pod)
     result = read_result(plan.uri, 0)
     assert result is not None
     assert result.file.rows == 1000
