@@ -1,7 +1,10 @@
 """A night whose shards are scored by pods."""
 
+from kubernetes import client
+
+from nightshift.pods.pod import RUN_ID
 from nightshift.pods.template import CONTAINER
-from tests.kubernetes.conftest import Pods
+from tests.kubernetes.conftest import NAMESPACE, Pods
 from tests.nights import NAME, NIGHTS, Reader
 from tests.waiting import until
 
@@ -56,3 +59,26 @@ def test_a_pod_that_takes_long_is_waited_for_without_a_worker(pods: Pods, reader
     pods.assert_good(run, tries=1)
     assert "96 rows scored in" in pods.log(run)
     assert pods.of(run) == []
+
+
+def test_maintenance_asks_for_the_runs_of_pods_and_leaves_young_ones(pods: Pods) -> None:
+    """What it deletes is ten minutes old at least: that is tested with documents of pods."""
+    spec = client.V1PodSpec(
+        restart_policy="Never",
+        containers=[client.V1Container(name=CONTAINER, image=pods.nights.settings.scoring_image)],
+    )
+    metadata = client.V1ObjectMeta(
+        name="orphan",
+        labels={"app.kubernetes.io/part-of": "nightshift"},
+        annotations={RUN_ID: f"{NAME} manual__of_no_run"},
+    )
+    spec.node_selector = {"no": "such-node"}
+    pods.cluster.api.create_namespaced_pod(NAMESPACE, client.V1Pod(metadata=metadata, spec=spec))
+    try:
+        made = pods.nights.live.api("/api/v2/dags/maintenance/dagRuns", "POST", {"logical_date": None})
+        path = f"/api/v2/dags/maintenance/dagRuns/{made['dag_run_id']}"
+        until(lambda: pods.nights.live.api(path)["state"] in ("success", "failed"))
+        assert pods.nights.live.api(path)["state"] == "success"
+        assert pods.cluster.pods("app.kubernetes.io/part-of=nightshift")
+    finally:
+        pods.cluster.delete("orphan")

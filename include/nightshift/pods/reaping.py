@@ -22,6 +22,6 @@ def why_reaped(pod: Document, now: datetime, goes_on: Callable[[str, str], bool]
         return f"it ended, and is {age.days} days old" if age > KEEP_ENDED else None
     run = (metadata.get("annotations") or {}).get(RUN_ID, "")
     dag, _, run_id = run.partition(" ")
-    if not run_id or age < YOUNG or goes_on(dag, run_id):
+    if not run_id or goes_on(dag, run_id) or age < YOUNG:
         return None
     return f"its run {run_id} of {dag} is over or gone"
