@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 
 from pyspark.errors import AnalysisException
@@ -15,6 +16,7 @@ from nightshift.features.build_plan import BuildPlan, Target
 from nightshift.lineage import DataFile
 from nightshift.tables import leave_staged
 from spark_jobs.failures import as_error, place, what_was_raised
+from spark_jobs.lines import with_line
 from spark_jobs.reading import frames
 from spark_jobs.writing import conform, module_file, stage
 
@@ -33,7 +35,8 @@ def build_all(spark: SparkSession, plan: BuildPlan) -> None:
         try:
             files = stage(rows, target, plan.attempt, plan.rows_per_file)
         except Exception as error:
-            raise as_error(error, _where(plan, target)) from error
+            located = with_line(error, partial(returned, spark, plan, target))
+            raise as_error(located, _where(plan, target)) from error
         staged |= {(target.dataset, day): found for day, found in files.items()}
         count = sum(file.rows for found in files.values() for file in found)
         seconds = time.monotonic() - started

@@ -31,6 +31,9 @@ def session(name: str) -> "SparkSession":
     """The session of this process, with the settings that results depend on."""
     from pyspark.sql import SparkSession
 
+    from spark_jobs.lines import tell_lines
+
+    tell_lines(False)
     builder = SparkSession.builder.appName(name)
     for key, value in RESULTS_DEPEND_ON.items():
         builder = builder.config(key, value)

@@ -156,7 +156,10 @@ def _spark_home() -> Path:
 
 def _java_options(settings: Settings) -> list[str]:
     log4j = f"-Dlog4j2.configurationFile=file:{settings.home}/spark_jobs/log4j2.properties"
-    return ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xlog:disable", "-Xlog:all=error:stderr", log4j]
+    # With the first compiler alone Java keeps 48 MB for what it compiles. A session that has planned some hundreds of
+    # queries has filled them, and then fails at anything ("Out of space in CodeCache for method handle intrinsic").
+    cache = "-XX:ReservedCodeCacheSize=256m"
+    return ["-XX:TieredStopAtLevel=1", cache, "-XX:+UseSerialGC", "-Xlog:disable", "-Xlog:all=error:stderr", log4j]
 
 
 def _archive_options(archive: Path) -> list[str]:

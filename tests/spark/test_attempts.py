@@ -54,3 +54,9 @@ def test_an_attempt_writes_once(spark: Any, tmp_path: Path) -> None:
     stage(rows(spark), wanted, "first", 1000)
     with pytest.raises(NightshiftError, match="attempt first has written features before"):
         stage(rows(spark), wanted, "first", 1000)
+
+
+def test_a_long_session_has_room_for_what_java_compiles(spark: Any) -> None:
+    """Half of the tests of this folder failed when it was full, at 48 MB."""
+    pools = spark._jvm.java.lang.management.ManagementFactory.getMemoryPoolMXBeans()
+    assert sum(pool.getUsage().getMax() for pool in pools if "Code" in pool.getName()) >= 240 << 20

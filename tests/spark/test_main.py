@@ -182,6 +182,11 @@ WRONG = {
         NightshiftError,
         "Spark failed: CAST_INVALID_INPUT",
     ),
+    "fails on a cell in a filter": (
+        GOOD.format(before="", after=COLUMNS + '.where(sf.substring("parcel_id", 1, 4).cast("long") > 0)'),
+        NightshiftError,
+        " (at spark_jobs/features/parcels.py:",
+    ),
     "Python fails on a cell": (
         GOOD.format(
             before="", after=COLUMNS + '.withColumn("doors", sf.udf(lambda key: int(key), "long")("parcel_id"))'
