@@ -3,6 +3,8 @@ BIN := .venv/bin
 READY := .venv/ready
 COVERAGE := 85
 DOCKER := docker
+# A model is scored by the xgboost that is locked for its Python, so the image has the platform's.
+SCORING_PYTHON = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.12)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # What a shell carries about other Pythons must not reach this one.
@@ -36,7 +38,7 @@ test-faults: setup ## Break a real platform in every way of docs/reliability.md
 
 scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
 	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/scoring.Dockerfile -t nightshift-scoring:$(VERSION) \
-		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
+		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
 
 test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
 	$(BIN)/pytest tests/kubernetes --durations=5

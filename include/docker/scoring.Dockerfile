@@ -1,6 +1,6 @@
 # What a scoring pod runs: numpy, pyarrow, xgboost, and the few modules of nightshift that `score` imports.
-#   docker build -f include/docker/scoring.Dockerfile -t nightshift-scoring:VERSION .
-# PYTHON must have the version of the platform's Python: xgboost is locked for each, and a plan names its code's hash.
+# `make scoring-image` builds it.
+# PYTHON has the version of the platform's Python: other versions of xgboost are locked for others.
 ARG PYTHON=python:3.12-slim-bookworm
 
 FROM ${PYTHON} AS build

@@ -72,7 +72,9 @@ class Settings:
             ),
             namespace=_matching(env, "NIGHTSHIFT_NAMESPACE", "nightshift", r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
             scoring_image=env.get("NIGHTSHIFT_SCORING_IMAGE", f"nightshift-scoring:{__version__}"),
-            pod_template=Path(env.get("NIGHTSHIFT_POD_TEMPLATE", home / "include" / "k8s" / "scoring-pod.yaml")),
+            pod_template=Path(
+                env.get("NIGHTSHIFT_POD_TEMPLATE", home / "include" / "k8s" / "scoring-pod.yaml")
+            ).resolve(),
             spark_master=env.get("NIGHTSHIFT_SPARK_MASTER", "local[*]"),
             statsd_host=env.get("NIGHTSHIFT_STATSD_HOST", ""),
             statsd_port=int(_matching(env, "NIGHTSHIFT_STATSD_PORT", "8125", r"\d{1,5}")),

@@ -68,7 +68,7 @@ class Pods:
 
     def of(self, run: Run) -> list[Any]:
         """The pods of a run's only shard, of all its tries."""
-        return self.cluster.pods(PodFor(NAME, run.ds, run.run_id, 0, 1).selector())
+        return self.cluster.pods(PodFor(NAME, run.ds, run.run_id, 0).selector())
 
     def begin(self, ds: date) -> Run:
         """Starts the run of a day."""

@@ -33,7 +33,9 @@ CONNECTION = "kubernetes_default"
 _ROWS_PER_SECOND = 100_000
 _DEFER_AFTER_SECONDS = 60
 _LOOK_EVERY_SECONDS = 30
+_ASK_FOR_SECONDS = 120
 _NOT_FOUND = 404
+_CHECKED = "already_checked"
 
 
 class PodScoreOperator(ShardOperator):
@@ -45,49 +47,67 @@ class PodScoreOperator(ShardOperator):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._operator: KubernetesPodOperator | None = None
+        self._killed = False
 
     def run_shard(self, context: Context, job: Job, command: ScoreCommand) -> None:
         """Makes the pod and follows it to its end, or defers until then. Raises NightshiftError that says why."""
         self._follow(context, job, command, lambda operator: operator.execute(context))
+        if not scored_already(command):
+            raise NightshiftError(
+                "its pod succeeded and left no result",
+                where=f"shard {command.shard} of {command.plan}",
+                do="see that the pod template has no command of its own, and mounts the storage that Airflow has",
+            )
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
         """After a deferral: the pod has ended, or its log is to be read."""
 
         def resume(context: Context, job: Job, command: ScoreCommand) -> None:
-            self._follow(context, job, command, lambda operator: operator.trigger_reentry(context, event))
+            self._follow(
+                context, job, command, lambda operator: operator.trigger_reentry(context, event), event["name"]
+            )
 
         self.tell(context, resume)
 
     def on_kill(self) -> None:
         """Ends the pod with its task."""
+        self._killed = True
         if self._operator is not None:
             self._operator.on_kill()
 
     def _follow(
-        self, context: Context, job: Job, command: ScoreCommand, act: Callable[["KubernetesPodOperator"], Any]
+        self,
+        context: Context,
+        job: Job,
+        command: ScoreCommand,
+        act: Callable[["KubernetesPodOperator"], Any],
+        name: str = "",
     ) -> None:
-        pod = PodFor(job.pipeline.name, job.day, job.run_id, command.shard, context["ti"].try_number)
+        pod, scoring = PodFor(job.pipeline.name, job.day, job.run_id, command.shard), job.pipeline.scoring
         cluster = Cluster(job.settings.namespace)
-        kills = sum(map(killed_for_memory, cluster.pods(pod.selector())))
-        memory = job.pipeline.scoring.memory_after(kills)
+        least = scoring.memory_after(0)
+        kills = sum(killed_for_memory(found, least) for found in cluster.pods(pod.selector()))
+        memory = scoring.memory_after(kills)
         if kills:
             self.log.info("%d earlier tries were killed for memory: this one has %d Mi", kills, memory)
-        operator = self._operator = self._pod_operator(job, command, pod, memory)
+        operator = self._operator = self._pod_operator(job, command, pod, memory, context["ti"].try_number)
         # Airflow warns of an operator that runs in another one, unless told that it is the one that runs.
         token = ExecutorSafeguard.tracker.set(operator)
         try:
-            act(operator)
+            if not self._killed:
+                act(operator)
         except Exception as error:
             if scored_already(command):
                 self.log.info("the pod failed or is gone, its result is there")
                 return
-            if operator.pod is None:
-                raise cluster.refusal(error) from error
-            raise cluster.end(operator.pod.metadata.name) from error
+            name = operator.pod.metadata.name if operator.pod else name
+            raise (cluster.end(name) if name else cluster.refusal(error)) from error
         finally:
             ExecutorSafeguard.tracker.reset(token)
 
-    def _pod_operator(self, job: Job, command: ScoreCommand, pod: PodFor, memory: int) -> "KubernetesPodOperator":
+    def _pod_operator(
+        self, job: Job, command: ScoreCommand, pod: PodFor, memory: int, attempt: int
+    ) -> "KubernetesPodOperator":
         from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
         from nightshift.scoring.plan import read_plan
@@ -102,7 +122,7 @@ class PodScoreOperator(ShardOperator):
             name=pod.name(),
             labels=pod.labels(),
             annotations=pod.annotations(),
-            pod_template_dict=scoring_pod(template, settings.scoring_image, scoring, command, memory),
+            pod_template_dict=scoring_pod(template, settings.scoring_image, scoring, command, memory, attempt),
             base_container_name=CONTAINER,
             termination_message_policy="FallbackToLogsOnError",
             schedule_timeout_seconds=start,
@@ -111,6 +131,7 @@ class PodScoreOperator(ShardOperator):
             container_name_log_prefix_enabled=False,
             log_events_on_startup=False,
             log_pod_spec_on_failure=False,
+            log_events_on_failure=True,
             do_xcom_push=False,
             # Failed pods stay for people, and to count what was killed for memory; maintenance takes them away.
             on_finish_action="delete_succeeded_pod",
@@ -131,7 +152,7 @@ class Cluster:
         try:
             self.client: CoreV1Api = KubernetesHook(conn_id=CONNECTION).core_v1_client
         except ConfigException as error:
-            do = f"make the Airflow connection {CONNECTION}, or start the platform with KUBECONFIG set"
+            do = f"set KUBECONFIG, or AIRFLOW_CONN_{CONNECTION.upper()}, and `nightshift down`, `nightshift up`"
             raise NightshiftError(f"no cluster is known: {_plain(error)}", do=do) from error
 
     def pods(self, selector: str) -> list[Document]:
@@ -146,8 +167,17 @@ class Cluster:
         """Why a pod ended. One that never began does so no more: the next try makes its own."""
         found = self._ask("read_namespaced_pod", name)
         pod = None if found is None else self._document(found)
-        if pod is not None and pod["status"].get("phase") == "Pending":
+        phase = pod["status"].get("phase") if pod else None
+        if pod is not None and phase == "Pending":
             self.delete(name)
+        elif pod is not None and phase == "Running" and not pod["metadata"].get("deletionTimestamp"):
+            # The operator lost sight of it, and has marked it as one that no later try is to look at.
+            self._ask("patch_namespaced_pod", name, body={"metadata": {"labels": {_CHECKED: None}}})
+            return NightshiftError(
+                "it runs on, the cluster did not answer meanwhile",
+                where=f"pod {name}",
+                do="nothing: the next try follows it further",
+            )
         return failure(name, pod)
 
     def refusal(self, error: Exception) -> NightshiftError:
@@ -158,10 +188,17 @@ class Cluster:
     def _ask(self, verb: str, *arguments: str, **options: Any) -> Any:
         """The answer; None where there is no such pod."""
         from kubernetes.client.exceptions import ApiException
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
         from urllib3.exceptions import HTTPError
 
+        again = Retrying(
+            retry=retry_if_exception_type(HTTPError),
+            stop=stop_after_delay(_ASK_FOR_SECONDS),
+            wait=wait_exponential(max=10),
+            reraise=True,
+        )
         try:
-            return getattr(self.client, verb)(*arguments, namespace=self.namespace, **options)
+            return again(getattr(self.client, verb), *arguments, namespace=self.namespace, **options)
         except (ApiException, HTTPError) as error:
             if getattr(error, "status", None) == _NOT_FOUND:
                 return None

@@ -111,13 +111,15 @@ def swap(cluster: Cluster, databases: Sequence[str], suffix: str) -> None:
     """Put the restored databases in the place of those in use, which keep their data as ``<name><suffix>``."""
     from psycopg import sql
 
+    query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)"
     with connect(cluster) as connection:
-        for name in databases:
-            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)"
-            connection.execute(query, ([name, name + RESTORED],))
-            for old, new in ((name, name + suffix), (name + RESTORED, name)):
-                names = sql.Identifier(old), sql.Identifier(new)
-                connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+        connection.execute(query, ([found for name in databases for found in (name, name + RESTORED)],))
+        # All of them or none: a restored ledger beside MLflow and Airflow as they were would contradict them.
+        with connection.transaction():
+            for name in databases:
+                for old, new in ((name, name + suffix), (name + RESTORED, name)):
+                    names = sql.Identifier(old), sql.Identifier(new)
+                    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
 
 
 def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = False) -> tuple[Backup, str]:
@@ -134,9 +136,9 @@ def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = F
         drop_restored(layout.cluster, backup.databases)
         return backup, ""
     suffix = f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}"
-    report("stopping Airflow and MLflow")
-    local.stop_all_but_postgres(settings)
+    report(f"stopping Airflow and MLflow; what is in use will be kept as {LEDGER}{suffix} and so on")
     try:
+        local.stop_all_but_postgres(settings)
         swap(layout.cluster, backup.databases, suffix)
     finally:
         local.up(settings, report)

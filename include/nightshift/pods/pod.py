@@ -13,6 +13,8 @@ from nightshift.specs.model import seconds
 from nightshift.specs.scoring import Scoring, Volume
 
 PREFIX = "nightshift/"
+ATTEMPT = f"{PREFIX}attempt"
+PART_OF = "app.kubernetes.io/part-of"
 RUN_ID = f"{PREFIX}run-id"
 """The annotation that names DAG and run, with a space between them: a label cannot hold every run id."""
 _NOT_IN_LABELS = re.compile(r"[^-A-Za-z0-9_.]+")
@@ -21,13 +23,12 @@ _LONGEST = 63
 
 @dataclass(frozen=True)
 class PodFor:
-    """Whom a pod works for: the run and the shard, and which try of the task made it."""
+    """Whom a pod works for: a run and one of its shards."""
 
     pipeline: str
     ds: str
     run: str
     shard: int
-    attempt: int
 
     def name(self) -> str:
         """The beginning of the pod's name."""
@@ -35,13 +36,13 @@ class PodFor:
         return f"{pipeline}-{self.ds}-shard-{self.shard}"
 
     def labels(self) -> dict[str, str]:
-        """By which it is found, by people and by later tries."""
+        """By which it is found, by people and by later tries, so that no try's own number is among them."""
         return {
             f"{PREFIX}pipeline": label_value(self.pipeline),
             f"{PREFIX}ds": self.ds,
             f"{PREFIX}run": label_value(self.run),
             f"{PREFIX}shard": str(self.shard),
-            f"{PREFIX}attempt": str(self.attempt),
+            PART_OF: "nightshift",
         }
 
     def annotations(self) -> dict[str, str]:
@@ -50,9 +51,7 @@ class PodFor:
 
     def selector(self) -> str:
         """A label selector of the pods of all tries of this shard in this run."""
-        labels = self.labels()
-        del labels[f"{PREFIX}attempt"]
-        return ",".join(f"{key}={value}" for key, value in labels.items())
+        return ",".join(f"{key}={value}" for key, value in self.labels().items())
 
 
 def label_value(text: str) -> str:
@@ -68,14 +67,17 @@ def label_value(text: str) -> str:
 
 
 def scoring_pod(
-    template: Mapping[str, Any], image: str, scoring: Scoring, command: ScoreCommand, memory: int
+    template: Mapping[str, Any], image: str, scoring: Scoring, command: ScoreCommand, memory: int, attempt: int = 1
 ) -> dict[str, Any]:
     """The pod of a shard, as Kubernetes' documents have it; ``memory`` in mebibytes is both request and limit.
 
-    An image that the template names is taken rather than ``image``.
+    An image that the template names is taken rather than ``image``. ``attempt`` is the try of the task that makes it.
     """
     pod = copy.deepcopy(dict(template))
     spec, asked = pod["spec"], scoring.pod
+    pod.setdefault("metadata", {}).setdefault("labels", {})[ATTEMPT] = str(attempt)
+    # Airflow adds what it wants to the first container, whatever its name.
+    spec["containers"].sort(key=lambda found: found["name"] != CONTAINER)
     container = next(found for found in spec["containers"] if found["name"] == CONTAINER)
     container.setdefault("image", image)
     container["args"] = command.argv()

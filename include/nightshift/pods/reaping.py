@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from nightshift.pods.pod import RUN_ID
+from nightshift.pods.pod import PART_OF, RUN_ID
 from nightshift.pods.verdict import Document
 
 KEEP_ENDED = timedelta(days=3)
@@ -11,7 +11,7 @@ KEEP_ENDED = timedelta(days=3)
 YOUNG = timedelta(minutes=10)
 """A younger pod is left alone: its run may be about to be told of."""
 
-SELECTOR = "app.kubernetes.io/part-of=nightshift"
+SELECTOR = f"{PART_OF}=nightshift"
 
 
 def why_reaped(pod: Document, now: datetime, goes_on: Callable[[str, str], bool]) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from nightshift.errors import NightshiftError, said
 from nightshift.pods.template import CONTAINER
+from nightshift.specs.scoring import mebibytes
 
 _FORESEEN = 3  # the exit status of `score` for an error that it names
 _SIGNALS = (137, 143)
@@ -34,9 +35,11 @@ def failure(name: str, pod: Document | None) -> NightshiftError:
     return NightshiftError(f"its phase is {phase}, nothing says why", where=f"pod {name}", do="look at its events")
 
 
-def killed_for_memory(pod: Document) -> bool:
-    """Whether a pod was killed because it used more memory than it may."""
-    return bool(_state(pod, "terminated").get("reason") == "OOMKilled")
+def killed_for_memory(pod: Document, least: int = 0) -> bool:
+    """Whether a pod was killed because it used more memory than it may, which was ``least`` mebibytes or more."""
+    if _state(pod, "terminated").get("reason") != "OOMKilled":
+        return False
+    return least <= 0 or mebibytes(str(_container(pod)["resources"]["limits"]["memory"])) >= least
 
 
 def _named(pod: Document) -> str:

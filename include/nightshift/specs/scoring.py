@@ -12,7 +12,7 @@ KubernetesName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]
 """The name of an object of Kubernetes."""
 
 # The template mounts these; the command that a pod runs is Nightshift's.
-_OURS = ("/", "/scoring", "/tmp")  # noqa: S108
+_OURS = ("/scoring", "/tmp", "/nightshift")  # noqa: S108
 
 
 class Toleration(Model):
@@ -83,7 +83,7 @@ class Scoring(Model):
     memory: Size = "1Gi"
     """How much memory it may use, such as `512Mi`."""
     deadline: Duration = "15m"
-    """How long it may take."""
+    """How long it may take; of a pod from the moment that a node has taken it, so that pulling the image counts."""
     pod: Pod = Pod()
     """What a scoring pod asks of the cluster, where shards are scored by pods."""
     gate: Gate = Gate()

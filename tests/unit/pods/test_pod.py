@@ -69,11 +69,23 @@ def test_what_runs_in_the_pod_is_what_a_shell_runs() -> None:
 
 
 def test_later_tries_find_the_pods_of_earlier_ones() -> None:
-    first, second = (PodFor("parcels", "2024-02-05", "manual__1", 3, attempt) for attempt in (1, 2))
-    assert first.selector() == second.selector()
-    assert first.labels() != second.labels()
-    assert dict(item.split("=") for item in first.selector().split(",")).items() < first.labels().items()
-    assert first.name() == "parcels-2024-02-05-shard-3"
+    who = PodFor("parcels", "2024-02-05", "manual__1", 3)
+    first, second = (
+        scoring_pod(read_template(TEMPLATE), "i", scoring(), COMMAND, 1024, attempt)["metadata"]["labels"]
+        for attempt in (1, 2)
+    )
+    assert (first["nightshift/attempt"], second["nightshift/attempt"]) == ("1", "2")
+    assert dict(item.split("=") for item in who.selector().split(",")) == who.labels()
+    assert "nightshift/attempt" not in who.labels()
+    assert who.name() == "parcels-2024-02-05-shard-3"
+
+
+def test_the_container_that_scores_comes_first() -> None:
+    """Airflow's operator adds arguments and labels to the first one, whatever its name."""
+    template = read_template(TEMPLATE)
+    template["spec"]["containers"].insert(0, {"name": "proxy", "image": "proxy:1"})
+    found = scoring_pod(template, "i", scoring(), COMMAND, 1024)["spec"]["containers"]
+    assert [container["name"] for container in found] == ["score", "proxy"]
 
 
 @given(st.text(max_size=300))

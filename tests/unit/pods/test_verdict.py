@@ -108,4 +108,6 @@ def test_what_the_process_named_is_that_error() -> None:
 def test_only_a_kill_for_memory_counts_as_one() -> None:
     assert killed_for_memory(pod(FAILED, ended(137, "OOMKilled")))
     assert not killed_for_memory(pod(FAILED, ended(137)))
+    assert killed_for_memory(pod(FAILED, ended(137, "OOMKilled")), least=512)
+    assert not killed_for_memory(pod(FAILED, ended(137, "OOMKilled")), least=1024), "the spec has left that size behind"
     assert not killed_for_memory({"metadata": {}, "spec": {}, "status": {}})
