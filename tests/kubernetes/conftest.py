@@ -181,11 +181,14 @@ def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     path = tmp_path_factory.mktemp("template") / "pod.yaml"
     path.write_text(yaml.safe_dump(template_for(cluster.folder)))
     wanted = {"COMPUTE": "kubernetes", "NAMESPACE": NAMESPACE, "POD_TEMPLATE": str(path)}
+    # Pods see these two, and neither secrets nor databases.
+    wanted |= {"LAKE": str(cluster.folder / "lake"), "MODELS": str(cluster.folder / "models")}
     if image := os.environ.get("NIGHTSHIFT_SCORING_IMAGE"):
         wanted["SCORING_IMAGE"] = image
     environ = {f"NIGHTSHIFT_{name}": value for name, value in wanted.items()}
     aside = tmp_path_factory.mktemp("undisturbed")
-    with running_platform(cluster.folder, **environ) as live, champion_and_nights(live, aside) as nights:
+    own = Path(tempfile.mkdtemp(prefix="nslive-")).resolve()
+    with running_platform(own, **environ) as live, champion_and_nights(live, aside) as nights:
         found = Pods(nights, cluster)
         with found.asking():
             yield found
