@@ -21,6 +21,7 @@ from nightshift.platform.airflow_client import Run
 from nightshift.pods.pod import PodFor
 from nightshift.pods.verdict import failure
 from tests.conftest import PROJECT
+from tests.kubernetes.line import Line, through_a_line
 from tests.live import running_platform
 from tests.nights import NAME, Nights, Reader, champion_and_nights, reading
 from tests.waiting import until
@@ -61,10 +62,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Pods:
-    """Nights whose shards are scored by pods."""
+    """Nights whose shards are scored by pods; ``line`` is the platform's only way to the API server."""
 
     nights: Nights
     cluster: Cluster
+    line: Line
 
     def of(self, run: Run) -> list[Any]:
         """The pods of a run's only shard, of all its tries."""
@@ -188,8 +190,15 @@ def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     environ = {f"NIGHTSHIFT_{name}": value for name, value in wanted.items()}
     aside = tmp_path_factory.mktemp("undisturbed")
     own = Path(tempfile.mkdtemp(prefix="nslive-")).resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        line = through_a_line(Path(os.environ["KUBECONFIG"]), path.with_name("kubeconfig"))
+        patch.setenv("KUBECONFIG", str(path.with_name("kubeconfig")))
+        yield from _pods(cluster, line, own, environ, aside)
+
+
+def _pods(cluster: Cluster, line: Line, own: Path, environ: dict[str, str], aside: Path) -> Iterator[Pods]:
     with running_platform(own, **environ) as live, champion_and_nights(live, aside) as nights:
-        found = Pods(nights, cluster)
+        found = Pods(nights, cluster, line)
         with found.asking():
             yield found
 

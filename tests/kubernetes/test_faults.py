@@ -1,5 +1,6 @@
 """What goes wrong with pods: what the operator of the night sees, and that the day is whole in the end."""
 
+import time
 from pathlib import Path
 
 from tests.faults.breaking import kill_program
@@ -162,4 +163,25 @@ def test_a_model_file_that_was_altered(pods: Pods, reader: Reader) -> None:
     assert "restore the file from the MLflow run" in pods.log(run)
     pods.nights.clear(run)
     assert pods.end(ds).state == "success"
+    pods.nights.assert_undisturbed([ds])
+
+
+def test_the_api_server_is_away_while_a_pod_runs(pods: Pods, reader: Reader) -> None:
+    ds = NIGHTS[15]
+    with pods.slow(SLEEP.format(60)) as pod, pods.asking(pod=pod):
+        begun = pods.begin(ds)
+        made = pods.now(begun).metadata.name
+        pods.line.cut()
+        time.sleep(25)
+        pods.line.mend()
+        seen: set[str] = set()
+
+        def over() -> bool:
+            seen.update(found.metadata.name for found in pods.of(begun))
+            return pods.nights.client.runs(NAME, ds, ds)[0].state != "running"
+
+        until(over, seconds=300)
+        run = pods.end(ds)
+    assert run.state == "success"
+    assert seen == {made}, "the pod is followed further"
     pods.nights.assert_undisturbed([ds])
