@@ -21,6 +21,7 @@ COPY include/nightshift/tables/__init__.py include/nightshift/tables/publish.py 
     include/nightshift/tables/state.py /scoring/nightshift/tables/
 COPY include/nightshift/scoring/__init__.py include/nightshift/scoring/__main__.py include/nightshift/scoring/plan.py \
     include/nightshift/scoring/score.py include/nightshift/scoring/worker.py /scoring/nightshift/scoring/
+
 FROM ${PYTHON}
 ARG VERSION=unknown
 ARG COMMIT=unknown

@@ -111,6 +111,17 @@ class Pods:
         """The pod of the run that is there, once it runs its container."""
         return until(lambda: next((pod for pod in self.of(run) if pod.status.phase == "Running"), None), pause=0.1)
 
+    def seen_until_over(self, run: Run, seconds: float) -> set[str]:
+        """The names of all pods of the run that are seen while it goes on."""
+        ds, seen = date.fromisoformat(run.ds), set[str]()
+
+        def over() -> bool:
+            seen.update(found.metadata.name for found in self.of(run))
+            return self.nights.client.runs(NAME, ds, ds)[0].state != "running"
+
+        until(over, seconds=seconds)
+        return seen
+
     @contextmanager
     def asking(self, **scoring: Any) -> Iterator[None]:
         """The spec with other keys in ``scoring``."""

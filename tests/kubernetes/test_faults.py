@@ -122,13 +122,7 @@ def test_the_scheduler_is_killed_while_a_pod_runs(pods: Pods, reader: Reader) ->
         begun = pods.begin(ds)
         made = pods.now(begun).metadata.name
         kill_program(pods.nights.settings, "airflow-scheduler")
-        seen: set[str] = set()
-
-        def over() -> bool:
-            seen.update(found.metadata.name for found in pods.of(begun))
-            return pods.nights.client.runs(NAME, ds, ds)[0].state != "running"
-
-        until(over, seconds=400)
+        seen = pods.seen_until_over(begun, seconds=400)
         run = pods.end(ds)
     pods.assert_good(run, tries=2)
     assert seen == {made}, "the pod of the first try is followed further"
@@ -174,13 +168,7 @@ def test_the_api_server_is_away_while_a_pod_runs(pods: Pods, reader: Reader) -> 
         pods.line.cut()
         time.sleep(25)
         pods.line.mend()
-        seen: set[str] = set()
-
-        def over() -> bool:
-            seen.update(found.metadata.name for found in pods.of(begun))
-            return pods.nights.client.runs(NAME, ds, ds)[0].state != "running"
-
-        until(over, seconds=300)
+        seen = pods.seen_until_over(begun, seconds=300)
         run = pods.end(ds)
     assert run.state == "success"
     assert seen == {made}, "the pod is followed further"

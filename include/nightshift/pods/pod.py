@@ -78,7 +78,7 @@ def scoring_pod(
     pod.setdefault("metadata", {}).setdefault("labels", {})[ATTEMPT] = str(attempt)
     # Airflow adds what it wants to the first container, whatever its name.
     spec["containers"].sort(key=lambda found: found["name"] != CONTAINER)
-    container = next(found for found in spec["containers"] if found["name"] == CONTAINER)
+    container = spec["containers"][0]
     container.setdefault("image", image)
     container["args"] = command.argv()
     # The last lines of a container that failed become its message, which says why when its log is gone.
@@ -88,9 +88,8 @@ def scoring_pod(
     spec["restartPolicy"] = "Never"
     spec["activeDeadlineSeconds"] = seconds(scoring.deadline)
     if asked.environment:
-        container.setdefault("env", []).extend(
-            {"name": key, "value": asked.environment[key]} for key in asked.environment
-        )
+        given_env = [{"name": name, "value": value} for name, value in asked.environment.items()]
+        container.setdefault("env", []).extend(given_env)
     if asked.volumes:
         container.setdefault("volumeMounts", []).extend(
             {"name": name, "mountPath": volume.mount, "readOnly": volume.read_only}

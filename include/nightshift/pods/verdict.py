@@ -37,9 +37,7 @@ def failure(name: str, pod: Document | None) -> NightshiftError:
 
 def killed_for_memory(pod: Document, least: int = 0) -> bool:
     """Whether a pod was killed because it used more memory than it may, which was ``least`` mebibytes or more."""
-    if _state(pod, "terminated").get("reason") != "OOMKilled":
-        return False
-    return least <= 0 or mebibytes(str(_container(pod)["resources"]["limits"]["memory"])) >= least
+    return _state(pod, "terminated").get("reason") == "OOMKilled" and mebibytes(_limit(pod)) >= least
 
 
 def _named(pod: Document) -> str:
@@ -50,7 +48,7 @@ def _memory(pod: Document) -> Why | None:
     if not killed_for_memory(pod):
         return None
     do = "nothing: the next try gets more, up to scoring.pod.memory_ceiling; or raise scoring.memory"
-    return f"it was killed for memory: it used more than its {_container(pod)['resources']['limits']['memory']}", do
+    return f"it was killed for memory: it used more than its {_limit(pod)}", do
 
 
 def _deadline(pod: Document) -> Why | None:
@@ -103,9 +101,10 @@ def _status(pod: Document) -> Document:
     return pod.get("status") or {}
 
 
-def _container(pod: Document) -> Document:
-    found: Document = next(found for found in pod["spec"]["containers"] if found["name"] == CONTAINER)
-    return found
+def _limit(pod: Document) -> str:
+    """How much memory the container may use."""
+    container = next(found for found in pod["spec"]["containers"] if found["name"] == CONTAINER)
+    return str(container["resources"]["limits"]["memory"])
 
 
 def _state(pod: Document, kind: str) -> Document:
