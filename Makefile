@@ -41,7 +41,7 @@ scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
 		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
 
 test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
-	$(BIN)/pytest tests/kubernetes --durations=5
+	$(BIN)/pytest tests/kubernetes tests/unit/k8s --durations=5
 
 lint: setup ## Style, format, import contracts, and all specs
 	$(BIN)/ruff check .

@@ -50,6 +50,21 @@ def mlflow_config(layout: Layout) -> Path:
     return layout.secrets / "mlflow-auth.ini"
 
 
+def mlflow_auth(database_url: str, username: str, password: str) -> str:
+    """The text of that configuration: nobody sees anything without a login, who has one may read."""
+    lines = {
+        "default_permission": "READ",
+        "database_uri": database_url,
+        "admin_username": username,
+        "admin_password": password,
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+        # The password is hashed a hundred thousand times per request otherwise.
+        "auth_cache_ttl_seconds": "60",
+    }
+    text = "".join(f"{key} = {value.replace('%', '%%')}\n" for key, value in lines.items())
+    return f"[mlflow]\n{text}"
+
+
 def _write_derived(layout: Layout) -> None:
     passwords = {role.name: role.password for role in postgres_roles(layout)}
     for role in ("airflow", "mlflow"):
@@ -57,17 +72,8 @@ def _write_derived(layout: Layout) -> None:
     _write(layout.secrets / "database", layout.cluster.url(WRITER, "nightshift", passwords[WRITER]) + "\n")
     _write(layout.secrets / "database-owner", layout.cluster.url(OWNER, "nightshift", passwords[OWNER]) + "\n")
     login = _read(layout.secrets / "mlflow")
-    lines = {
-        "default_permission": "READ",
-        "database_uri": sqlalchemy_url(layout, "mlflow"),
-        "admin_username": login["username"],
-        "admin_password": login["password"],
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
-        # The password is hashed a hundred thousand times per request otherwise.
-        "auth_cache_ttl_seconds": "60",
-    }
-    text = "".join(f"{key} = {value.replace('%', '%%')}\n" for key, value in lines.items())
-    _write(mlflow_config(layout), f"[mlflow]\n{text}")
+    text = mlflow_auth(sqlalchemy_url(layout, "mlflow"), login["username"], login["password"])
+    _write(mlflow_config(layout), text)
 
 
 def _token() -> str:
