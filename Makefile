@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-faults scoring-image test-kubernetes lint types bench lock
+.PHONY: help setup demo up down test test-faults scoring-image airflow-image test-kubernetes lint types bench lock
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ test-faults: setup ## Break a real platform in every way of docs/reliability.md
 scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
 	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/scoring.Dockerfile -t nightshift-scoring:$(VERSION) \
 		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
+
+airflow-image: ## The image of Airflow, its tasks and MLflow, nightshift-airflow:VERSION
+	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/airflow.Dockerfile -t nightshift-airflow:$(VERSION) \
+		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null) .
 
 test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
 	$(BIN)/pytest tests/kubernetes tests/unit/k8s --durations=5

@@ -39,9 +39,12 @@ def archive_file() -> Path:
 
 
 def cache_folder() -> Path:
-    """A folder that outlives ``var``: in the virtual environment, else the user's cache."""
+    """A folder that outlives ``var``: in the virtual environment, else the user's cache.
+
+    What an image was built with is used by a user who may not write there.
+    """
     inside = Path(sys.prefix) / "share" / "nightshift"
-    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+    if sys.prefix != sys.base_prefix and (inside.is_dir() or os.access(sys.prefix, os.W_OK)):
         return inside
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightshift"
 

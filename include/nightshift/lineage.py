@@ -8,6 +8,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -180,10 +181,13 @@ def published_report(table: str, ds: str, fingerprint: str) -> dict[str, str]:
 
 @cache
 def code_version(home: Path) -> str:
-    """The commit that runs (``-dirty`` with local changes), else the package's version."""
+    """The commit that runs (``-dirty`` with local changes), else the one an image was made of, or the version."""
     command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
-        return __version__
-    return found.stdout.strip() or __version__
+    found = ""
+    with suppress(OSError):
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+    if not found:
+        # `make airflow-image` writes it, since an image has neither git nor the repository.
+        with suppress(OSError):
+            found = (home / "COMMIT").read_text(encoding="utf-8").strip()
+    return found or __version__

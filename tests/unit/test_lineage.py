@@ -153,6 +153,9 @@ def test_without_a_repository_it_is_the_package(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code_version(tmp_path) == __version__
     code_version.cache_clear()
+    (tmp_path / "COMMIT").write_text("0123456789ab\n")
+    assert code_version(tmp_path) == "0123456789ab", "what an image was made of"
+    code_version.cache_clear()
 
 
 def test_no_fingerprint_and_no_attempt_looks_like_a_number() -> None:
