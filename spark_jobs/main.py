@@ -4,14 +4,16 @@
 on is set here. An expected failure is one line on standard error and exit status 3.
 """
 
+import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightshift.commands import AuditCommand, FeaturesCommand
-from nightshift.spark import FAILED, error_line
+from nightshift.spark import AHEAD, FAILED, error_line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -58,6 +60,17 @@ def audit(argv: Sequence[str]) -> None:
     run(session("nightshift audit"), command)
 
 
+def ahead(argv: Sequence[str]) -> None:
+    """Start Spark, then run the command that comes through a pipe; nothing where its other end is closed before."""
+    session("nightshift")
+    with os.fdopen(os.open(argv[1], os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+        os.set_blocking(pipe.fileno(), True)
+        told = pipe.readline()
+    if told:
+        command = json.loads(told)
+        COMMANDS[command[0]](command)
+
+
 def archive(argv: Sequence[str]) -> None:
     """Load the classes that jobs use, for the class-data archive that the JVM writes when it ends."""
     from spark_jobs.warm_up import warm_up
@@ -65,7 +78,7 @@ def archive(argv: Sequence[str]) -> None:
     warm_up(session("nightshift archive"), argv[1])
 
 
-COMMANDS = {FeaturesCommand.prog: features, AuditCommand.prog: audit, "archive": archive}
+COMMANDS = {FeaturesCommand.prog: features, AuditCommand.prog: audit, "archive": archive, AHEAD: ahead}
 
 
 def main(argv: Sequence[str]) -> int:

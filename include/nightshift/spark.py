@@ -4,19 +4,20 @@ A local run is tuned for short jobs: client code only (C1), one collector thread
 set-up makes once (``python -m nightshift.spark archive``). Where the archive does not fit the JVM does without it.
 """
 
+import json
 import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from nightshift import errors
@@ -27,6 +28,7 @@ from nightshift.settings import Settings
 log = logging.getLogger("nightshift.spark")
 
 MAIN = "spark_jobs/main.py"
+AHEAD = "ahead"
 FAILED = 3
 _ERROR = "nightshift error: "
 _ERROR_LINE = re.compile(re.escape(_ERROR) + r"(\w+): (.*)")
@@ -90,12 +92,33 @@ def run_local(settings: Settings, command: Command) -> None:
 
     Raises the error that the driver names in its last words. However this process is stopped, the job stops, too.
     """
-    scratch = settings.var / "spark"
-    scratch.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **spark_environment(settings)}
-    status, last = _run(submit_argv(settings, command), environment, scratch)
-    if status != 0:
-        raise driver_error(last, status)
+    with _started(submit_argv(settings, command), _environment(settings), _scratch(settings)) as process:
+        _end_well(process)
+
+
+@contextmanager
+def started_ahead(settings: Settings) -> Iterator[Callable[[Settings, Command], None]]:
+    """Start a job now, whose command is told once it is known; yields what takes the place of ``run_local``, once.
+
+    Java and Spark start while this process does what comes before the job. The job ends with the block, or with this
+    process: it then reads the end of a pipe that nobody holds open any more.
+    """
+    scratch = _scratch(settings)
+    with TemporaryDirectory(prefix="ahead-", dir=scratch) as folder:
+        pipe = str(Path(folder, "command"))
+        os.mkfifo(pipe, 0o600)
+        # Open for reading, too: opened for writing alone it would wait for the job. Open until the job has ended, which
+        # may open its end long after it was told.
+        with os.fdopen(os.open(pipe, os.O_RDWR), "wb", buffering=0) as told:
+            argv = _submit(settings, spark_conf(settings), [AHEAD, pipe])
+            with _started(argv, _environment(settings), scratch) as process:
+
+                def run(settings: Settings, command: Command) -> None:
+                    told.write(f"{json.dumps(command.argv())}\n".encode())
+                    _end_well(process)
+
+                yield run
+                _end_group(process)
 
 
 def error_line(error: NightshiftError) -> str:
@@ -120,7 +143,7 @@ def build_archive(settings: Settings) -> Path | None:
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with TemporaryDirectory(dir=target.parent) as folder:
         new = Path(folder, target.name)
         record = f"-XX:AOTCacheOutput={new}" if uses_aot_cache() else f"-XX:ArchiveClassesAtExit={new}"
         conf = spark_conf(settings) | {
@@ -128,8 +151,9 @@ def build_archive(settings: Settings) -> Path | None:
             "spark.local.dir": folder,
             "spark.sql.warehouse.dir": f"{folder}/warehouse",
         }
-        environment = {**os.environ, **spark_environment(settings)}
-        status, last = _run(_submit(settings, conf, ["archive", f"{folder}/tables"]), environment, Path(folder))
+        argv = _submit(settings, conf, ["archive", f"{folder}/tables"])
+        with _started(argv, _environment(settings), Path(folder)) as process:
+            status, last = _followed(process)
         if status != 0 or not new.is_file():
             why = last.strip() or f"status {status}"
             log.warning("no class-data archive could be made (%s): Spark starts more slowly", why)
@@ -168,9 +192,19 @@ def _archive_options(archive: Path) -> list[str]:
     return [f"-XX:AOTCache={archive}" if uses_aot_cache() else f"-XX:SharedArchiveFile={archive}"]
 
 
-def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[int, str]:
-    """Run a program in a process group of its own; returns its status and its last error line."""
-    last = ""
+def _scratch(settings: Settings) -> Path:
+    scratch = settings.var / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, **spark_environment(settings)}
+
+
+@contextmanager
+def _started(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program in a process group of its own, which ends with the block if that is left by an exception."""
     with (
         _sigterm_raises() as sigterm,
         subprocess.Popen(
@@ -186,15 +220,27 @@ def _run(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> tuple[i
     ):
         try:
             sigterm.arm()
-            for line in process.stdout or ():
-                if _ERROR in line:  # it is raised, and whoever catches it says it
-                    last = line
-                else:
-                    log.info("%s", line.rstrip())
-            return process.wait(), last
+            yield process
         except BaseException:
             _end_group(process)
             raise
+
+
+def _followed(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The status of a program that has come to its end, and its last error line; other lines are logged."""
+    last = ""
+    for line in process.stdout or ():
+        if _ERROR in line:  # it is raised, and whoever catches it says it
+            last = line
+        else:
+            log.info("%s", line.rstrip())
+    return process.wait(), last
+
+
+def _end_well(process: subprocess.Popen[str]) -> None:
+    status, last = _followed(process)
+    if status != 0:
+        raise driver_error(last, status)
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

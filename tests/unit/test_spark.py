@@ -1,11 +1,13 @@
 """How a Spark job is started, and what becomes of it; the programs here only play spark-submit."""
 
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -108,6 +110,60 @@ class Popen(subprocess.Popen):
         os.kill(os.getpid(), signal.SIGTERM)
 subprocess.Popen = Popen
 """
+
+
+# What a job does that is told its command later: it reads a line of the pipe that its last argument names.
+TOLD = 'for pipe; do :; done; read told < "$pipe"; echo "$told"'
+
+
+def test_a_job_that_is_started_ahead_is_told_its_command_later(
+    settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _program(submit, f"echo starts; sleep 1; {TOLD}")
+    with caplog.at_level(logging.INFO, "nightshift.spark"), spark.started_ahead(settings) as run:
+        run(settings, COMMAND)
+
+    assert caplog.messages == ["starts", json.dumps(COMMAND.argv())]
+    assert not list((settings.var / "spark").glob("ahead-*"))
+
+
+def test_the_error_of_a_job_started_ahead_is_raised(settings: Settings, submit: Path) -> None:
+    told = SpecError("column a is wrong", where="spark_jobs/features/p.py build")
+    _program(submit, f"{TOLD}; echo '{spark.error_line(told)}' >&2; exit 3")
+
+    with pytest.raises(SpecError) as caught, spark.started_ahead(settings) as run:
+        run(settings, COMMAND)
+    assert str(caught.value) == str(told)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_started_ahead_and_not_needed_ends_with_the_block(
+    settings: Settings, submit: Path, tmp_path: Path, fails: bool
+) -> None:
+    _program(submit, f"echo $$ > {tmp_path}/pid; {TOLD}")
+
+    with suppress(InterruptedError), spark.started_ahead(settings):
+        _until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text().strip())
+        if fails:
+            raise InterruptedError
+
+    assert not _runs(int((tmp_path / "pid").read_text()))
+
+
+def test_a_job_started_ahead_does_not_outlive_who_started_it(
+    settings: Settings, submit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(submit, f"echo $$ > {tmp_path}/pid; {TOLD}")
+    monkeypatch.setenv("NIGHTSHIFT_VAR", str(settings.var))
+    code = (
+        "import time; from nightshift import spark; from nightshift.settings import Settings\n"
+        "with spark.started_ahead(Settings.from_env()): time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as starter:
+        _until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text().strip())
+        starter.kill()
+
+    _until(lambda: not _runs(int((tmp_path / "pid").read_text())))
 
 
 @pytest.mark.parametrize("early", [False, True])

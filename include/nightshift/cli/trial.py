@@ -22,7 +22,7 @@ from nightshift.inputs.needs import daily_needs, inside
 from nightshift.inputs.run import newest_snapshots
 from nightshift.job import Job, Outcome
 from nightshift.lineage import find_published, find_staged
-from nightshift.spark import run_local
+from nightshift.spark import run_local, started_ahead
 from nightshift.steps import run_step
 
 QUANTILES = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "greatest": 1.0}
@@ -117,10 +117,11 @@ def try_day(job: Job, rows: int) -> Trial:
     if not inside(job.pipeline, job.ds):
         allowed = f"days from {schedule.start}" + (f" to {schedule.end}" if schedule.end else "")
         raise NightshiftError(f"{job.day} is outside the range of {job.pipeline.name}", allowed=allowed)
-    steps = [_inputs_line(run_step(job, "gate_inputs", run_local))]
-    # The gate's libraries take seconds to import, in which this process would only wait for Spark.
-    Thread(target=great_expectations, daemon=True).start()
-    run_step(job, "build_features", run_local)
+    with started_ahead(job.settings) as run_spark:
+        steps = [_inputs_line(run_step(job, "gate_inputs", run_local))]
+        # The gate's libraries take seconds to import, in which this process would only wait for Spark.
+        Thread(target=great_expectations, daemon=True).start()
+        run_step(job, "build_features", run_spark)
     frame = _frame(job)
     columns = tuple(_tried(name, kind, frame[name], rows) for name, kind in _columns(job).items())
     steps.append(f"features: {frame.num_rows} rows, {len(columns)} columns")
