@@ -3,6 +3,7 @@ BIN := .venv/bin
 READY := .venv/ready
 COVERAGE := 85
 DOCKER := docker
+COMPOSE := $(DOCKER) compose
 # A model is scored by the xgboost that is locked for its Python, so the image has the platform's.
 SCORING_PYTHON = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.12)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -10,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-faults scoring-image airflow-image test-kubernetes lint types bench lock
+.PHONY: help setup demo up down test test-faults scoring-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -43,6 +44,16 @@ scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
 airflow-image: ## The image of Airflow, its tasks and MLflow, nightshift-airflow:VERSION
 	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/airflow.Dockerfile -t nightshift-airflow:$(VERSION) \
 		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null) .
+
+compose-env: ## .env, and files with random passwords, for docker-compose.yaml; what is there stays
+	@sh include/docker/compose-env.sh
+
+compose-demo: compose-env airflow-image ## What demo does, in containers; leaves them up (SERVICES=… starts some alone)
+	$(COMPOSE) up --detach --wait --wait-timeout 600 $(SERVICES)
+	$(COMPOSE) exec -T airflow-scheduler nightshift demo
+
+test-compose: setup ## The demonstration in containers of a project of its own; needs docker, compose and the images
+	$(BIN)/pytest tests/compose/demo.py
 
 test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
 	$(BIN)/pytest tests/kubernetes tests/unit/k8s --durations=5

@@ -23,7 +23,9 @@ class Settings:
     ``home`` holds ``include/pipelines`` and ``spark_jobs``; ``var`` holds everything that deleting resets.
     Where ``compute`` is ``kubernetes``, scoring pods are made in ``namespace``, of ``scoring_image`` and
     ``pod_template``. ``poke_seconds`` is how often a task that waits looks again. ``private``: no other process knows
-    this lake, so that nothing in it has to be locked.
+    this lake, so that nothing in it has to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find
+    what programs find at ``airflow_url`` and ``mlflow_uri``; empty: there, too. ``postgres`` is the
+    ``host:port`` of a server where the platform's parts are containers; empty: they are this machine's processes.
     """
 
     home: Path
@@ -47,6 +49,9 @@ class Settings:
     mlflow_login_file: Path
     database_url: str = field(default="", repr=False)
     private: bool = False
+    airflow_page: str = ""
+    mlflow_page: str = ""
+    postgres: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -82,6 +87,9 @@ class Settings:
             database_file=Path(env.get("NIGHTSHIFT_DATABASE_FILE", var / "secrets" / "database")),
             mlflow_login_file=Path(env.get("NIGHTSHIFT_MLFLOW_LOGIN_FILE", var / "secrets" / "mlflow")),
             database_url=env.get("NIGHTSHIFT_DATABASE", ""),
+            airflow_page=env.get("NIGHTSHIFT_AIRFLOW_PAGE", "").rstrip("/"),
+            mlflow_page=env.get("NIGHTSHIFT_MLFLOW_PAGE", "").rstrip("/"),
+            postgres=_matching(env, "NIGHTSHIFT_POSTGRES", "", r"([A-Za-z0-9.-]+:\d{1,5})?"),
         )
 
     @property
@@ -96,6 +104,16 @@ class Settings:
                 f"the Nightshift database is unknown: {self.database_file} cannot be read ({error.strerror})",
                 do="start the platform with `nightshift up`, or set NIGHTSHIFT_DATABASE_FILE",
             ) from None
+
+    @property
+    def airflow_address(self) -> str:
+        """Where people find Airflow."""
+        return self.airflow_page or self.airflow_url
+
+    @property
+    def mlflow_address(self) -> str:
+        """Where people find MLflow."""
+        return self.mlflow_page or self.mlflow_uri
 
     @property
     def pipelines(self) -> Path:

@@ -73,7 +73,7 @@ def nightshift(
 
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(night.up, night.down, night.status, night.env, night.demo),
+    *(night.up, night.down, night.status, night.env, night.demo, night.prepare, night.serve),
     *(
         pipelines.new,
         check.check,

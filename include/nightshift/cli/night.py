@@ -76,6 +76,42 @@ def _status(as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+def prepare() -> None:
+    """Prepare what the parts of a platform in containers share: secrets, databases, pools.
+
+    Does only what is not done yet. The variables that it needs are those of docker-compose.yaml.
+
+    Example: nightshift prepare
+    """
+    import os
+
+    from nightshift.platform import containers
+    from nightshift.settings import Settings
+
+    progress()
+    containers.prepare(Settings.from_env(), os.environ, log.info)
+
+
+def serve(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mlflow, airflow-scheduler, …")],
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is healthy.")] = False,
+) -> None:
+    """Run one part of a platform in containers, in the foreground.
+
+    Example: nightshift serve airflow-scheduler
+    """
+    from nightshift.platform import containers, health
+    from nightshift.settings import Settings
+
+    settings = Settings.from_env()
+    if not check:
+        containers.serve(settings, name)
+    said = health.served(settings, containers.known(settings, name).name)
+    print(said)
+    if said != health.HEALTHY:
+        raise typer.Exit(1)
+
+
 def env() -> None:
     """Shell exports for a plain `airflow` command.
 
@@ -116,5 +152,8 @@ def demo(
         raise typer.BadParameter(f"--to {until} is not after the last --retrain {retrains[-1]}")
     nights = run(settings, spec.name, retrains, until, log.info)
     print(f"\n{table(spec, nights)}\n")
+    if settings.postgres:
+        print(f"airflow: {settings.airflow_address}, mlflow: {settings.mlflow_address}, user admin")
+        return
     print("The platform stays up; `nightshift down` (or `make down`) stops it.")
     _status(as_json=False)

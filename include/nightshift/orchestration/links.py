@@ -36,7 +36,7 @@ class MlflowRunLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address in MLflow, or nothing."""
-        return next((uri for uri in operator.links.values() if uri.startswith(Settings.from_env().mlflow_uri)), "")
+        return next((uri for uri in operator.links.values() if uri.startswith(Settings.from_env().mlflow_address)), "")
 
 
 class RunLink(BaseOperatorLink):
@@ -55,12 +55,12 @@ LINKS = (GateReportLink(), MlflowRunLink(), RunLink())
 def report_address(settings: Settings, dag: str, uri: str) -> str:
     """Where the UI shows a file below the reports URI, ``<reports>/<pipeline>/…``."""
     path = uri.removeprefix(settings.reports).strip("/").partition("/")[2]
-    return f"{settings.airflow_url}{REPORTS}/{quote(dag)}/{quote(path, safe='/=')}"
+    return f"{settings.airflow_address}{REPORTS}/{quote(dag)}/{quote(path, safe='/=')}"
 
 
 def run_address(settings: Settings, dag: str, run_id: str) -> str:
     """Where the UI shows what the steps of a run said."""
-    return f"{settings.airflow_url}{RUNS}/{quote(dag)}/{quote(run_id, safe='')}"
+    return f"{settings.airflow_address}{RUNS}/{quote(dag)}/{quote(run_id, safe='')}"
 
 
 def shown(settings: Settings, dag: str, links: Mapping[str, str]) -> dict[str, str]:

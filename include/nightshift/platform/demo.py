@@ -28,7 +28,8 @@ def run(
     Does nothing for what is done already. Raises PlatformError where a run failed.
     """
     pipeline = load_pipeline(settings, name)
-    up(settings, report)
+    if not settings.postgres:  # what others run is up already
+        up(settings, report)
     landed = _land(settings, pipeline, retrains[0], last, report)
     report(f"landing files: {landed} new")
     nights = days(retrains[0] + timedelta(days=1), last)
@@ -99,7 +100,7 @@ def _run(
         if run.state == "failed":
             raise PlatformError(
                 f"{dag_id} of {run.ds} failed in {backfill.failed_in(client, dag_id, run)}",
-                where=f"{settings.airflow_url}/dags/{dag_id}/runs/{run.run_id}",
+                where=f"{settings.airflow_address}/dags/{dag_id}/runs/{run.run_id}",
                 do="read the task's log there",
             )
     return True

@@ -19,7 +19,7 @@ from nightshift.settings import Settings
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
     """The variables that Airflow, its tasks and the ``nightshift`` command need."""
-    layout = Layout(settings.var)
+    layout = Layout(settings.var, settings.postgres)
     return {
         **_nightshift(settings),
         **_tools(settings),
@@ -62,6 +62,9 @@ def _nightshift(settings: Settings) -> dict[str, str]:
         "REPORTS": settings.reports,
         "MLFLOW": settings.mlflow_uri,
         "AIRFLOW": settings.airflow_url,
+        "MLFLOW_PAGE": settings.mlflow_page,
+        "AIRFLOW_PAGE": settings.airflow_page,
+        "POSTGRES": settings.postgres,
         "COMPUTE": settings.compute,
         "NAMESPACE": settings.namespace,
         "SCORING_IMAGE": settings.scoring_image,
@@ -106,9 +109,10 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
         # psycopg serves both only when both are set.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database,
-        "AIRFLOW__API__HOST": "127.0.0.1",
+        # In a container of its own it is found from others.
+        "AIRFLOW__API__HOST": "0.0.0.0" if settings.postgres else "127.0.0.1",  # noqa: S104
         "AIRFLOW__API__PORT": str(urlsplit(settings.airflow_url).port or 8080),
-        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__BASE_URL": settings.airflow_address,
         "AIRFLOW__API__INSTANCE_NAME": "Nightshift",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(layout.airflow / "logs"),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(layout.airflow / "logs" / "dag_processor"),

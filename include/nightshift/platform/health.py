@@ -53,6 +53,14 @@ def check(settings: Settings, found: Mapping[str, Running]) -> dict[str, str]:
     return health
 
 
+def served(settings: Settings, name: str) -> str:
+    """The health of a program that runs in a container, by what anybody may ask it."""
+    if name == "mlflow":
+        return HEALTHY if _get(f"{settings.mlflow_uri}/health") == "OK" else "does not answer yet"
+    answer = _get(f"{settings.airflow_url}/api/v2/monitor/health")
+    return _airflow(answer, {name: Running(name, "RUNNING", 1, 0, "")})[name]
+
+
 def state(running: Running | None) -> str:
     """The word of a component for supervisor's."""
     if running is None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import pwd
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,9 +19,14 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of one platform; ``var`` tells it from any other on the machine."""
+    """The places of one platform; ``var`` tells it from any other on the machine.
+
+    ``postgres`` and ``superuser`` are the ``host:port`` of a Postgres that others run, and its superuser's password.
+    """
 
     var: Path
+    postgres: str = ""
+    superuser: str = field(default="", repr=False)
 
     @property
     def secrets(self) -> Path:
@@ -54,8 +59,8 @@ class Layout:
 
     @property
     def cluster(self) -> Cluster:
-        """The embedded Postgres."""
-        return Cluster(data=self.var / "postgres", sockets=self.run / "postgres")
+        """The embedded Postgres, or the one that others run."""
+        return Cluster(self.var / "postgres", self.run / "postgres", self.postgres, self.superuser)
 
     @property
     def supervisor_socket(self) -> Path:
@@ -86,7 +91,7 @@ class Layout:
         except OSError as error:
             what = f"{error.filename} cannot be made or closed to others ({error.strerror})"
             raise PlatformError(what, where="var", do="correct the folder's owner, or set NIGHTSHIFT_VAR") from None
-        if account := self.cluster.account:
+        if (account := self.cluster.account) and not self.postgres:
             self._open_to_postgres(account)
 
     def _open_to_postgres(self, account: str) -> None:

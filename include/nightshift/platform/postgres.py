@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -30,10 +30,15 @@ ACCOUNT_FOR_ROOT = "nightshift_pg"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Postgres data folder and the folder of its socket, whose path must be short (100 bytes with the name)."""
+    """A Postgres data folder and the folder of its socket, whose path must be short (100 bytes with the name).
+
+    ``server`` is the ``host:port`` of a Postgres that others run instead, ``password`` its superuser's.
+    """
 
     data: Path
     sockets: Path
+    server: str = ""
+    password: str = field(default="", repr=False)
 
     @property
     def account(self) -> str | None:
@@ -65,8 +70,9 @@ class Cluster:
     def url(self, role: str, database: str, password: str = "", **parameters: str) -> str:
         """A libpq URL."""
         login = f"{quote(role)}:{quote(password, safe='')}" if password else quote(role)
-        query = urlencode({"host": str(self.sockets), **parameters}, quote_via=quote, safe="/")
-        return f"postgresql://{login}@/{quote(database)}?{query}"
+        where = {} if self.server else {"host": str(self.sockets)}
+        query = urlencode({**where, **parameters}, quote_via=quote, safe="/")
+        return f"postgresql://{login}@{self.server}/{quote(database)}{'?' if query else ''}{query}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ def connect(cluster: Cluster, database: str = SUPERUSER) -> "Connection[tuple[ob
     """A connection of the superuser that commits each statement. Raises psycopg.OperationalError."""
     import psycopg
 
-    return psycopg.connect(cluster.url(SUPERUSER, database), autocommit=True, connect_timeout=5)
+    return psycopg.connect(cluster.url(SUPERUSER, database, cluster.password), autocommit=True, connect_timeout=5)
 
 
 def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:

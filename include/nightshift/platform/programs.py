@@ -1,8 +1,9 @@
 """The programs of the local platform as plain data."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from nightshift.platform import layout as places
 from nightshift.platform import logins
@@ -41,7 +42,22 @@ class Program:
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Every program, in the order in which they are started. Raises PlatformError."""
     layout = Layout(settings.var)
-    return (_postgres(layout), _mlflow(settings, layout), *_airflow(settings))
+    return (
+        _postgres(layout),
+        _mlflow(settings, layout, "127.0.0.1", places.mlflow_port(settings)),
+        *_airflow(settings, places.airflow_port(settings)),
+    )
+
+
+def served(settings: Settings) -> dict[str, Program]:
+    """The programs that run in a container each, where others must find them: MLflow and Airflow's, by name."""
+    port = urlsplit(settings.mlflow_uri).port or 5000
+    mlflow = _mlflow(settings, Layout(settings.var, settings.postgres), "0.0.0.0", port)  # noqa: S104
+    # MLflow answers those alone who call it by a name that it knows.
+    hosts = [urlsplit(url).netloc for url in (settings.mlflow_uri, settings.mlflow_address)]
+    known = {"MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(["localhost:*", "127.0.0.1:*", *hosts])}
+    mlflow = replace(mlflow, environment={**mlflow.environment, **known})
+    return {program.name: program for program in (mlflow, *_airflow(settings, 0))}
 
 
 def _postgres(layout: Layout) -> Program:
@@ -57,10 +73,9 @@ def _postgres(layout: Layout) -> Program:
     )
 
 
-def _mlflow(settings: Settings, layout: Layout) -> Program:
-    port = places.mlflow_port(settings)
+def _mlflow(settings: Settings, layout: Layout, host: str, port: int) -> Program:
     argv = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    argv += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    argv += ["--host", host, "--port", str(port), "--workers", "1"]
     environment = {
         "MLFLOW_BACKEND_STORE_URI": logins.sqlalchemy_url(layout, "mlflow"),
         "MLFLOW_ARTIFACTS_DESTINATION": str(layout.mlflow / "artifacts"),
@@ -72,7 +87,7 @@ def _mlflow(settings: Settings, layout: Layout) -> Program:
     return Program("mlflow", tuple(argv), environment, port=port, variable=variable, start_seconds=3)
 
 
-def _airflow(settings: Settings) -> tuple[Program, ...]:
+def _airflow(settings: Settings, port: int) -> tuple[Program, ...]:
     # Their log servers would listen on every interface; here the api-server reads the files themselves.
     commands = {
         "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -86,7 +101,7 @@ def _airflow(settings: Settings) -> tuple[Program, ...]:
             f"airflow-{name}",
             (*AIRFLOW, *command),
             environment=preload if name == "scheduler" else {},
-            port=places.airflow_port(settings) if name == "api-server" else 0,
+            port=port if name == "api-server" else 0,
             variable="NIGHTSHIFT_AIRFLOW_PORT" if name == "api-server" else "",
         )
         for name, command in commands.items()

@@ -136,7 +136,7 @@ def _find_version(settings: Settings, client: "MlflowClient", pipeline: str, fin
 
 def _url(settings: Settings, client: "MlflowClient", run_id: str) -> str:
     experiment = client.get_run(run_id).info.experiment_id
-    return f"{settings.mlflow_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{settings.mlflow_address.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def _completed_run(client: "MlflowClient", experiment: str, record: Record) -> Any:

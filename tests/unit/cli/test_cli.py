@@ -14,7 +14,7 @@ from nightshift.settings import Settings
 from tests.unit.cli.conftest import Cli, cli_environment
 from tests.unit.specs.home import add_spec
 
-PLATFORM = ["up", "down", "status", "env", "demo"]
+PLATFORM = ["up", "down", "status", "env", "demo", "prepare", "serve"]
 PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
 REPAIRS = ["backfill", "diagnose", "waive", "audit", "prune", "backup", "restore"]
 COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger"]
@@ -40,7 +40,7 @@ def test_every_command_has_help_with_an_example(cli: Cli, command: str) -> None:
     assert "Example: " in done.stdout
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"env", "demo", "score"}))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"env", "demo", "prepare", "serve", "score"}))
 def test_every_command_that_answers_can_answer_in_json(cli: Cli, command: str) -> None:
     assert "--json" in cli(command, "--help").stdout
 

@@ -1,0 +1,109 @@
+"""The platform's parts in containers: one step prepares what they share, then each runs in the foreground.
+
+Settings and secrets are those of the local platform, below ``settings.var``, a volume of Airflow's containers. MLflow
+sees a volume of its own, with the three secrets that it needs. What people log in with is given in files that variables
+name; all other secrets are generated.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from nightshift import storage
+from nightshift.errors import PlatformError
+from nightshift.platform import logins, migration, postgres
+from nightshift.platform.environment import process_environment
+from nightshift.platform.layout import Layout
+from nightshift.platform.programs import Program, served
+from nightshift.registry.ledger import create_ledger
+from nightshift.settings import Settings
+
+POSTGRES, AIRFLOW, MLFLOW = (
+    f"NIGHTSHIFT_{name}_PASSWORD_FILE" for name in ("POSTGRES_SUPERUSER", "AIRFLOW_ADMIN", "MLFLOW_ADMIN")
+)
+# Of the object store, where there is one; the file's user is the one that the compose file gives the store.
+STORE_KEY = "NIGHTSHIFT_OBJECT_STORE_KEY_FILE"
+STORE_USER = "nightshift"
+# MLflow's volume, seen from the step that prepares it.
+MLFLOW_VAR = "NIGHTSHIFT_MLFLOW_VAR"
+OF_MLFLOW = ("mlflow.pgpass", "mlflow-auth.ini", "mlflow-secret-key")
+_POSTGRES_SECONDS = 120
+
+
+def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Secrets, roles, databases, the ledger, Airflow's tables and pools; does only what is not done yet.
+
+    Raises PlatformError, which names the variable of a secret that is missing.
+    """
+    if not settings.postgres:
+        raise PlatformError(
+            "NIGHTSHIFT_POSTGRES is not set",
+            allowed="host:port",
+            do="`nightshift up` starts a platform without containers",
+        )
+    superuser, airflow, mlflow = (_secret(environ, name) for name in (POSTGRES, AIRFLOW, MLFLOW))
+    layout = Layout(settings.var, settings.postgres, superuser)
+    os.umask(0o077)
+    layout.make()
+    storage.write_bytes(str(layout.secrets / "airflow-passwords.json"), json.dumps({logins.ADMIN: airflow}).encode())
+    # MLflow keeps the password of its first start: it is changed there, and then in this file.
+    login = json.dumps({"username": logins.ADMIN, "password": mlflow})
+    storage.create_bytes(str(layout.secrets / "mlflow"), login.encode())
+    logins.ensure_secrets(layout)
+    if STORE_KEY in environ:
+        key = _secret(environ, STORE_KEY)
+        text = f"[default]\naws_access_key_id = {STORE_USER}\naws_secret_access_key = {key}\n"
+        storage.write_bytes(str(layout.secrets / "object-store"), text.encode())
+    if folder := environ.get(MLFLOW_VAR):
+        _give_mlflow(layout, Path(folder))
+    report("secrets: there")
+    _prepare_databases(settings, layout, report)
+
+
+def serve(settings: Settings, name: str) -> NoReturn:
+    """Becomes a program of the platform. Raises PlatformError for a name that is none."""
+    program = known(settings, name)
+    os.umask(0o077)
+    os.execve(program.argv[0], program.argv, {**process_environment(settings), **program.environment})  # noqa: S606
+
+
+def known(settings: Settings, name: str) -> Program:
+    """The program of this name. Raises PlatformError where there is none."""
+    programs = served(settings)
+    if name not in programs:
+        raise PlatformError(f"there is no program {name!r}", allowed=", ".join(programs), do="name one of them")
+    return programs[name]
+
+
+def _prepare_databases(settings: Settings, layout: Layout, report: Callable[[str], None]) -> None:
+    postgres.wait_until_ready(layout.cluster, _POSTGRES_SECONDS)
+    postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
+    create_ledger((layout.secrets / "database-owner").read_text().strip(), logins.WRITER)
+    report("postgres: roles, databases and the ledger are there")
+    migration.ensure_migrated(layout, process_environment(settings), report)
+    migration.ensure_pools(layout, process_environment(settings), report)
+    report("airflow: its tables and pools are there")
+
+
+def _give_mlflow(layout: Layout, folder: Path) -> None:
+    own = Layout(folder)
+    own.make()
+    for name in OF_MLFLOW:
+        storage.write_bytes(str(own.secrets / name), (layout.secrets / name).read_bytes())
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str:
+    file = environ.get(name, "")
+    if not file:
+        raise PlatformError(f"{name} is not set", allowed="the path of a file that holds the secret", do=f"set {name}")
+    try:
+        found = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise PlatformError(
+            f"the file that {name} names cannot be read ({error.strerror})", where=file, do="write the secret there"
+        ) from None
+    if not found:
+        raise PlatformError(f"the file that {name} names is empty", where=file, do="write the secret there")
+    return found

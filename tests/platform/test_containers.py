@@ -1,0 +1,190 @@
+"""The platform's parts in containers: what prepares them, on a real Postgres that is reached as containers reach it."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nightshift.errors import PlatformError
+from nightshift.platform import containers, health, logins
+from nightshift.platform.environment import airflow_environment
+from nightshift.platform.layout import Layout
+from nightshift.platform.postgres import Cluster, initialise
+from nightshift.platform.programs import served
+from nightshift.registry.ledger import Ledger
+from nightshift.settings import Settings
+from tests.live import free_port
+from tests.postgres import stop
+
+PASSWORD = "p@ss/word:of the superuser"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The `host:port` of a Postgres whose superuser has a password."""
+    folder, port = Path(tempfile.mkdtemp(prefix="nsct-")), free_port()
+    cluster = Cluster(folder / "data", folder / "run")
+    initialise(cluster)
+    rules = cluster.data / "pg_hba.conf"
+    rules.write_text(rules.read_text() + "host all all 127.0.0.1/32 scram-sha-256\n")
+    argv = cluster.argv(fsync="off", listen_addresses="127.0.0.1", port=str(port))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/", **cluster.as_account)
+    try:
+        local = f"host={cluster.sockets} port={port} user=postgres dbname=postgres"
+        wait_for(local)
+        import psycopg
+        from psycopg import sql
+
+        with psycopg.connect(local, autocommit=True) as connection:
+            connection.execute(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(sql.Literal(PASSWORD)))
+        yield f"127.0.0.1:{port}"
+    finally:
+        stop(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for(url: str) -> None:
+    import psycopg
+
+    from tests.waiting import until
+
+    def answers() -> bool:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    until(answers, seconds=30)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> dict[str, str]:
+    """The variables of the step that prepares: files with passwords, and MLflow's volume."""
+    files = {
+        containers.POSTGRES: PASSWORD,
+        containers.AIRFLOW: "of airflow",
+        containers.MLFLOW: "of mlflow",
+        containers.STORE_KEY: "of the store",
+    }
+    for name, secret in files.items():
+        (tmp_path / name).write_text(f"{secret}\n")
+    return {**{name: str(tmp_path / name) for name in files}, containers.MLFLOW_VAR: str(tmp_path / "mlflow")}
+
+
+@pytest.fixture
+def contained(settings: Settings, server: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of containers."""
+    before = os.umask(0o022)
+    os.umask(before)
+    monkeypatch.setattr("os.umask", lambda mask: before)
+    return replace(
+        settings, postgres=server, airflow_url="http://airflow-api-server:8080", mlflow_uri="http://mlflow:5000"
+    )
+
+
+def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, str], tmp_path: Path) -> None:
+    said: list[str] = []
+    containers.prepare(contained, given, said.append)
+    assert said == [
+        "secrets: there",
+        "postgres: roles, databases and the ledger are there",
+        "airflow: migrating its database",
+        "airflow: making the pools nightshift_spark",
+        "airflow: its tables and pools are there",
+    ]
+    secrets = Layout(contained.var).secrets
+    assert json.loads((secrets / "airflow-passwords.json").read_text()) == {"admin": "of airflow"}
+    assert json.loads((secrets / "mlflow").read_text()) == {"username": "admin", "password": "of mlflow"}
+    assert "aws_secret_access_key = of the store\n" in (secrets / "object-store").read_text()
+    # MLflow sees its own secrets, and no other.
+    own = {file.name: file for file in (tmp_path / "mlflow" / "secrets").iterdir()}
+    assert set(own) == {"mlflow.pgpass", "mlflow-auth.ini", "mlflow-secret-key"}
+    assert {file.stat().st_mode & 0o777 for file in [*own.values(), *secrets.iterdir()]} == {0o600}
+    assert Ledger(contained.database, "local").verify() == 0
+
+    before = {file.name: file.read_text() for file in secrets.iterdir()}
+    said.clear()
+    containers.prepare(contained, given, said.append)
+    assert said == [
+        "secrets: there",
+        "postgres: roles, databases and the ledger are there",
+        "airflow: its tables and pools are there",
+    ]
+    assert {file.name: file.read_text() for file in secrets.iterdir()} == before
+
+
+def test_a_new_password_of_airflow_counts_and_one_of_mlflow_does_not(
+    contained: Settings, given: dict[str, str]
+) -> None:
+    containers.prepare(contained, given, lambda line: None)
+    for name in (containers.AIRFLOW, containers.MLFLOW):
+        Path(given[name]).write_text("new")
+    containers.prepare(contained, given, lambda line: None)
+    secrets = Layout(contained.var).secrets
+    assert json.loads((secrets / "airflow-passwords.json").read_text()) == {"admin": "new"}
+    assert json.loads((secrets / "mlflow").read_text())["password"] == "of mlflow"
+
+
+@pytest.mark.parametrize("name", [containers.POSTGRES, containers.AIRFLOW, containers.MLFLOW, containers.STORE_KEY])
+def test_a_missing_secret_is_named(contained: Settings, given: dict[str, str], name: str) -> None:
+    Path(given[name]).write_text("\n")
+    with pytest.raises(PlatformError, match=rf"{given[name]}: the file that {name} names is empty"):
+        containers.prepare(contained, given, print)
+    Path(given[name]).unlink()
+    with pytest.raises(
+        PlatformError, match=rf"the file that {name} names cannot be read \(No such file or directory\)"
+    ):
+        containers.prepare(contained, given, print)
+    with pytest.raises(PlatformError, match=rf"{name} is not set"):
+        containers.prepare(contained, {**given, name: ""}, print)
+
+
+def test_the_local_platform_is_prepared_by_up(settings: Settings, given: dict[str, str]) -> None:
+    with pytest.raises(PlatformError, match="NIGHTSHIFT_POSTGRES is not set"):
+        containers.prepare(settings, given, print)
+
+
+def test_what_containers_are_told(contained: Settings) -> None:
+    told = airflow_environment(replace(contained, airflow_page="http://localhost:8081"))
+    assert told["AIRFLOW__API__HOST"] == "0.0.0.0"  # noqa: S104
+    assert told["AIRFLOW__API__BASE_URL"] == "http://localhost:8081"
+    assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://airflow-api-server:8080/execution/"
+    url = told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert (
+        url
+        == f"postgresql+psycopg://airflow@{contained.postgres}/airflow?passfile={contained.var}/secrets/airflow.pgpass"
+    )
+    assert Settings.from_env(told) == replace(contained, airflow_page="http://localhost:8081")
+
+
+def test_mlflow_answers_to_its_names(contained: Settings) -> None:
+    layout = Layout(contained.var, contained.postgres)
+    layout.make()
+    logins.ensure_secrets(layout)
+    program = served(replace(contained, mlflow_page="http://localhost:5001"))["mlflow"]
+    assert program.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:*,127.0.0.1:*,mlflow:5000,localhost:5001"
+    assert program.argv[6:10] == ("--host", "0.0.0.0", "--port", "5000")  # noqa: S104
+
+
+def test_an_unknown_program_is_refused(contained: Settings) -> None:
+    layout = Layout(contained.var, contained.postgres)
+    layout.make()
+    logins.ensure_secrets(layout)
+    with pytest.raises(PlatformError, match="there is no program 'postgres'"):
+        containers.serve(contained, "postgres")
+
+
+def test_what_does_not_answer_is_not_healthy(contained: Settings) -> None:
+    away = replace(
+        contained, airflow_url=f"http://127.0.0.1:{free_port()}", mlflow_uri=f"http://127.0.0.1:{free_port()}"
+    )
+    assert health.served(away, "mlflow") == "does not answer yet"
+    assert health.served(away, "airflow-scheduler") == "the api-server does not answer yet"
