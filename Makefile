@@ -32,7 +32,7 @@ down: ## Stop them
 
 # The tasks of a backfill have the lowest priority: beside tests of the usual one they would take twice their time.
 test: setup ## The suite, with coverage
-	nice -n 19 $(BIN)/pytest --ignore tests/faults --ignore tests/kubernetes -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+	nice -n 19 $(BIN)/pytest --ignore tests/faults --ignore tests/kubernetes --ignore tests/containers -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
 test-faults: setup ## Break a real platform in every way of docs/reliability.md
 	$(BIN)/pytest tests/faults --durations=5
@@ -53,7 +53,7 @@ compose-demo: compose-env airflow-image ## What demo does, in containers; leaves
 	$(COMPOSE) exec -T airflow-scheduler nightshift demo
 
 test-compose: setup ## The demonstration in containers of a project of its own; needs docker, compose and the images
-	$(BIN)/pytest tests/compose/demo.py
+	$(BIN)/pytest tests/containers --durations=5
 
 test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
 	$(BIN)/pytest tests/kubernetes tests/unit/k8s --durations=5

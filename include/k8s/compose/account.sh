@@ -7,7 +7,7 @@ run() { kubectl --kubeconfig "$admin" --server "$server" "$@"; }
 
 run apply -k "$namespace" >&2
 run apply -f "$storage" >&2
-authority=$(run config view --raw --minify -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}')
+authority=$(run config view --raw --flatten --minify -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}')
 token=$(run -n nightshift create token nightshift-airflow --duration=720h)
 umask 077
 cat >"$out.new" <<END

@@ -1,0 +1,186 @@
+"""The platform in containers, by the commands of docs/compose.md: real nights, and what is seen of them from outside.
+
+Needs docker, compose and the images: where there is no registry `tests/compose/stand_ins/build` makes them.
+A project, folders and ports of its own. Grafana and k3s are not started.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import PROJECT
+from tests.live import free_port
+from tests.waiting import until
+
+pytestmark = pytest.mark.timeout(3600)
+
+DOCUMENT = PROJECT / "docs" / "compose.md"
+COPIED = ("Makefile", "docker-compose.yaml", ".env.example", ".dockerignore", "README.md", "pyproject.toml")
+FOLDERS = ("include", "dags", "plugins", "spark_jobs")
+STARTED = (
+    *("postgres", "object-store", "mlflow", "airflow-api-server", "airflow-scheduler", "airflow-dag-processor"),
+    *("airflow-triggerer", "statsd-exporter", "prometheus"),
+)
+# What `make demo` says on the same flights, whatever the machine.
+NIGHTS = {"2013-03-04": (977, "1"), "2013-03-15": (979, "1"), "2013-03-17": (907, "2")}
+
+
+@dataclass
+class Containers:
+    """A project in containers: its folder, the variables of its commands, what each command said."""
+
+    folder: Path
+    environment: dict[str, str]
+    said: dict[str, str]
+
+    def run(self, line: str) -> str:
+        """What a command prints, which must succeed."""
+        done = subprocess.run(
+            shlex.split(line), cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def port(self, name: str) -> str:
+        return self.environment[f"{name}_PORT"]
+
+    def inspect(self) -> dict[str, Any]:
+        """What the engine knows of each container, by service."""
+        ids = self.run("docker compose ps --all --quiet").split()
+        found = json.loads(self.run(f"docker inspect {' '.join(ids)}"))
+        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in found}
+
+    def secrets(self) -> list[str]:
+        """The five passwords that people choose."""
+        return [file.read_text() for file in (self.folder / "var" / "compose-secrets").iterdir()]
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """What Prometheus answers."""
+        url = f"http://127.0.0.1:{self.port('PROMETHEUS')}/api/v1/query"
+        answer = requests.get(url, params={"query": query}, timeout=10).json()
+        assert answer["status"] == "success", answer
+        return list(answer["data"]["result"])
+
+
+def shown() -> list[str]:
+    """The commands of the document, but those that it says are not run."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line.partition("  #")[0].strip() for line in lines if "# not run: " not in line]
+
+
+@pytest.fixture(scope="module")
+def containers() -> Iterator[Containers]:
+    """The project after every command of the document, in their order."""
+    folder = Path(tempfile.mkdtemp(prefix="nscompose-"))
+    for name in (*COPIED, *(path.name for path in PROJECT.glob("requirements*.txt"))):
+        shutil.copy(PROJECT / name, folder)
+    for name in FOLDERS:
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    ports = {f"{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "PROMETHEUS", "GRAFANA")}
+    own = {"COMPOSE_PROJECT_NAME": folder.name.lower(), "SERVICES": " ".join(STARTED), **ports}
+    project = Containers(folder, {**os.environ, **own}, {})
+    try:
+        for line in shown():
+            project.said[line] = project.run(line)
+        yield project
+    finally:
+        # Not the demonstration's: this project alone.
+        subprocess.run(["docker", "compose", "down", "--volumes"], cwd=folder, env=project.environment, check=False)
+        shutil.rmtree(folder)
+
+
+def test_the_nights_are_those_of_the_demonstration(containers: Containers) -> None:
+    rows = [line.split() for line in containers.said["make compose-demo"].splitlines() if line.startswith("2013-")]
+    assert len(rows) == 14
+    found = {row[0]: (int(row[3]), row[4]) for row in rows}
+    assert {day: found[day] for day in NIGHTS} == NIGHTS
+
+
+def test_again_everything_is_up_to_date(containers: Containers) -> None:
+    again = subprocess.run(
+        ["make", "compose-demo"],
+        cwd=containers.folder,
+        env=containers.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "everything is up to date: nothing was retrained, built or scored" in again.stdout + again.stderr
+
+
+def test_every_service_is_healthy_and_limited(containers: Containers) -> None:
+    found = containers.inspect()
+    assert set(found) == {*STARTED, "airflow-init"}
+    assert found["airflow-init"]["State"]["ExitCode"] == 0
+    for name in STARTED:
+        until(lambda name=name: containers.inspect()[name]["State"]["Health"]["Status"] == "healthy", seconds=120)
+        assert found[name]["HostConfig"]["Memory"] > 0
+        assert found[name]["HostConfig"]["NanoCpus"] > 0
+        assert not found[name]["State"]["OOMKilled"]
+
+
+def test_no_process_is_roots(containers: Containers) -> None:
+    for name, item in containers.inspect().items():
+        if name == "airflow-init":
+            continue
+        users = containers.run(f"docker top {item['Id']} -o uid").split()[1:]
+        assert users, name
+        assert "0" not in users, name
+
+
+def test_no_password_is_seen_from_outside(containers: Containers) -> None:
+    secrets = containers.secrets()
+    assert len(set(secrets)) == 5
+    told = json.dumps(containers.inspect()) + containers.run("docker compose logs --no-color")
+    assert [secret for secret in secrets if secret in told] == []
+
+
+def test_logins_are_needed_and_work(containers: Containers) -> None:
+    airflow, mlflow = (f"http://127.0.0.1:{containers.port(name)}" for name in ("AIRFLOW", "MLFLOW"))
+    assert requests.get(f"{airflow}/api/v2/dags", timeout=30).status_code == 401
+    password = (containers.folder / "var" / "compose-secrets" / "airflow-password").read_text()
+    token = requests.post(f"{airflow}/auth/token", json={"username": "admin", "password": password}, timeout=30)
+    assert token.status_code == 201
+    search = f"{mlflow}/api/2.0/mlflow/registered-models/search"
+    assert requests.get(search, timeout=30).status_code == 401
+    password = (containers.folder / "var" / "compose-secrets" / "mlflow-password").read_text()
+    found = requests.get(search, auth=("admin", password), timeout=30)
+    assert [model["name"] for model in found.json()["registered_models"]] == ["flights"]
+
+
+def test_prometheus_has_what_the_nights_counted(containers: Containers) -> None:
+    [scored] = containers.ask('sum by (pipeline) (nightshift_scored_rows{pipeline="flights"})')
+    assert int(float(scored["value"][1])) > 12_000
+    assert containers.ask("airflow_scheduler_heartbeat")
+    for panel in json.loads((PROJECT / "include/monitoring/grafana/dashboards/nightshift.json").read_text())["panels"]:
+        for target in panel["targets"]:
+            containers.ask(target["expr"].replace("$pipeline", ".*"))
+
+
+def test_what_ends_is_started_again(containers: Containers) -> None:
+    before = containers.inspect()["airflow-triggerer"]["RestartCount"]
+    containers.run("docker compose exec -T airflow-triggerer sh -c 'kill 1'")
+    until(lambda: containers.inspect()["airflow-triggerer"]["RestartCount"] > before, seconds=60)
+    until(lambda: containers.inspect()["airflow-triggerer"]["State"]["Health"]["Status"] == "healthy", seconds=180)
+
+
+def test_files_lie_where_they_are_said_to(containers: Containers) -> None:
+    lake = containers.run(
+        "docker compose exec -T airflow-scheduler ls /nightshift/lake/flights /nightshift/models"
+    ).split()
+    assert {"features", "predictions", "inputs"} <= set(lake)
+    objects = containers.run("docker compose exec -T object-store ls /objects/nightshift").split()
+    assert objects == ["landing", "reports"]
