@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nightshift.errors import PlatformError
-from nightshift.platform import containers, health, logins
+from nightshift.platform import containers, health, local, logins
 from nightshift.platform.environment import airflow_environment
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import Cluster, initialise
@@ -172,6 +172,13 @@ def test_mlflow_answers_to_its_names(contained: Settings) -> None:
     program = served(replace(contained, mlflow_page="http://localhost:5001"))["mlflow"]
     assert program.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:*,127.0.0.1:*,mlflow:5000,localhost:5001"
     assert program.argv[6:10] == ("--host", "0.0.0.0", "--port", "5000")  # noqa: S104
+
+
+def test_what_is_of_this_machines_processes_refuses_containers(contained: Settings) -> None:
+    for call in (local.up, local.down, local.status, local.stop_all_but_postgres):
+        with pytest.raises(PlatformError, match="NIGHTSHIFT_POSTGRES: the platform's parts are containers"):
+            call(contained)
+    assert not contained.var.exists(), "secrets written anew would name a Postgres that is not there"
 
 
 def test_an_unknown_program_is_refused(contained: Settings) -> None:

@@ -68,11 +68,11 @@ def backup(
     Example: nightshift backup var/backups/monday
     """
     from nightshift.platform.backup import DATABASES, LEDGER, back_up
-    from nightshift.platform.layout import Layout
+    from nightshift.platform.layout import of_this_machine
     from nightshift.settings import Settings
 
     settings = Settings.from_env()
-    made = back_up(Layout(settings.var).cluster, folder.resolve(), settings.env, DATABASES, LEDGER)
+    made = back_up(of_this_machine(settings).cluster, folder.resolve(), settings.env, DATABASES, LEDGER)
     text = f"{', '.join(made.databases)} in {folder}; the ledger has {made.entries} entries, head {made.head[:16]}"
     emit(as_json, {"folder": folder, **asdict(made)}, text)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from nightshift import storage
 from nightshift.errors import LedgerCorrupt, PlatformError
 from nightshift.platform import local, postgres
-from nightshift.platform.layout import Layout
+from nightshift.platform.layout import of_this_machine
 from nightshift.platform.postgres import SUPERUSER, Cluster, connect
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -128,7 +128,7 @@ def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = F
     A ``drill`` restores beside, verifies, and removes it again. Raises PlatformError or LedgerCorrupt, before
     anything in use was touched.
     """
-    layout = Layout(settings.var)
+    layout = of_this_machine(settings)
     report("restoring beside what is in use")
     backup = restore_beside(layout.cluster, folder, LEDGER)
     report(f"the restored ledger is whole: {backup.entries} entries or more")

@@ -103,6 +103,17 @@ class Layout:
             folder.chmod(0o710)
 
 
+def of_this_machine(settings: Settings) -> Layout:
+    """The places of a platform whose parts are processes of this machine. Raises PlatformError for containers."""
+    if settings.postgres:
+        raise PlatformError(
+            "the platform's parts are containers, which this command neither sees nor starts",
+            where="NIGHTSHIFT_POSTGRES",
+            do="`docker compose ps`, `up`, `stop`; for backups pg_dump in the container of Postgres (docs/compose.md)",
+        )
+    return Layout(settings.var)
+
+
 def local_port(url: str, variable: str) -> int:
     """The port of a server that the platform runs. Raises PlatformError when ``url`` is not on this machine."""
     try:

@@ -11,7 +11,7 @@ from nightshift.errors import PlatformError
 from nightshift.platform import health, logins, migration, postgres, processes, supervisor
 from nightshift.platform.environment import airflow_environment, process_environment
 from nightshift.platform.health import HEALTHY, Component
-from nightshift.platform.layout import Layout, airflow_port, mlflow_port
+from nightshift.platform.layout import Layout, airflow_port, mlflow_port, of_this_machine
 from nightshift.platform.programs import NAMES, Program, programs
 from nightshift.settings import Settings
 
@@ -30,7 +30,7 @@ def up(settings: Settings, report: Report = print) -> None:
     ``report`` gets lines for people. Raises PlatformError, which names the component and shows the end of its log.
     """
     began = time.monotonic()
-    layout = Layout(settings.var)
+    layout = of_this_machine(settings)
     layout.make()
     with _alone(layout):
         logins.ensure_secrets(layout)
@@ -49,7 +49,7 @@ def up(settings: Settings, report: Report = print) -> None:
 
 def down(settings: Settings, report: Report = print) -> None:
     """Stops every process of the platform, whoever started it. Raises PlatformError when one survives."""
-    layout = Layout(settings.var)
+    layout = of_this_machine(settings)
     # Somebody may have deleted the folders of what runs.
     with _alone(layout) if layout.run.exists() else nullcontext():
         _down(layout, report)
@@ -60,7 +60,7 @@ def stop_all_but_postgres(settings: Settings) -> None:
 
     Raises PlatformError for a program that goes on.
     """
-    layout = Layout(settings.var)
+    layout = of_this_machine(settings)
     with _alone(layout):
         names = [name for name in supervisor.running(layout) if name != "postgres"]
         _stop(layout, names)
@@ -72,7 +72,7 @@ def stop_all_but_postgres(settings: Settings) -> None:
 
 def status(settings: Settings) -> list[Component]:
     """Every component, in the order of their start."""
-    layout = Layout(settings.var)
+    layout = of_this_machine(settings)
     found = supervisor.running(layout)
     answers = health.check(settings, found)
     components = [_supervisor_component(layout, bool(found))]
