@@ -1,7 +1,6 @@
 """The namespace and the template as they are shipped, where the cluster itself refuses a pod that asks for more."""
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -22,21 +21,14 @@ from nightshift.settings import Settings
 from nightshift.specs.scoring import Scoring
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import TEMPLATE, Cluster
+from tests.kubernetes.documented import shown
 from tests.unit.scoring.parcels import make_plan
 
 NAMESPACE = "nightshift"
 POD_USER = 10001
 MOUNT = "/nightshift"
-DOCUMENT = PROJECT / "docs" / "kubernetes.md"
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="makes files of the pods' account, for which it must be root")
-
-
-def shown() -> list[str]:
-    """The commands of the document, without those that are marked as not run."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line for line in lines if "# not run: " not in line]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +54,7 @@ def storage(cluster: Cluster) -> Iterator[Path]:
         },
     }  # fmt: skip
     try:
-        for line in shown():
+        for line in shown("From a bare cluster to the first scored day"):
             subprocess.run(shlex.split(line), cwd=PROJECT, check=True, timeout=60)
         for document in (volume, claim):
             utils.create_from_dict(cluster.api.api_client, document)

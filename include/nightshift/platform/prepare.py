@@ -1,0 +1,73 @@
+"""What databases must have before Airflow starts, where others made them: ``python -m nightshift.platform.prepare``.
+
+Migrates Airflow's database, makes the pools that are not there, and the ledger, which belongs to the role in the file
+NIGHTSHIFT_DATABASE_OWNER_FILE and is written by that in NIGHTSHIFT_DATABASE_FILE. Doing it again changes nothing. On
+Kubernetes it is the job that Airflow's chart runs before anything else.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from nightshift.errors import NightshiftError, PlatformError
+from nightshift.platform.migration import POOLS
+from nightshift.platform.programs import AIRFLOW
+from nightshift.registry.ledger import create_ledger
+from nightshift.settings import Settings
+
+OWNER = "NIGHTSHIFT_DATABASE_OWNER_FILE"
+
+
+def main() -> None:
+    """Prepares, or exits with a message."""
+    try:
+        _airflow("db", "migrate")
+        _make_pools()
+        _make_ledger(Settings.from_env())
+    except NightshiftError as error:
+        sys.exit(str(error))
+
+
+def _make_pools() -> None:
+    known = {found["pool"] for found in json.loads(_airflow("pools", "list", "--output", "json"))}
+    missing = {
+        name: {"slots": slots, "description": "Nightshift", "include_deferred": False}
+        for name, slots in POOLS.items()
+        if name not in known
+    }
+    if not missing:
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(missing, file)
+        file.flush()
+        _airflow("pools", "import", file.name)
+
+
+def _make_ledger(settings: Settings) -> None:
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        owner = Path(os.environ[OWNER]).read_text(encoding="utf-8").strip()
+    except (KeyError, OSError):
+        raise PlatformError(
+            "the owner of the ledger is unknown",
+            where=os.environ.get(OWNER, OWNER),
+            allowed="a file with a libpq URL",
+            do=f"set {OWNER}",
+        ) from None
+    create_ledger(owner, str(conninfo_to_dict(settings.database)["user"]))
+
+
+def _airflow(*command: str) -> str:
+    done = subprocess.run([*AIRFLOW, *command], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        what = f"`airflow {' '.join(command)}` ended with status {done.returncode}"
+        raise PlatformError(what, where="airflow", do="see what it says above")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

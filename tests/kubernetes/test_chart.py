@@ -1,0 +1,237 @@
+"""Our chart on a real cluster: MLflow is up, a retrain logs to it, a day is scored by pods, it goes again.
+
+What runs a night is a pod with the image, the account, the secrets and the settings that our values give to Airflow's
+chart, which itself cannot be had here. The cluster enforces `restricted`, not network policies.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from nightshift import tables
+from nightshift.job import Job
+from nightshift.settings import Settings
+from nightshift.specs.load import load_pipeline
+from tests.conftest import PROJECT
+from tests.e2e.turbines import landing as turbines
+from tests.helm import needs_helm
+from tests.kubernetes.chart import LOGIN, NAMESPACE, PASSWORDS, USER, Chart, eviction, installed, night_pod, run
+from tests.kubernetes.conftest import Cluster
+from tests.nights import CHAMPION_AS_OF, NAME, NIGHTS, ROWS
+from tests.waiting import until
+
+pytestmark = [
+    needs_helm,
+    pytest.mark.skipif(os.getuid() != 0, reason="makes folders of the pods' account, for which it must be root"),
+]
+HOME = "/nightshift/project"
+
+
+@pytest.fixture(scope="module")
+def chart(cluster: Cluster) -> Iterator[Chart]:
+    with installed(cluster) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def night(chart: Chart) -> None:
+    """The pod that runs Airflow's tasks, a pipeline and its landing, and databases that are prepared."""
+    landing = chart.folder / "landing"
+    turbines.land_sites(landing, date(2024, 1, 1))
+    turbines.land(landing, date(2024, 3, 1), NIGHTS[0])
+    for path in (landing, *landing.rglob("*")):
+        os.chown(path, USER, USER)
+    pod = night_pod(
+        NIGHTSHIFT_HOME=HOME,
+        PYTHONPATH=HOME,
+        AIRFLOW__CORE__DAGS_FOLDER=f"{HOME}/dags",
+        AIRFLOW__CORE__PLUGINS_FOLDER=f"{HOME}/plugins",
+        NIGHTSHIFT_POD_TEMPLATE="/opt/nightshift/include/k8s/scoring-pod.yaml",
+    )
+    api = chart.cluster.api
+    api.create_namespaced_pod(NAMESPACE, pod)
+    until(lambda: api.read_namespaced_pod("night", NAMESPACE).status.phase == "Running")
+    # What the image has, and one pipeline more.
+    inside(f"mkdir -p {HOME}/include")
+    inside(f"cp -r dags plugins spark_jobs COMMIT {HOME}")
+    inside(f"cp -r include/pipelines {HOME}/include")
+    given, home = PROJECT / "tests" / "e2e" / NAME, chart.folder / "project"
+    shutil.copy(given / "feature_module.py", home / "spark_jobs" / "features" / f"{NAME}.py")
+    # Pods that find room beside others on a small node.
+    spec = (given / f"{NAME}.yaml").read_text().replace("deadline: 5m", "deadline: 5m, cpu: 0.2, memory: 512Mi")
+    (home / "include" / "pipelines" / f"{NAME}.yaml").write_text(spec)
+    for _ in range(2):
+        inside("python -m nightshift.platform.prepare")
+
+
+def inside(command: str) -> str:
+    """What a command in the pod says."""
+    return run(f"kubectl -n {NAMESPACE} exec night -- {command}", timeout=500)
+
+
+def scored_pods(chart: Chart) -> set[str]:
+    """The names of the scoring pods that have been started so far."""
+    events = chart.cluster.api.list_namespaced_event(NAMESPACE, field_selector="reason=Started").items
+    names = {event.involved_object.name for event in events}
+    return {name for name in names if name.startswith(f"{NAME}-")}
+
+
+def test_mlflow_is_up_for_those_who_have_its_login(chart: Chart) -> None:
+    assert chart.mlflow("/health").text == "OK"
+    path = "/api/2.0/mlflow/experiments/search?max_results=5"
+    assert chart.mlflow(path).status_code == 401
+    assert chart.mlflow(path, auth=(LOGIN["username"], "password")).status_code == 401
+    assert chart.mlflow(path, auth=(LOGIN["username"], LOGIN["password"])).status_code == 200
+    assert chart.mlflow(path, host="evil.example.org").status_code == 403
+
+
+def test_its_pod_has_secrets_in_files_alone(chart: Chart) -> None:
+    [pod] = chart.mlflow_pods
+    execute = f"kubectl -n {NAMESPACE} exec {pod.metadata.name} --"
+    # Of the server and its workers; what reads them ends meanwhile.
+    processes = run(f"{execute} sh -c 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; true'")
+    assert "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://mlflow@" in processes
+    logs = chart.cluster.api.read_namespaced_pod_log(pod.metadata.name, NAMESPACE)
+    for text in (str(pod), processes, logs):
+        for secret in (LOGIN["password"], PASSWORDS["mlflow"], "100%25"):
+            assert secret not in text
+    assert run(f"{execute} id -u").strip() == str(USER)
+    assert run(f"{execute} sh -c 'stat -c %a /private/*'").split() == ["600", "600"]
+
+
+def test_a_retrain_logs_to_it(chart: Chart, night: None) -> None:
+    said = inside(f"nightshift retrain {NAME} --as-of {CHAMPION_AS_OF}")
+    assert "promote" in said
+    [version] = chart.asked("model-versions/search", filter=f"name = '{NAME}'")["model_versions"]
+    record = chart.asked("runs/get", run_id=version["run_id"])["run"]
+    assert record["info"]["status"] == "FINISHED"
+    assert "rmse" in json.dumps(record["data"]["metrics"])
+    assert record["info"]["artifact_uri"].startswith("mlflow-artifacts:/")
+    files = chart.asked("artifacts/list", run_id=version["run_id"])["files"]
+    assert {"model"} <= {found["path"] for found in files}
+    # The server keeps them: they are on its volume.
+    kept = chart.folder.parent / "artifacts"
+    assert any(path.stat().st_uid == USER for path in kept.rglob("*.ubj"))
+
+
+def test_a_day_is_scored_by_pods(chart: Chart, night: None) -> None:
+    ds = NIGHTS[0]
+    before = scored_pods(chart)
+    said = inside(f"airflow dags test {NAME} {ds}")
+    assert "state=success" in said or "DagRun Finished" in said
+    storage = Path("/nightshift")
+    assert not storage.exists()
+    storage.symlink_to(chart.folder)
+    try:
+        settings = replace(Settings.from_env(), home=storage / "project", lake=f"{storage}/lake")
+        job = Job(settings, load_pipeline(settings, NAME), ds)
+        found = tables.state(job.table("predictions"))
+        assert found.partitions[ds.isoformat()].rows == ROWS
+    finally:
+        storage.unlink()
+    # 30 rows a shard.
+    assert len(scored_pods(chart) - before) == 4
+    assert chart.cluster.api.list_namespaced_pod(NAMESPACE, label_selector=f"nightshift/pipeline={NAME}").items == []
+
+
+def test_a_drain_waits_for_a_shard(chart: Chart) -> None:
+    template = yaml.safe_load((PROJECT / "include" / "k8s" / "scoring-pod.yaml").read_text())
+    container = template["spec"]["containers"][0]
+    container |= {
+        "image": Settings.from_env().scoring_image,
+        "command": ["python", "-c", "import time; time.sleep(600)"],
+    }
+    container["resources"] = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}}
+    template["metadata"]["name"] = "shard"
+    api = chart.cluster.api
+    api.create_namespaced_pod(NAMESPACE, template)
+    try:
+
+        def ready() -> Any:
+            status = api.read_namespaced_pod("shard", NAMESPACE).status
+            return next(
+                (found for found in status.conditions or () if (found.type, found.status) == ("Ready", "True")), None
+            )
+
+        until(ready)
+
+        def refused() -> bool:
+            with pytest.raises(ApiException) as caught:
+                api.create_namespaced_pod_eviction("shard", NAMESPACE, eviction("shard"))
+            assert caught.value.status == 429
+            # The controller needs a moment to know the pod.
+            return "disruption budget nightshift-scoring needs 60" in str(caught.value.body)
+
+        until(refused)
+    finally:
+        api.delete_namespaced_pod("shard", NAMESPACE, grace_period_seconds=0)
+
+
+def test_its_objects_are_those_of_kustomize(chart: Chart) -> None:
+    """The API server finds nothing to change in them, but the labels and the name of the namespace."""
+    made = yaml.safe_load_all(run("kubectl kustomize include/k8s/namespace"))
+    wanted = [found for found in made if found["kind"] != "Namespace"]
+    assert len(wanted) >= 6
+    for document in wanted:
+        kind, name = document["kind"], document["metadata"]["name"]
+        there = json.loads(run(f"kubectl -n {NAMESPACE} get {kind} {name} -o json"))
+        for subject in document.get("subjects", ()):
+            subject["namespace"] = NAMESPACE
+        for key in set(document) - {"metadata"}:
+            assert there[key] == document[key] or document[key].items() <= there[key].items(), (kind, name, key)
+
+
+def test_installing_again_changes_nothing(chart: Chart) -> None:
+    before = [(pod.metadata.uid, pod.status.container_statuses[0].restart_count) for pod in chart.mlflow_pods]
+    chart.install()
+    assert [(pod.metadata.uid, pod.status.container_statuses[0].restart_count) for pod in chart.mlflow_pods] == before
+    releases = json.loads(run(f"helm list -n {NAMESPACE} -o json"))
+    assert [(found["name"], found["revision"], found["status"]) for found in releases] == [
+        ("nightshift", "2", "deployed")
+    ]
+
+
+def test_uninstalled_it_leaves_the_artifacts_and_finds_them_again(chart: Chart, night: None) -> None:
+    before = chart.asked("model-versions/search", filter=f"name = '{NAME}'")["model_versions"]
+    assert before
+    api = chart.cluster.api
+    api.delete_namespaced_pod("night", NAMESPACE, grace_period_seconds=0)
+    run(f"helm uninstall nightshift -n {NAMESPACE} --wait")
+    kinds = "all,configmap,pvc,serviceaccount,role,rolebinding,networkpolicy,resourcequota,limitrange,pdb"
+    until(lambda: not api.list_namespaced_pod(NAMESPACE).items)
+    left = run(f"kubectl -n {NAMESPACE} get {kinds} -o name").split()
+    assert sorted(left) == [
+        "configmap/kube-root-ca.crt",
+        "persistentvolumeclaim/nightshift",
+        "persistentvolumeclaim/nightshift-mlflow",
+        "serviceaccount/default",
+    ]
+    secrets = {found.metadata.name for found in api.list_namespaced_secret(NAMESPACE).items}
+    assert secrets == {"nightshift-airflow", "nightshift-logins", "nightshift-mlflow", "nightshift-owner"}
+    chart.install()
+    assert chart.asked("model-versions/search", filter=f"name = '{NAME}'")["model_versions"] == before
+
+
+def test_the_release_is_held_back_by_a_secret_that_is_not_there(chart: Chart) -> None:
+    """The pod does not start, and says what it lacks."""
+    body = client.V1Secret(metadata=client.V1ObjectMeta(name="half"), string_data={"database": "postgresql://"})
+    chart.cluster.api.create_namespaced_secret(NAMESPACE, body)
+    run(f"helm upgrade nightshift {PROJECT}/include/k8s/chart -n {NAMESPACE} --reuse-values --set mlflow.secret=half")
+
+    def said() -> bool:
+        events = chart.cluster.api.list_namespaced_event(NAMESPACE, field_selector="reason=FailedMount").items
+        return any(
+            "non-existent config" in event.message or "references non-existent" in event.message for event in events
+        )
+
+    until(said)
