@@ -71,7 +71,7 @@ def night(chart: Chart) -> None:
     spec = (given / f"{NAME}.yaml").read_text().replace("deadline: 5m", "deadline: 5m, cpu: 0.2, memory: 512Mi")
     (home / "include" / "pipelines" / f"{NAME}.yaml").write_text(spec)
     for _ in range(2):
-        inside("python -m nightshift.platform.prepare")
+        inside("python -m nightshift.platform.databases")
 
 
 def inside(command: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,18 +32,23 @@ def ensure_migrated(layout: Layout, environ: Mapping[str, str], report: Callable
 def ensure_pools(layout: Layout, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
     """Makes the pools that are not there; slots that an operator changed stay. Raises PlatformError."""
     with connect(layout.cluster, "airflow") as connection:
-        known = {row[0] for row in connection.execute("SELECT pool FROM slot_pool")}
-    missing = {name: slots for name, slots in POOLS.items() if name not in known}
-    if not missing:
+        known = {str(row[0]) for row in connection.execute("SELECT pool FROM slot_pool")}
+    pools = missing_pools(known)
+    if not pools:
         return
-    report(f"airflow: making the pools {', '.join(missing)}")
-    pools = {
-        name: {"slots": slots, "description": "Nightshift", "include_deferred": False}
-        for name, slots in missing.items()
-    }
+    report(f"airflow: making the pools {', '.join(pools)}")
     file = layout.run / "pools.json"
     storage.write_bytes(str(file), json.dumps(pools).encode())
     _airflow(layout, environ, "pools", "import", str(file))
+
+
+def missing_pools(known: Collection[str]) -> dict[str, dict[str, object]]:
+    """What `airflow pools import` reads, of the pools that are not known yet."""
+    return {
+        name: {"slots": slots, "description": "Nightshift", "include_deferred": False}
+        for name, slots in POOLS.items()
+        if name not in known
+    }
 
 
 def _position(layout: Layout) -> str:

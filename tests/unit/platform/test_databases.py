@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nightshift.errors import PlatformError
-from nightshift.platform import prepare
+from nightshift.platform import databases
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from tests.postgres import Database
@@ -17,17 +17,17 @@ def test_the_ledger_is_made_once(
 ) -> None:
     owner = tmp_path / "owner"
     owner.write_text(f"{database.owner_url}\n")
-    monkeypatch.setenv(prepare.OWNER, str(owner))
+    monkeypatch.setenv(databases.OWNER, str(owner))
     written = replace(settings, database_url=database.writer_url)
     for _ in range(2):
-        prepare._make_ledger(written)
+        databases._make_ledger(written)
     assert Ledger.of(written).entries() == []
 
 
 def test_an_owner_that_is_not_given_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(prepare.OWNER, raising=False)
+    monkeypatch.delenv(databases.OWNER, raising=False)
     with pytest.raises(PlatformError, match="NIGHTSHIFT_DATABASE_OWNER_FILE: the owner of the ledger is unknown"):
-        prepare._make_ledger(settings)
-    monkeypatch.setenv(prepare.OWNER, "/no/such/file")
+        databases._make_ledger(settings)
+    monkeypatch.setenv(databases.OWNER, "/no/such/file")
     with pytest.raises(PlatformError, match="/no/such/file: the owner of the ledger is unknown"):
-        prepare._make_ledger(settings)
+        databases._make_ledger(settings)

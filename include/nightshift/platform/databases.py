@@ -1,8 +1,9 @@
-"""What databases must have before Airflow starts, where others made them: ``python -m nightshift.platform.prepare``.
+"""What databases must have before Airflow starts, where others made them: ``python -m nightshift.platform.databases``.
 
 Migrates Airflow's database, makes the pools that are not there, and the ledger, which belongs to the role in the file
 NIGHTSHIFT_DATABASE_OWNER_FILE and is written by that in NIGHTSHIFT_DATABASE_FILE. Doing it again changes nothing. On
-Kubernetes it is the job that Airflow's chart runs before anything else.
+Kubernetes it is the job that Airflow's chart runs before anything else. (``nightshift prepare`` makes roles, databases
+and secrets as well, for which it must be told the superuser's password.)
 """
 
 import json
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from nightshift.errors import NightshiftError, PlatformError
-from nightshift.platform.migration import POOLS
+from nightshift.platform.migration import missing_pools
 from nightshift.platform.programs import AIRFLOW
 from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
@@ -33,11 +34,7 @@ def main() -> None:
 
 def _make_pools() -> None:
     known = {found["pool"] for found in json.loads(_airflow("pools", "list", "--output", "json"))}
-    missing = {
-        name: {"slots": slots, "description": "Nightshift", "include_deferred": False}
-        for name, slots in POOLS.items()
-        if name not in known
-    }
+    missing = missing_pools(known)
     if not missing:
         return
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
