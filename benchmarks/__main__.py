@@ -21,9 +21,10 @@ BENCHMARKS = {
     "first_line": "cpu of each step's process before its first useful line",
     "nights": "a day through the live scheduler beside the same steps in a shell; an unchanged day again",
     "rows": "a day with 1, 10 and 100 times the rows",
-    "demo": "the first `make demo` after set-up; only when asked for by name",
+    "pods": "a shard in a pod through Airflow, by the API alone, as a process; on the cluster of KUBECONFIG",
+    "demo": "the first `make demo` after set-up; to be asked for",
 }
-NOT_BY_DEFAULT = ("demo",)
+NOT_BY_DEFAULT = ("pods", "demo")
 
 
 def main(argv: list[str]) -> int:
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"benchmarks:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but demo")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but pods and demo")
     parser.add_argument("--quick", action="store_true", help="small sizes, one repeat, and no file is written")
     return parser
 

@@ -34,7 +34,7 @@ def run(session: Session) -> Result:
 def _plan(session: Session, files: int, rows_per_file: int) -> str:
     session.say(f"making {files * rows_per_file:,} rows")
     folder = session.folder / f"wide-{files}"
-    return python("-m", "benchmarks.wide_model", folder, str(files), str(rows_per_file)).output.strip()
+    return python("-m", "benchmarks.wide_model", folder, str(files), str(rows_per_file), "1").output.strip()
 
 
 def _score(plan: str) -> Cost:

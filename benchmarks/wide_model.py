@@ -1,6 +1,6 @@
 """A wide synthetic model, its features, and a plan to score them.
 
-``python -m benchmarks.wide_model FOLDER FILES ROWS`` (of each file) prints the plan's URI.
+``python -m benchmarks.wide_model FOLDER FILES ROWS SHARDS`` (rows of each file) prints the plan's URI.
 
 39 columns (4 categories, 10 integers, 25 numbers with nulls), 200 trees of depth 6. A process of its own: what it
 needs of memory must not count for those that are measured.
@@ -55,8 +55,8 @@ def train() -> bytes:
     return bytes(xgb.train(params, data, num_boost_round=200).save_raw("ubj"))
 
 
-def make_plan(folder: Path, files: int, rows_per_file: int) -> ScoringPlan:
-    """Files of features as Spark would write them, a model, and the plan of one shard."""
+def make_plan(folder: Path, files: int, rows_per_file: int, shards: int) -> ScoringPlan:
+    """Files of features as Spark would write them, a model, and the plan of so many shards."""
     (folder / "features").mkdir(parents=True)
     first = folder / "features" / "part-00000.parquet"
     pq.write_table(rows(rows_per_file, seed=5), first)
@@ -82,11 +82,11 @@ def make_plan(folder: Path, files: int, rows_per_file: int) -> ScoringPlan:
         scoring_code=scoring_code(),
         key={"parcel_id": "string"},
         threads=1,
-        shards=divide([(str(path), rows_per_file) for path in paths], files * rows_per_file),
+        shards=divide([(str(path), rows_per_file) for path in paths], -(-files * rows_per_file // shards)),
     )
     storage.create_json(plan.uri, plan.document())
     return plan
 
 
 if __name__ == "__main__":
-    print(make_plan(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])).uri)
+    print(make_plan(Path(sys.argv[1]), *map(int, sys.argv[2:5])).uri)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -193,16 +192,3 @@ def reading(nights: Nights) -> Iterator[Reader]:
     thread.join()
     assert found.looks > 0
     assert found.wrong == []
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """The lake on a file system of 64 MB, where this account may mount one; else where it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(folder)]
-    mounted = shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import small_disk
 from tests.live import Live
-from tests.nights import Nights, Reader, champion_and_nights, reading, small_disk
+from tests.nights import Nights, Reader, champion_and_nights, reading
 
 
 @pytest.fixture(scope="session")

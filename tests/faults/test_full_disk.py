@@ -1,34 +1,15 @@
 """A disk that is full while a partition is staged: nothing is published, and the day goes on once there is room."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.disks import full
 from tests.faults.faults import fault
 from tests.nights import NIGHTS, Nights, Reader
 from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
-
-
-@contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """Leaves no room on the file system of a folder, if it is one of its own."""
-    if not folder.is_mount():
-        pytest.skip("this account may not mount a small disk")
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(65_536))
-        except OSError:
-            pass
-    try:
-        yield
-    finally:
-        ballast.unlink()
 
 
 @fault(

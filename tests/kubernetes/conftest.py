@@ -1,6 +1,7 @@
 """A platform whose shards are scored by pods of the cluster that KUBECONFIG names.
 
 The cluster has the scoring image (`make scoring-image`, and load it), and its node mounts folders of this machine.
+NIGHTSHIFT_TEST_DISK is a folder for them on a small file system that the node has, too, which a test fills.
 """
 
 import json
@@ -27,7 +28,8 @@ from tests.nights import NAME, Nights, Reader, champion_and_nights, reading
 from tests.waiting import until
 
 TEMPLATE = PROJECT / "include" / "k8s" / "scoring-pod.yaml"
-NAMESPACE = "nightshift-tests"
+# Of each run of tests its own, so that two do not meet, nor one what a killed one left.
+NAMESPACE = f"nightshift-tests-{os.getpid()}"
 # One shard a night: a fault has one pod to hit.
 SCORING = {"rows_per_shard": 1000, "deadline": "5m"}
 # Read by the Python of a pod before anything else.
@@ -103,7 +105,7 @@ class Pods:
 
     def assert_good(self, run: Run, tries: int) -> None:
         """The run succeeded with so many tries of its shard; its day is what it is undisturbed."""
-        assert run.state == "success"
+        assert run.state == "success", f"{self.nights.failed(run)}: {self.log(run, len(self.tries(run)))}"
         assert len(self.tries(run)) == tries
         self.nights.assert_undisturbed([date.fromisoformat(run.ds)])
 
@@ -152,12 +154,20 @@ class Pods:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster, with a namespace of the tests' own and a folder that pods may write to."""
+    """The cluster that KUBECONFIG names."""
     if "KUBECONFIG" not in os.environ:
         pytest.exit("KUBECONFIG names no cluster: docs/kubernetes.md says how to make one for tests", 4)
+    with opened_cluster() as found:
+        yield found
+
+
+@contextmanager
+def opened_cluster() -> Iterator[Cluster]:
+    """The cluster, with a namespace of the tests' own and a folder that pods may write to."""
     config.load_kube_config()
     api = client.CoreV1Api()
-    with tempfile.TemporaryDirectory(prefix="nskube-", ignore_cleanup_errors=True) as folder:
+    where = os.environ.get("NIGHTSHIFT_TEST_DISK")
+    with tempfile.TemporaryDirectory(prefix="nskube-", dir=where, ignore_cleanup_errors=True) as folder:
         labels = {"pod-security.kubernetes.io/enforce": "privileged"}  # pods here run as whoever runs the tests
         metadata = client.V1ObjectMeta(name=NAMESPACE, labels=labels)
         api.create_namespace(client.V1Namespace(metadata=metadata))
@@ -191,7 +201,14 @@ def template_for(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
     """The platform with the pipeline, its champion and its nights."""
-    path = tmp_path_factory.mktemp("template") / "pod.yaml"
+    with pods_platform(cluster, tmp_path_factory.mktemp("pods")) as found:
+        yield found
+
+
+@contextmanager
+def pods_platform(cluster: Cluster, folder: Path) -> Iterator[Pods]:
+    """A platform whose shards are scored by pods, the pipeline with its champion; files of its own in ``folder``."""
+    path = folder / "pod.yaml"
     path.write_text(yaml.safe_dump(template_for(cluster.folder)))
     wanted = {"COMPUTE": "kubernetes", "NAMESPACE": NAMESPACE, "POD_TEMPLATE": str(path)}
     # Pods see these two, and neither secrets nor databases.
@@ -199,19 +216,17 @@ def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     if image := os.environ.get("NIGHTSHIFT_SCORING_IMAGE"):
         wanted["SCORING_IMAGE"] = image
     environ = {f"NIGHTSHIFT_{name}": value for name, value in wanted.items()}
-    aside = tmp_path_factory.mktemp("undisturbed")
     own = Path(tempfile.mkdtemp(prefix="nslive-")).resolve()
     with pytest.MonkeyPatch.context() as patch:
         line = through_a_line(Path(os.environ["KUBECONFIG"]), path.with_name("kubeconfig"))
         patch.setenv("KUBECONFIG", str(path.with_name("kubeconfig")))
-        yield from _pods(cluster, line, own, environ, aside)
-
-
-def _pods(cluster: Cluster, line: Line, own: Path, environ: dict[str, str], aside: Path) -> Iterator[Pods]:
-    with running_platform(own, **environ) as live, champion_and_nights(live, aside) as nights:
-        found = Pods(nights, cluster, line)
-        with found.asking():
-            yield found
+        with (
+            running_platform(own, **environ) as live,
+            champion_and_nights(live, folder / "undisturbed") as nights,
+        ):
+            found = Pods(nights, cluster, line)
+            with found.asking():
+                yield found
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from tests.disks import full
 from tests.faults.breaking import kill_program
 from tests.kubernetes.conftest import NAMESPACE, Pods, rewrite
 from tests.nights import NAME, NIGHTS, Reader
@@ -173,3 +174,15 @@ def test_the_api_server_is_away_while_a_pod_runs(pods: Pods, reader: Reader) -> 
     assert run.state == "success"
     assert seen == {made}, "the pod is followed further"
     pods.nights.assert_undisturbed([ds])
+
+
+def test_the_disk_of_the_node_is_full(pods: Pods, reader: Reader) -> None:
+    ds = NIGHTS[16]
+    with pods.slow(SLEEP.format(10)) as pod, pods.asking(pod=pod):
+        begun = pods.begin(ds)
+        pods.now(begun)
+        with full(Path(pods.nights.settings.lake)):
+            until(lambda: pods.states(begun)[:1] == ["failed"])
+    run = pods.end(ds)
+    pods.assert_good(run, tries=2)
+    assert "No space left on device" in pods.log(run, 1)

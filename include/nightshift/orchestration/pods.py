@@ -51,8 +51,10 @@ class PodScoreOperator(ShardOperator):
 
     def run_shard(self, context: Context, job: Job, command: ScoreCommand) -> None:
         """Makes the pod and follows it to its end, or defers until then. Raises NightshiftError that says why."""
+        from nightshift.scoring.plan import read_result
+
         self._follow(context, job, command, lambda operator: operator.execute(context))
-        if not scored_already(command):
+        if read_result(command.plan, command.shard) is None:
             raise NightshiftError(
                 "its pod succeeded and left no result",
                 where=f"shard {command.shard} of {command.plan}",
