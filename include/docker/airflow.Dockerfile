@@ -26,6 +26,10 @@ RUN python -m venv /opt/venv \
     && rm -rf /tmp/*.txt \
     && (python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib > /dev/null || true)
 
+# Images of Python come without the bytecode of its library, and a user who may not write would compile it at each start.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" > /dev/null || true
+
 # The code, and nothing else of the project; `nightshift` is importable, and a command.
 WORKDIR /opt/nightshift
 COPY pyproject.toml README.md ./

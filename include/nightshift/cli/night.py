@@ -94,22 +94,15 @@ def prepare() -> None:
 
 def serve(
     name: Annotated[str, typer.Argument(metavar="NAME", help="mlflow, airflow-scheduler, …")],
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it is healthy.")] = False,
 ) -> None:
     """Run one part of a platform in containers, in the foreground.
 
     Example: nightshift serve airflow-scheduler
     """
-    from nightshift.platform import containers, health
+    from nightshift.platform import containers
     from nightshift.settings import Settings
 
-    settings = Settings.from_env()
-    if not check:
-        containers.serve(settings, name)
-    said = health.served(settings, containers.known(settings, name).name)
-    print(said)
-    if said != health.HEALTHY:
-        raise typer.Exit(1)
+    containers.serve(Settings.from_env(), name)
 
 
 def env() -> None:

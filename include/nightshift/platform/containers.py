@@ -16,7 +16,7 @@ from nightshift.errors import PlatformError
 from nightshift.platform import logins, migration, postgres
 from nightshift.platform.environment import process_environment
 from nightshift.platform.layout import Layout
-from nightshift.platform.programs import Program, served
+from nightshift.platform.programs import served
 from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 
@@ -64,17 +64,12 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
 
 def serve(settings: Settings, name: str) -> NoReturn:
     """Becomes a program of the platform. Raises PlatformError for a name that is none."""
-    program = known(settings, name)
-    os.umask(0o077)
-    os.execve(program.argv[0], program.argv, {**process_environment(settings), **program.environment})  # noqa: S606
-
-
-def known(settings: Settings, name: str) -> Program:
-    """The program of this name. Raises PlatformError where there is none."""
     programs = served(settings)
     if name not in programs:
         raise PlatformError(f"there is no program {name!r}", allowed=", ".join(programs), do="name one of them")
-    return programs[name]
+    program = programs[name]
+    os.umask(0o077)
+    os.execve(program.argv[0], program.argv, {**process_environment(settings), **program.environment})  # noqa: S606
 
 
 def _prepare_databases(settings: Settings, layout: Layout, report: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """Whether each component answers, and what the platform looks like from outside."""
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -116,3 +117,14 @@ def _get(url: str) -> str:
             return str(answer.read().decode())
     except (OSError, ValueError, urllib.error.URLError):
         return ""
+
+
+def main(name: str) -> int:
+    """``python -m nightshift.platform.health NAME``: asked of a container every few seconds, so it imports little."""
+    said = served(Settings.from_env(), name)
+    print(said)
+    return int(said != HEALTHY)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
