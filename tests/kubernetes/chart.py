@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
 from kubernetes import client, utils
 
 from nightshift.platform.postgres import Cluster as Postgres
 from nightshift.platform.postgres import Role, ensure_roles, initialise, wait_until_ready
-from nightshift.settings import Settings
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.documented import shown
@@ -29,8 +27,8 @@ from tests.waiting import until
 
 NAMESPACE = "nightshift-chart"
 USER = 10001
-AIRFLOW = PROJECT / "include" / "k8s" / "airflow-values.yaml"
 LOGIN = {"username": "admin", "password": "first of the chart"}
+AIRFLOW_LOGIN = {"username": "admin", "password": "of a test"}
 # With what a URL must escape.
 PASSWORDS = {role: f"{role}: 100%/@" for role in ("airflow", "mlflow", "nightshift", "nightshift_writer")}
 
@@ -99,47 +97,6 @@ def installed(cluster: Cluster) -> Iterator[Chart]:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def night_pod(**environ: str) -> dict[str, Any]:
-    """A pod as Airflow's chart makes them of our values, that waits for commands."""
-    values = yaml.safe_load(AIRFLOW.read_text())
-    job = values["migrateDatabaseJob"]
-    image = os.environ.get(
-        "NIGHTSHIFT_AIRFLOW_IMAGE", f"{values['defaultAirflowRepository']}:{values['defaultAirflowTag']}"
-    )
-    settings = {entry["name"]: entry["value"] for entry in [*values["env"], *job["env"]]}
-    settings |= {"NIGHTSHIFT_NAMESPACE": NAMESPACE, "NIGHTSHIFT_SCORING_IMAGE": Settings.from_env().scoring_image}
-    home = {"name": "home", "emptyDir": {}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "night", "labels": values["labels"]},
-        "spec": {
-            "serviceAccountName": values["scheduler"]["serviceAccount"]["name"],
-            "securityContext": values["securityContexts"]["pod"],
-            "terminationGracePeriodSeconds": 1,
-            "containers": [
-                {
-                    "name": "night",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "args": ["sleep", "infinity"],
-                    "env": [{"name": name, "value": value} for name, value in {**settings, **environ}.items()],
-                    # Four tasks at a time have a processor; here is one at a time, on a small node.
-                    "resources": {**values["scheduler"]["resources"], "requests": {"cpu": "100m", "memory": "1Gi"}},
-                    "securityContext": values["securityContexts"]["containers"],
-                    "volumeMounts": [
-                        *values["volumeMounts"],
-                        *job["extraVolumeMounts"],
-                        # The chart mounts the logs and airflow.cfg there.
-                        {"name": "home", "mountPath": settings["AIRFLOW_HOME"]},
-                    ],
-                }
-            ],
-            "volumes": [*values["volumes"], *job["extraVolumes"], home],
-        },
-    }
-
-
 def _address(cluster: Cluster) -> str:
     """The node's address, which must be this machine's."""
     addresses = cluster.api.list_node().items[0].status.addresses
@@ -191,7 +148,7 @@ def _write_secrets(folder: Path, urls: dict[str, str]) -> None:
         "nightshift-airflow/jwt-secret": secrets.token_hex(64),
         "nightshift-airflow/database": urls["nightshift_writer"],
         "nightshift-owner/database-owner": urls["nightshift"],
-        "nightshift-logins/passwords.json": json.dumps({"admin": "of a test"}),
+        "nightshift-logins/passwords.json": json.dumps({AIRFLOW_LOGIN["username"]: AIRFLOW_LOGIN["password"]}),
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

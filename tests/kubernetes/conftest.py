@@ -46,7 +46,7 @@ class Cluster:
     def pods(self, selector: str = "app.kubernetes.io/name=nightshift-scoring") -> list[Any]:
         return list(self.api.list_namespaced_pod(NAMESPACE, label_selector=selector).items)
 
-    def succeed(self, namespace: str, document: dict[str, Any]) -> None:
+    def succeed(self, namespace: str, document: dict[str, Any], seconds: float = 60) -> None:
         """Makes a pod and waits for its end, which must be a good one."""
         self.api.create_namespaced_pod(namespace, document)
         name = document["metadata"]["name"]
@@ -55,7 +55,7 @@ class Cluster:
             found = self.api.read_namespaced_pod(name, namespace)
             return found if found.status.phase in ("Succeeded", "Failed") else None
 
-        pod = until(ended, seconds=60)
+        pod = until(ended, seconds=seconds)
         assert pod.status.phase == "Succeeded", failure(name, self.api.api_client.sanitize_for_serialization(pod))
 
     def delete(self, name: str, grace: int = 0) -> None:

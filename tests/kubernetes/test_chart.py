@@ -1,7 +1,7 @@
 """Our chart on a real cluster: MLflow is up, a retrain logs to it, a day is scored by pods, it goes again.
 
-What runs a night is a pod with the image, the account, the secrets and the settings that our values give to Airflow's
-chart, which itself cannot be had here. The cluster enforces `restricted`, not network policies.
+Airflow's parts are pods with the image, the accounts, the secrets and the settings that our values give to its chart,
+which itself cannot be had here. The cluster enforces `restricted`, not network policies.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -25,7 +26,18 @@ from nightshift.specs.load import load_pipeline
 from tests.conftest import PROJECT
 from tests.e2e.turbines import landing as turbines
 from tests.helm import needs_helm
-from tests.kubernetes.chart import LOGIN, NAMESPACE, PASSWORDS, USER, Chart, eviction, installed, night_pod, run
+from tests.kubernetes.airflow import SERVER, airflow_pod, server_service
+from tests.kubernetes.chart import (
+    AIRFLOW_LOGIN,
+    LOGIN,
+    NAMESPACE,
+    PASSWORDS,
+    USER,
+    Chart,
+    eviction,
+    installed,
+    run,
+)
 from tests.kubernetes.conftest import Cluster
 from tests.nights import CHAMPION_AS_OF, NAME, NIGHTS, ROWS
 from tests.waiting import until
@@ -35,6 +47,19 @@ pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="makes folders of the pods' account, for which it must be root"),
 ]
 HOME = "/nightshift/project"
+# What the image has, in a folder that one pipeline more can be put into.
+COPIED = (
+    f"mkdir -p {HOME}/include && cp -r dags plugins spark_jobs COMMIT {HOME} && cp -r include/pipelines {HOME}/include"
+)
+ENVIRON = {
+    "NIGHTSHIFT_NAMESPACE": NAMESPACE,
+    "NIGHTSHIFT_SCORING_IMAGE": Settings.from_env().scoring_image,
+    "NIGHTSHIFT_HOME": HOME,
+    "PYTHONPATH": HOME,
+    "AIRFLOW__CORE__DAGS_FOLDER": f"{HOME}/dags",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": f"{HOME}/plugins",
+    "NIGHTSHIFT_POD_TEMPLATE": "/opt/nightshift/include/k8s/scoring-pod.yaml",
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,39 +69,47 @@ def chart(cluster: Cluster) -> Iterator[Chart]:
 
 
 @pytest.fixture(scope="module")
-def night(chart: Chart) -> None:
-    """The pod that runs Airflow's tasks, a pipeline and its landing, and databases that are prepared."""
+def airflow(chart: Chart) -> str:
+    """Airflow's parts in pods, with one pipeline more and its landing; the address of the API server."""
     landing = chart.folder / "landing"
     turbines.land_sites(landing, date(2024, 1, 1))
     turbines.land(landing, date(2024, 3, 1), NIGHTS[0])
     for path in (landing, *landing.rglob("*")):
         os.chown(path, USER, USER)
-    pod = night_pod(
-        NIGHTSHIFT_HOME=HOME,
-        PYTHONPATH=HOME,
-        AIRFLOW__CORE__DAGS_FOLDER=f"{HOME}/dags",
-        AIRFLOW__CORE__PLUGINS_FOLDER=f"{HOME}/plugins",
-        NIGHTSHIFT_POD_TEMPLATE="/opt/nightshift/include/k8s/scoring-pod.yaml",
-    )
-    api = chart.cluster.api
-    api.create_namespaced_pod(NAMESPACE, pod)
-    until(lambda: api.read_namespaced_pod("night", NAMESPACE).status.phase == "Running")
-    # What the image has, and one pipeline more.
-    inside(f"mkdir -p {HOME}/include")
-    inside(f"cp -r dags plugins spark_jobs COMMIT {HOME}")
-    inside(f"cp -r include/pipelines {HOME}/include")
+    # The job that Airflow's chart runs first, and runs again with each upgrade.
+    chart.cluster.succeed(NAMESPACE, airflow_pod("migrateDatabaseJob", "migrate", ENVIRON, before=COPIED), seconds=300)
+    chart.cluster.succeed(NAMESPACE, airflow_pod("migrateDatabaseJob", "migrate-again", ENVIRON), seconds=300)
     given, home = PROJECT / "tests" / "e2e" / NAME, chart.folder / "project"
     shutil.copy(given / "feature_module.py", home / "spark_jobs" / "features" / f"{NAME}.py")
     # Pods that find room beside others on a small node.
     spec = (given / f"{NAME}.yaml").read_text().replace("deadline: 5m", "deadline: 5m, cpu: 0.2, memory: 512Mi")
     (home / "include" / "pipelines" / f"{NAME}.yaml").write_text(spec)
-    for _ in range(2):
-        inside("python -m nightshift.platform.databases")
+    api = chart.cluster.api
+    api.create_namespaced_service(NAMESPACE, server_service())
+    names = {"apiServer": SERVER, "scheduler": "airflow-scheduler", "dagProcessor": "airflow-dag-processor"}
+    for component, name in names.items():
+        api.create_namespaced_pod(NAMESPACE, airflow_pod(component, name, ENVIRON))
+    until(lambda: all(is_ready(chart, name) for name in names.values()), seconds=300)
+    return f"http://{api.read_namespaced_service(SERVER, NAMESPACE).spec.cluster_ip}:8080"
+
+
+def is_ready(chart: Chart, name: str) -> bool:
+    status = chart.cluster.api.read_namespaced_pod(name, NAMESPACE).status
+    assert status.phase in ("Pending", "Running"), chart.cluster.api.read_namespaced_pod_log(name, NAMESPACE)[-2000:]
+    return any((found.type, found.status) == ("Ready", "True") for found in status.conditions or ())
 
 
 def inside(command: str) -> str:
-    """What a command in the pod says."""
-    return run(f"kubectl -n {NAMESPACE} exec night -- {command}", timeout=500)
+    """What a command in the scheduler's pod says."""
+    return run(f"kubectl -n {NAMESPACE} exec airflow-scheduler -- {command}", timeout=500)
+
+
+def ask_airflow(address: str, path: str) -> Any:
+    """The answer of Airflow's API to its administrator."""
+    token = requests.post(f"{address}/auth/token", json=AIRFLOW_LOGIN, timeout=30).json()["access_token"]
+    answer = requests.get(f"{address}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def scored_pods(chart: Chart) -> set[str]:
@@ -109,7 +142,7 @@ def test_its_pod_has_secrets_in_files_alone(chart: Chart) -> None:
     assert run(f"{execute} sh -c 'stat -c %a /private/*'").split() == ["600", "600"]
 
 
-def test_a_retrain_logs_to_it(chart: Chart, night: None) -> None:
+def test_a_retrain_logs_to_it(chart: Chart, airflow: str) -> None:
     said = inside(f"nightshift retrain {NAME} --as-of {CHAMPION_AS_OF}")
     assert "promote" in said
     [version] = chart.asked("model-versions/search", filter=f"name = '{NAME}'")["model_versions"]
@@ -124,11 +157,20 @@ def test_a_retrain_logs_to_it(chart: Chart, night: None) -> None:
     assert any(path.stat().st_uid == USER for path in kept.rglob("*.ubj"))
 
 
-def test_a_day_is_scored_by_pods(chart: Chart, night: None) -> None:
+def test_a_day_is_scored_by_pods(chart: Chart, airflow: str) -> None:
     ds = NIGHTS[0]
     before = scored_pods(chart)
-    said = inside(f"airflow dags test {NAME} {ds}")
-    assert "state=success" in said or "DagRun Finished" in said
+    wanted = requests.post(f"{airflow}/auth/token", json={**AIRFLOW_LOGIN, "password": "admin"}, timeout=30)
+    assert wanted.status_code == 401
+    until(lambda: NAME in {found["dag_id"] for found in ask_airflow(airflow, "/api/v2/dags?limit=100")["dags"]}, 300)
+    inside(f"airflow backfill create --dag-id {NAME} --from-date {ds} --to-date {ds}")
+    runs = f"/api/v2/dags/{NAME}/dagRuns"
+
+    def over() -> Any:
+        states = [found["state"] for found in ask_airflow(airflow, runs)["dag_runs"]]
+        return states if states and set(states) <= {"success", "failed"} else None
+
+    assert until(over, seconds=500, pause=2) == ["success"]
     storage = Path("/nightshift")
     assert not storage.exists()
     storage.symlink_to(chart.folder)
@@ -156,14 +198,7 @@ def test_a_drain_waits_for_a_shard(chart: Chart) -> None:
     api = chart.cluster.api
     api.create_namespaced_pod(NAMESPACE, template)
     try:
-
-        def ready() -> Any:
-            status = api.read_namespaced_pod("shard", NAMESPACE).status
-            return next(
-                (found for found in status.conditions or () if (found.type, found.status) == ("Ready", "True")), None
-            )
-
-        until(ready)
+        until(lambda: is_ready(chart, "shard"))
 
         def refused() -> bool:
             with pytest.raises(ApiException) as caught:
@@ -201,11 +236,13 @@ def test_installing_again_changes_nothing(chart: Chart) -> None:
     ]
 
 
-def test_uninstalled_it_leaves_the_artifacts_and_finds_them_again(chart: Chart, night: None) -> None:
+def test_uninstalled_it_leaves_the_artifacts_and_finds_them_again(chart: Chart, airflow: str) -> None:
     before = chart.asked("model-versions/search", filter=f"name = '{NAME}'")["model_versions"]
     assert before
     api = chart.cluster.api
-    api.delete_namespaced_pod("night", NAMESPACE, grace_period_seconds=0)
+    api.delete_namespaced_service(SERVER, NAMESPACE)
+    for pod in api.list_namespaced_pod(NAMESPACE, label_selector="app").items:
+        api.delete_namespaced_pod(pod.metadata.name, NAMESPACE, grace_period_seconds=0)
     run(f"helm uninstall nightshift -n {NAMESPACE} --wait")
     kinds = "all,configmap,pvc,serviceaccount,role,rolebinding,networkpolicy,resourcequota,limitrange,pdb"
     until(lambda: not api.list_namespaced_pod(NAMESPACE).items)

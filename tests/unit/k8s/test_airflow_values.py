@@ -14,7 +14,7 @@ import yaml
 from nightshift.settings import Settings
 from tests.conftest import PROJECT
 from tests.helm import needs_helm, render
-from tests.kubernetes.chart import night_pod
+from tests.kubernetes.airflow import COMMANDS, airflow_pod
 
 VALUES = PROJECT / "include" / "k8s" / "airflow-values.yaml"
 DOCUMENT = PROJECT / "docs" / "kubernetes.md"
@@ -77,8 +77,10 @@ def _table() -> str:
     return text[text.index("| file below `secrets/`") : text.index("kubectl apply -f include/k8s/namespace")]
 
 
-def test_what_a_pod_is_made_of_is_known_to_kubernetes() -> None:
-    kubernetes_validate.validate(night_pod(), kubernetes_validate.latest_version(), strict=True)
+@pytest.mark.parametrize("component", [*COMMANDS, "migrateDatabaseJob"])
+def test_what_pods_are_made_of_is_known_to_kubernetes(component: str) -> None:
+    pod = airflow_pod(component, "pod", {})
+    kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_containers_ask_for_what_the_quota_wants(values: dict[str, Any]) -> None:
