@@ -4,14 +4,14 @@ READY := .venv/ready
 COVERAGE := 85
 DOCKER := docker
 COMPOSE := $(DOCKER) compose
-# A model is scored by the xgboost that is locked for its Python, so the image has the platform's.
+# A model is scored by the xgboost that is locked for its Python, so the images have the platform's.
 SCORING_PYTHON = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.12)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-faults scoring-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock
+.PHONY: help setup demo up down test test-faults scoring-image spark-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ scoring-image: ## The image of scoring pods, nightshift-scoring:VERSION
 	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/scoring.Dockerfile -t nightshift-scoring:$(VERSION) \
 		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
 
+spark-image: ## The image of Spark's pods, nightshift-spark:VERSION
+	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/spark.Dockerfile -t nightshift-spark:$(VERSION) \
+		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) .
+
 airflow-image: ## The image of Airflow, its tasks and MLflow, nightshift-airflow:VERSION
 	$(DOCKER) build $(DOCKER_FLAGS) -f include/docker/airflow.Dockerfile -t nightshift-airflow:$(VERSION) \
 		--build-arg PYTHON=python:$(SCORING_PYTHON)-slim-bookworm --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null) .
@@ -55,7 +59,7 @@ compose-demo: compose-env airflow-image ## What demo does, in containers; leaves
 test-compose: setup ## The demonstration in containers of a project of its own; needs docker, compose and the images
 	$(BIN)/pytest tests/containers --durations=5
 
-test-kubernetes: setup ## Score by pods, and break them, on the cluster of KUBECONFIG, which has the image
+test-kubernetes: setup ## Score and build features by pods, and break them, on the cluster of KUBECONFIG, which has the images
 	$(BIN)/pytest tests/kubernetes tests/unit/k8s --durations=5
 
 lint: setup ## Style, format, import contracts, and all specs
@@ -75,6 +79,8 @@ lock: setup ## Lock what pyproject.toml asks for, for Python 3.11 to 3.13
 		--override requirements-overrides.txt --extra platform --extra dev pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
 		--constraint requirements.txt pyproject.toml -o requirements-scoring.txt
+	printf '%s\n' pyspark pyarrow | $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
+		--constraint requirements.txt - -o requirements-spark.txt
 
 $(READY): requirements.txt requirements-build.txt pyproject.toml include/nightshift/java.py
 	@sh include/nightshift/platform/setup.sh

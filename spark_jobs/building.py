@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
@@ -14,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from nightshift.errors import NightshiftError, SpecError
 from nightshift.features.build_plan import BuildPlan, Target
 from nightshift.lineage import DataFile
+from nightshift.source_code import feature_code
 from nightshift.tables import leave_staged
 from spark_jobs.failures import as_error, place, what_was_raised
 from spark_jobs.lines import with_line
@@ -23,12 +25,15 @@ from spark_jobs.writing import conform, module_file, stage
 log = logging.getLogger("spark_jobs")
 
 Entry = Callable[[Mapping[str, DataFrame], Sequence[str]], DataFrame]
+HOME = Path(__file__).resolve().parents[1]
 ENTRIES = {"features": "build", "labels": "label"}
 
 
 def build_all(spark: SparkSession, plan: BuildPlan) -> None:
     """Stage every target of a plan, then leave the manifests. Raises NightshiftError."""
     staged: dict[tuple[str, str], tuple[DataFile, ...]] = {}
+    for target in plan.targets:
+        _compare_code(plan, target)
     for target in plan.targets:
         started = time.monotonic()
         rows = returned(spark, plan, target)
@@ -58,6 +63,18 @@ def returned(spark: SparkSession, plan: BuildPlan, target: Target) -> DataFrame:
     if not isinstance(frame, DataFrame):
         raise SpecError(f"returned {type(frame).__name__}", where=where, allowed="a Spark DataFrame")
     return conform(frame, target, where)
+
+
+def _compare_code(plan: BuildPlan, target: Target) -> None:
+    """Raises SpecError where the code here is not the plan's: other rows would carry its fingerprint."""
+    planned = plan.code.get(target.dataset)
+    if planned is None or planned == feature_code(HOME, plan.module, ENTRIES[target.dataset]):
+        return
+    raise SpecError(
+        "the code here is not that of the plan, or Python is of another version",
+        where=_where(plan, target),
+        do="build the image of Spark's pods anew, and give it to the nodes; if code has just changed, clear the task",
+    )
 
 
 def _where(plan: BuildPlan, target: Target) -> str:

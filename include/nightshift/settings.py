@@ -22,10 +22,12 @@ class Settings:
 
     ``home`` holds ``include/pipelines`` and ``spark_jobs``; ``var`` holds everything that deleting resets.
     Where ``compute`` is ``kubernetes``, scoring pods are made in ``namespace``, of ``scoring_image`` and
-    ``pod_template``. ``poke_seconds`` is how often a task that waits looks again. ``private``: no other process knows
-    this lake, so that nothing in it has to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find
-    what programs find at ``airflow_url`` and ``mlflow_uri``; empty: there, too. ``postgres`` is the
-    ``host:port`` of a server where the platform's parts are containers; empty: they are this machine's processes.
+    ``pod_template``. Where Spark's master is ``k8s://…``, driver and executors are pods of that namespace, of
+    ``spark_image`` and a template each, and the driver keeps its event log in ``spark_events``. ``poke_seconds`` is
+    how often a task that waits looks again. ``private``: no other process knows this lake, so that nothing in it has
+    to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find what programs find at ``airflow_url``
+    and ``mlflow_uri``; empty: there, too. ``postgres`` is the ``host:port`` of a server where the platform's parts
+    are containers; empty: they are this machine's processes.
     """
 
     home: Path
@@ -42,6 +44,10 @@ class Settings:
     scoring_image: str
     pod_template: Path
     spark_master: str
+    spark_image: str
+    spark_driver_template: Path
+    spark_executor_template: Path
+    spark_events: str
     statsd_host: str
     statsd_port: int
     poke_seconds: int
@@ -62,12 +68,13 @@ class Settings:
         env = os.environ if environ is None else environ
         home = Path(env.get("NIGHTSHIFT_HOME", PROJECT)).resolve()
         var = Path(env.get("NIGHTSHIFT_VAR", home / "var")).resolve()
+        lake = _location(env, "NIGHTSHIFT_LAKE", var / "lake")
         return cls(
             home=home,
             var=var,
             env=_matching(env, "NIGHTSHIFT_ENV", "local", r"[a-z][a-z0-9]{0,30}"),
             landing=_location(env, "NIGHTSHIFT_LANDING", var / "landing"),
-            lake=_location(env, "NIGHTSHIFT_LAKE", var / "lake"),
+            lake=lake,
             models=_location(env, "NIGHTSHIFT_MODELS", var / "models"),
             reports=_location(env, "NIGHTSHIFT_REPORTS", var / "reports"),
             mlflow_uri=env.get("NIGHTSHIFT_MLFLOW", f"http://127.0.0.1:{env.get('NIGHTSHIFT_MLFLOW_PORT', '5000')}"),
@@ -77,10 +84,14 @@ class Settings:
             ),
             namespace=_matching(env, "NIGHTSHIFT_NAMESPACE", "nightshift", r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
             scoring_image=env.get("NIGHTSHIFT_SCORING_IMAGE", f"nightshift-scoring:{__version__}"),
-            pod_template=Path(
-                env.get("NIGHTSHIFT_POD_TEMPLATE", home / "include" / "k8s" / "scoring-pod.yaml")
-            ).resolve(),
+            pod_template=_template(env, "NIGHTSHIFT_POD_TEMPLATE", home, "scoring-pod.yaml"),
             spark_master=env.get("NIGHTSHIFT_SPARK_MASTER", "local[*]"),
+            spark_image=env.get("NIGHTSHIFT_SPARK_IMAGE", f"nightshift-spark:{__version__}"),
+            spark_driver_template=_template(env, "NIGHTSHIFT_SPARK_DRIVER_TEMPLATE", home, "spark-driver-pod.yaml"),
+            spark_executor_template=_template(
+                env, "NIGHTSHIFT_SPARK_EXECUTOR_TEMPLATE", home, "spark-executor-pod.yaml"
+            ),
+            spark_events=_location(env, "NIGHTSHIFT_SPARK_EVENTS", f"{lake}/_spark-events"),
             statsd_host=env.get("NIGHTSHIFT_STATSD_HOST", ""),
             statsd_port=int(_matching(env, "NIGHTSHIFT_STATSD_PORT", "8125", r"\d{1,5}")),
             poke_seconds=int(_matching(env, "NIGHTSHIFT_POKE_SECONDS", "60", r"[1-9]\d{0,4}")),
@@ -139,6 +150,10 @@ def _matching(env: Mapping[str, str], name: str, default: str, pattern: str) -> 
     return value
 
 
-def _location(env: Mapping[str, str], name: str, default: Path) -> str:
+def _template(env: Mapping[str, str], name: str, home: Path, file: str) -> Path:
+    return Path(env.get(name, home / "include" / "k8s" / file)).resolve()
+
+
+def _location(env: Mapping[str, str], name: str, default: Path | str) -> str:
     value = env.get(name) or str(default)
     return value.rstrip("/") if "://" in value else str(Path(value).resolve())

@@ -12,9 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +32,7 @@ AHEAD = "ahead"
 FAILED = 3
 _ERROR = "nightshift error: "
 _ERROR_LINE = re.compile(re.escape(_ERROR) + r"(\w+): (.*)")
+_REFUSALS = (re.compile(r"Message: (.*?)\.? Received status: "), re.compile(r'Exception in thread "main" (.*)'))
 _GRACE_SECONDS = 10
 _BUILD_SECONDS = 300
 
@@ -84,14 +85,42 @@ def spark_environment(settings: Settings) -> dict[str, str]:
 
 def submit_argv(settings: Settings, command: Command) -> list[str]:
     """The whole command line of a job."""
-    return _submit(settings, spark_conf(settings), command.argv())
+    return _submit(settings, spark_conf(settings), [], [_program(settings), *command.argv()])
+
+
+def on_kubernetes(master: str) -> bool:
+    """Whether driver and executors are pods."""
+    return master.startswith("k8s://")
+
+
+def cluster_submit_argv(settings: Settings, conf: Mapping[str, str], command: Command, program: str) -> list[str]:
+    """The command line that has ``settings.spark_master`` make a driver, whose image has the program."""
+    return _submit(settings, conf, ["--deploy-mode", "cluster"], [f"local://{program}", *command.argv()])
+
+
+def cluster_submit_environment(settings: Settings) -> dict[str, str]:
+    """What spark-submit itself needs where the driver is elsewhere: it is a JVM of a few seconds."""
+    return {"JAVA_HOME": str(java_home()), "SPARK_SUBMIT_OPTS": spark_conf(settings)["spark.driver.extraJavaOptions"]}
+
+
+def refusal(said: str) -> str:
+    """Why spark-submit made no driver, from all that it said: the API server's words, or the exception."""
+    found = next(filter(None, (pattern.search(said) for pattern in _REFUSALS)), None)
+    return found[1].strip() if found else ""
+
+
+def is_error_line(line: str) -> bool:
+    """Whether a line is a driver's last words (see ``error_line``)."""
+    return _ERROR_LINE.search(line) is not None
 
 
 def run_local(settings: Settings, command: Command) -> None:
     """Run a job as a child process, its log lines to ``nightshift.spark``.
 
     Raises the error that the driver names in its last words. However this process is stopped, the job stops, too.
+    Where Spark's jobs run in pods, this one still runs here: it is a gate's, or an operator's by hand.
     """
+    settings = _here(settings)
     with _started(submit_argv(settings, command), _environment(settings), _scratch(settings)) as process:
         _end_well(process)
 
@@ -103,6 +132,7 @@ def started_ahead(settings: Settings) -> Iterator[Callable[[Settings, Command], 
     Java and Spark start while this process does what comes before the job. The job ends with the block, or with this
     process: it then reads the end of a pipe that nobody holds open any more.
     """
+    settings = _here(settings)
     scratch = _scratch(settings)
     with TemporaryDirectory(prefix="ahead-", dir=scratch) as folder:
         pipe = str(Path(folder, "command"))
@@ -110,7 +140,7 @@ def started_ahead(settings: Settings) -> Iterator[Callable[[Settings, Command], 
         # Open for reading, too: opened for writing alone it would wait for the job. Open until the job has ended, which
         # may open its end long after it was told.
         with os.fdopen(os.open(pipe, os.O_RDWR), "wb", buffering=0) as told:
-            argv = _submit(settings, spark_conf(settings), [AHEAD, pipe])
+            argv = _submit(settings, spark_conf(settings), [], [_program(settings), AHEAD, pipe])
             with _started(argv, _environment(settings), scratch) as process:
 
                 def run(settings: Settings, command: Command) -> None:
@@ -151,7 +181,7 @@ def build_archive(settings: Settings) -> Path | None:
             "spark.local.dir": folder,
             "spark.sql.warehouse.dir": f"{folder}/warehouse",
         }
-        argv = _submit(settings, conf, ["archive", f"{folder}/tables"])
+        argv = _submit(settings, conf, [], [_program(settings), "archive", f"{folder}/tables"])
         with _started(argv, _environment(settings), Path(folder)) as process:
             status, last = _followed(process)
         if status != 0 or not new.is_file():
@@ -162,10 +192,18 @@ def build_archive(settings: Settings) -> Path | None:
     return target
 
 
-def _submit(settings: Settings, conf: dict[str, str], argv: Sequence[str]) -> list[str]:
+def _program(settings: Settings) -> str:
+    return str(settings.home / MAIN)
+
+
+def _here(settings: Settings) -> Settings:
+    return replace(settings, spark_master="local[*]") if on_kubernetes(settings.spark_master) else settings
+
+
+def _submit(settings: Settings, conf: Mapping[str, str], mode: Sequence[str], argv: Sequence[str]) -> list[str]:
     program = str(_spark_home() / "bin" / "spark-submit")
     options = [item for key, value in sorted(conf.items()) for item in ("--conf", f"{key}={value}")]
-    return [program, "--master", settings.spark_master, *options, str(settings.home / MAIN), *argv]
+    return [program, "--master", settings.spark_master, *mode, *options, *argv]
 
 
 def _spark_home() -> Path:

@@ -2,8 +2,8 @@
 
 from kubernetes import client
 
+from nightshift.pods.kinds import SCORING
 from nightshift.pods.pod import RUN_ID
-from nightshift.pods.template import CONTAINER
 from tests.kubernetes.conftest import NAMESPACE, Pods
 from tests.nights import NAME, NIGHTS, Reader
 from tests.waiting import until
@@ -20,7 +20,7 @@ def test_a_night_is_scored_by_a_pod_that_goes_when_it_is_done(pods: Pods, reader
     labels = {name.removeprefix("nightshift/"): text for name, text in made.metadata.labels.items()}
     assert {"pipeline": NAME, "ds": run.ds, "shard": "0", "attempt": "1"}.items() <= labels.items()
     [container] = made.spec.containers
-    assert container.name == CONTAINER
+    assert container.name == SCORING.container
     assert container.resources.limits == {"memory": "1Gi"}
     assert made.spec.active_deadline_seconds == 300
     assert made.spec.automount_service_account_token is False
@@ -65,7 +65,7 @@ def test_maintenance_asks_for_the_runs_of_pods_and_leaves_young_ones(pods: Pods)
     """What it deletes is ten minutes old at least: that is tested with documents of pods."""
     spec = client.V1PodSpec(
         restart_policy="Never",
-        containers=[client.V1Container(name=CONTAINER, image=pods.nights.settings.scoring_image)],
+        containers=[client.V1Container(name=SCORING.container, image=pods.nights.settings.scoring_image)],
     )
     metadata = client.V1ObjectMeta(
         name="orphan",

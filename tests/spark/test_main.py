@@ -13,10 +13,11 @@ from nightshift.commands import FeaturesCommand
 from nightshift.errors import NightshiftError, SpecError
 from nightshift.lineage import find_staged
 from nightshift.settings import Settings
+from nightshift.source_code import feature_code
 from nightshift.spark import driver_error
 from nightshift.specs.model import Pipeline
 from nightshift.tables import arrow_schema
-from tests.conftest import make_pipeline
+from tests.conftest import PROJECT, make_pipeline
 from tests.spark.typed import build_plan
 
 pytestmark = pytest.mark.spark
@@ -138,6 +139,22 @@ class TestStaging:
 
         error = driver_error(capfd.readouterr().err, 3)
         assert "attempt a1 has written features before" in str(error)
+
+
+@pytest.mark.usefixtures("spark")
+def test_code_that_is_not_the_plans_builds_nothing(settings: Settings, parcels: Pipeline, capfd: Any) -> None:
+    """As in an image that is older than the plan; a session is made before, as always."""
+    code = {"features": feature_code(PROJECT, "flights", "build"), "labels": "of another time"}
+    flights = parcels.model_copy(update={"features": parcels.features.model_copy(update={"module": "flights"})})
+    assert _run(settings, flights, code=code) == 3
+    error = driver_error(capfd.readouterr().err, 3)
+    assert type(error) is SpecError
+    assert str(error) == (
+        "spark_jobs/features/flights.py label: the code here is not that of the plan, or Python is of another version. "
+        "What to do: build the image of Spark's pods anew, and give it to the nodes; "
+        "if code has just changed, clear the task."
+    )
+    assert not Path(_table(settings, "features")).exists()
 
 
 WRONG = {

@@ -66,6 +66,7 @@ def build_plan(
     attempt: str = "a1",
     reads: Reads | None = None,
     rows_per_file: int | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> BuildPlan:
     """The plan of one job over all of these days, on what has landed; ``reads`` replaces what features may read."""
     chosen = {
@@ -86,6 +87,7 @@ def build_plan(
         sources={name: _source(settings, pipeline, name, wanted) for name in pipeline.inputs},
         targets=targets,
         manifests=tuple(_manifest(pipeline, target, day, attempt) for target in targets for day in target.days),
+        code=dict(code or {}),
     )
 
 

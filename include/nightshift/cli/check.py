@@ -18,7 +18,7 @@ def check(
     pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check specs, feature modules and the pod template; problems as file:line.
+    """Check specs, feature modules and the pod templates; problems as file:line.
 
     Runs nothing and needs no platform. Where the ledger answers, it warns if scoring would be refused, since module
     or spec are not what the champion was trained with.
@@ -47,12 +47,19 @@ def check(
 
 
 def _template_problems(settings: "Settings") -> "list[Problem]":
-    """What is wrong with the pod template, where there is one or pods are to score."""
+    """What is wrong with the pod templates that are there, or that pods are to be made of."""
+    from nightshift.pods.kinds import DRIVER, EXECUTOR, SCORING
     from nightshift.pods.template import check_template
+    from nightshift.spark import on_kubernetes
 
-    if settings.compute == "local" and not settings.pod_template.is_file():
-        return []
-    return check_template(settings.pod_template)[1]
+    in_pods = on_kubernetes(settings.spark_master)
+    templates = (
+        (SCORING, settings.pod_template, settings.compute == "kubernetes"),
+        (DRIVER, settings.spark_driver_template, in_pods),
+        (EXECUTOR, settings.spark_executor_template, in_pods),
+    )
+    needed = [(path, kind) for kind, path, used in templates if used or path.is_file()]
+    return [problem for path, kind in needed for problem in check_template(path, kind)[1]]
 
 
 def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:

@@ -196,6 +196,7 @@ def _build_plan(job: Job, recipes: Recipes, surveys: dict[Dataset, _Survey]) -> 
         sources=sources,
         targets=targets,
         manifests=tuple(manifest for survey in surveys.values() for manifest in survey.build.values()),
+        code={str(dataset): recipes.code[dataset] for dataset in surveys},
     )
 
 

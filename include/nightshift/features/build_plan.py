@@ -38,7 +38,11 @@ class Target:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """One Spark job. ``manifests`` are the staged manifests, one for each dataset and day, still without files."""
+    """One Spark job. ``manifests`` are the staged manifests, one for each dataset and day, still without files.
+
+    ``code`` has the hash of what builds each dataset, as it went into the fingerprints: a driver elsewhere, whose image
+    may be older, builds nothing else under them. A dataset without one is not compared.
+    """
 
     pipeline: str
     module: str
@@ -49,6 +53,7 @@ class BuildPlan:
     sources: dict[str, Source]
     targets: tuple[Target, ...]
     manifests: tuple[Manifest, ...]
+    code: dict[str, str]
 
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""

@@ -9,9 +9,10 @@ from nightshift.orchestration.pods import Cluster
 from nightshift.orchestration.tasks import plain_failures
 from nightshift.pods.reaping import SELECTOR, why_reaped
 from nightshift.settings import Settings
+from nightshift.spark import on_kubernetes
 from nightshift.specs.check import MAINTENANCE
 
-_DOC = """Deletes scoring pods whose run is over or gone, and pods that ended days ago.
+_DOC = """Deletes pods whose run is over or gone, and pods that ended days ago: of shards, and drivers of Spark.
 
 A pod outlives its run where its task could not end it, for example when scheduler and node died together.
 """
@@ -40,7 +41,7 @@ class ReapPodsOperator(BaseOperator):
 def maintenance_dag(settings: Settings | None = None) -> DAG | None:
     """The DAG; None where nothing runs on a cluster."""
     settings = settings or Settings.from_env()
-    if settings.compute != "kubernetes":
+    if settings.compute != "kubernetes" and not on_kubernetes(settings.spark_master):
         return None
     dag = DAG(
         dag_id=MAINTENANCE,

@@ -17,8 +17,9 @@ from nightshift.commands import ScoreCommand
 from nightshift.errors import NightshiftError
 from nightshift.job import Job
 from nightshift.orchestration.tasks import ShardOperator
+from nightshift.pods.kinds import SCORING
 from nightshift.pods.pod import PodFor, scoring_pod
-from nightshift.pods.template import CONTAINER, read_template
+from nightshift.pods.template import read_template
 from nightshift.pods.verdict import Document, failure, killed_for_memory
 from nightshift.specs.model import seconds
 from nightshift.steps import scored_already
@@ -125,7 +126,7 @@ class PodScoreOperator(ShardOperator):
             labels=pod.labels(),
             annotations=pod.annotations(),
             pod_template_dict=scoring_pod(template, settings.scoring_image, scoring, command, memory, attempt),
-            base_container_name=CONTAINER,
+            base_container_name=SCORING.container,
             termination_message_policy="FallbackToLogsOnError",
             schedule_timeout_seconds=start,
             startup_timeout_seconds=start,
@@ -161,14 +162,18 @@ class Cluster:
         """The pods that a label selector finds."""
         return [self._document(pod) for pod in self._ask("list_namespaced_pod", label_selector=selector).items]
 
+    def pod(self, name: str) -> Document | None:
+        """The pod of that name; None where there is none."""
+        found = self._ask("read_namespaced_pod", name)
+        return None if found is None else self._document(found)
+
     def delete(self, name: str) -> None:
         """Deletes a pod; one that is gone already is as good."""
         self._ask("delete_namespaced_pod", name)
 
     def end(self, name: str) -> NightshiftError:
         """Why a pod ended. One that never began does so no more: the next try makes its own."""
-        found = self._ask("read_namespaced_pod", name)
-        pod = None if found is None else self._document(found)
+        pod = self.pod(name)
         phase = pod["status"].get("phase") if pod else None
         if pod is not None and phase == "Pending":
             self.delete(name)

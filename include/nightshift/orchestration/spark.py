@@ -8,9 +8,9 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import Context
+from airflow.sdk import Connection, Context
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowException
 
@@ -21,7 +21,11 @@ from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import unfinished_days
 from nightshift.orchestration.tasks import WaitOperator, perform
 from nightshift.settings import Settings
+from nightshift.spark import on_kubernetes
 from nightshift.specs.calendar import days
+
+if TYPE_CHECKING:
+    from nightshift.orchestration.spark_pods import SparkPods
 
 CONNECTION = "spark_default"
 DAYS_AHEAD = 45
@@ -45,10 +49,11 @@ class SparkStepOperator(WaitOperator):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._submitted: Any = None
+        self._pods: SparkPods | None = None
 
     def call(self, context: Context, job: Job) -> Outcome:
         """Calls the step. Raises SparkBusy where another task of a backfill has Spark and this one needs it."""
-        submit = partial(self._submit, context)
+        submit = partial(self._submit, context, job)
         if not job.history:
             return perform(self, job, submit)
         with lock_unless_held(job.settings, PAST) as held:
@@ -58,11 +63,28 @@ class SparkStepOperator(WaitOperator):
             return perform(self, replace(job, also=tuple(unfinished_days(context, ahead))), submit)
 
     def on_kill(self) -> None:
-        """Ends spark-submit with its task."""
+        """Ends spark-submit, or the driver's pod, with its task."""
+        if self._pods is not None:
+            self._pods.stop()
         if self._submitted is not None:
             self._submitted.on_kill()
 
-    def _submit(self, context: Context, settings: Settings, command: FeaturesCommand) -> None:
+    def _submit(self, context: Context, job: Job, settings: Settings, command: FeaturesCommand) -> None:
+        master = _master()
+        if on_kubernetes(master):
+            self._in_pods(job, master, command)
+        else:
+            self._by_provider(context, settings, command)
+
+    def _in_pods(self, job: Job, master: str, command: FeaturesCommand) -> None:
+        from nightshift.orchestration.spark_pods import SparkPods
+
+        # A task whose time is up ends its driver; the pod's own deadline is for when nobody is left to do so.
+        deadline = self.execution_timeout or timedelta(days=1)
+        pods = self._pods = SparkPods(job, self.dag_id, self.task_id, master, int(deadline.total_seconds()))
+        pods.run(command)
+
+    def _by_provider(self, context: Context, settings: Settings, command: FeaturesCommand) -> None:
         from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
         from nightshift.spark import MAIN, driver_error, spark_conf, spark_environment
@@ -85,6 +107,12 @@ class SparkStepOperator(WaitOperator):
             raise driver_error(str(error), int(status.group(1)) if status else 1) from None
         finally:
             ExecutorSafeguard.tracker.reset(token)
+
+
+def _master() -> str:
+    """Spark's master as the connection has it."""
+    found = Connection.get(CONNECTION)
+    return f"{found.host}:{found.port}" if found.port else str(found.host)
 
 
 def _busy(settings: Settings, command: FeaturesCommand) -> NoReturn:

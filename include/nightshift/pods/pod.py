@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nightshift.commands import ScoreCommand
-from nightshift.pods.template import CONTAINER
+from nightshift.pods.kinds import SCORING
 from nightshift.specs.model import seconds
 from nightshift.specs.scoring import Scoring, Volume
 
@@ -77,7 +77,7 @@ def scoring_pod(
     spec, asked = pod["spec"], scoring.pod
     pod.setdefault("metadata", {}).setdefault("labels", {})[ATTEMPT] = str(attempt)
     # Airflow adds what it wants to the first container, whatever its name.
-    spec["containers"].sort(key=lambda found: found["name"] != CONTAINER)
+    spec["containers"].sort(key=lambda found: found["name"] != SCORING.container)
     container = spec["containers"][0]
     container.setdefault("image", image)
     container["args"] = command.argv()

@@ -1,8 +1,8 @@
 """The declaration of a pipeline as frozen, strict pydantic models.
 
-Every key of ``include/pipelines/<name>.yaml`` is a field here or in ``sources.py``, ``scoring.py`` and
-``contract.py``; an unknown key is an error. Days are dates of the business calendar, durations are text such as
-``15m``, sizes are text such as ``1Gi``.
+Every key of ``include/pipelines/<name>.yaml`` is a field here or in ``sources.py``, ``spark.py``,
+``scoring.py`` and ``contract.py``; an unknown key is an error. Days are dates of the business calendar, durations are
+text such as ``15m``, sizes are text such as ``1Gi``.
 """
 
 from collections.abc import Iterator
@@ -28,10 +28,11 @@ from nightshift.specs.contract import (
 )
 from nightshift.specs.scoring import Scoring
 from nightshift.specs.sources import Input, Missing, Schedule
+from nightshift.specs.spark import Spark
 
 __all__ = [
     "METRICS", "RESERVED", "Column", "ColumnName", "ColumnType", "Duration", "Expectation", "Features", "Gate", "Input",
-    "Label", "Missing", "Model", "Name", "Pipeline", "Promotion", "Schedule", "Scoring", "Training", "seconds",
+    "Label", "Missing", "Model", "Name", "Pipeline", "Promotion", "Schedule", "Scoring", "Spark", "Training", "seconds",
 ]  # fmt: skip
 
 METRICS = {"binary": ("log_loss", "average_precision", "roc_auc", "brier"), "regression": ("rmse", "mae")}
@@ -52,6 +53,8 @@ class Features(Model):
     """The features by name, each with its contract: `category`, `integer`, `number` or `boolean`."""
     gate: Gate = Gate()
     """What else is audited before the features of a day are published, and what follows."""
+    spark: Spark = Spark()
+    """What the job that builds them asks of a cluster, where Spark runs in pods."""
 
 
 class Label(Model):

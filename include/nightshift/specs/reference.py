@@ -20,8 +20,8 @@ from nightshift.specs.model import Pipeline
 BEGIN, END = "<!-- the reference begins -->", "<!-- the reference ends -->"
 
 _ORDER = (
-    "Schedule", "Input", "Missing", "Column", "Gate", "Features", "Label", "Training", "Promotion", "Scoring", "Pod",
-    "Volume", "Toleration",
+    "Schedule", "Input", "Missing", "Column", "Gate", "Features", "Spark", "Label", "Training", "Promotion",
+    "Scoring", "Pod", "Volume", "Toleration",
 )  # fmt: skip
 _WHERE = {
     "Schedule": "`schedule`",
@@ -30,6 +30,7 @@ _WHERE = {
     "Column": "`columns.<name>` of a source and of `features`",
     "Gate": "every `gate`",
     **{name: f"`{name.lower()}`" for name in ("Features", "Label", "Training", "Promotion", "Scoring")},
+    "Spark": "`features.spark`",
     "Pod": "`scoring.pod`",
     "Volume": "`scoring.pod.volumes.<name>`",
     "Toleration": "each of `scoring.pod.tolerations`",

@@ -10,6 +10,7 @@ from nightshift import tables
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.features.build import plan_features, plan_window
 from nightshift.features.build_plan import BuildPlan, read_plan
+from nightshift.features.recipes import code_of
 from nightshift.features.run import gate_features, gate_labels, gate_window
 from nightshift.job import Job, new_attempt
 from nightshift.lineage import find_published
@@ -64,6 +65,7 @@ def test_a_plan_names_exactly_what_may_be_read(job: Job) -> None:
     }
     assert labels.inputs == {"deliveries": ("2024-02-09",)}
     assert next(iter(features.columns)) == "parcel_id"
+    assert plan.code == code_of(job.settings.home, job.pipeline)
     assert command.argv()[:6] == ["features", "--pipeline", "parcels", "--from", "2024-02-09", "--to"]
 
 

@@ -11,6 +11,7 @@ from nightshift.errors import InputMissing
 from nightshift.features.recipes import Recipes, code_of
 from nightshift.lineage import DataFile
 from nightshift.specs.model import Pipeline
+from nightshift.specs.spark import Spark
 from nightshift.tables import Partition, TableState
 from tests.conftest import make_pipeline
 from tests.unit.features.lake import MODULE
@@ -114,3 +115,13 @@ def test_code_of_features_and_labels_are_told_apart(tmp_path: Path) -> None:
     after = code_of(tmp_path, make_pipeline())
     assert before["features"] == after["features"]
     assert before["labels"] != after["labels"]
+
+
+def test_what_spark_is_given_on_a_cluster_changes_no_fingerprint() -> None:
+    """No row depends on it: a pipeline that gets more memory is not built anew."""
+    plain = make_pipeline()
+    asked = Spark(executors=7, cores=3, memory="9Gi", start="1h")
+    more = plain.model_copy(update={"features": plain.features.model_copy(update={"spark": asked})})
+    assert more.features.spark != plain.features.spark
+    for dataset in ("features", "labels"):
+        assert recipes(more).wanted(dataset, DS) == recipes(plain).wanted(dataset, DS) != ""
