@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("nightshift.spark")
 
 _LOOK_EVERY_SECONDS = 2
+# What a driver takes at most until it asks for executors.
+_SPARK_BEGINS_SECONDS = 60
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -47,6 +49,8 @@ class SparkPods:
         self.driver = DriverFor(job.pipeline.name, job.day, dag, job.run_id, step, job.attempt)
         self.start = seconds(job.pipeline.features.spark.start)
         self.cluster = Cluster(job.settings.namespace)
+        # A signal may come while the other one holds a lock.
+        self._cluster_of_stop = Cluster(job.settings.namespace)
         self._submit: subprocess.Popen[str] | None = None
         self._stopped = False
         self._told = ""
@@ -69,8 +73,8 @@ class SparkPods:
         self._stopped = True
         if self._submit is not None and self._submit.poll() is None:
             _kill(self._submit)
-        for pod in self.cluster.pods(self.driver.own("driver")):
-            self.cluster.delete(pod["metadata"]["name"])
+        for pod in self._cluster_of_stop.pods(self.driver.own("driver")):
+            self._cluster_of_stop.delete(pod["metadata"]["name"])
 
     def _clear_earlier(self) -> None:
         """An earlier try that was killed without a word has left its driver, whose work nobody would take."""
@@ -162,21 +166,31 @@ class SparkPods:
             log.info("%s", line)
 
     def _watch_executors(self, name: str, over: threading.Event) -> None:
-        """Deletes a driver that no executor ever came to: it would wait for ever."""
-        cluster, end = Cluster(self.cluster.namespace), time.monotonic() + self.start
+        """Deletes a driver that no executor ever comes to: it would wait for ever."""
+        asked, end = False, time.monotonic() + _SPARK_BEGINS_SECONDS + self.start
         while not over.wait(_LOOK_EVERY_SECONDS):
             try:
-                found = cluster.pods(self.driver.own("executor"))
-            except NightshiftError:
+                found = self.cluster.pods(self.driver.own("executor"))
+            except NightshiftError:  # who follows the driver says so
                 continue
             if any((pod.get("status") or {}).get("phase") not in (None, "Pending") for pod in found):
                 return
+            if found and not asked:
+                asked, end = True, time.monotonic() + self.start
             if time.monotonic() > end:
-                first = min(found, key=lambda pod: str(pod["metadata"]["name"]), default=None)
-                executor = first["metadata"]["name"] if first else f"{self.driver.prefix()}-exec-1"
-                self._executors = failure(executor, first, EXECUTOR)
-                cluster.delete(name)
+                self._executors = self._no_executor(name, found)
+                self.cluster.delete(name)
                 return
+
+    def _no_executor(self, name: str, found: list[Document]) -> NightshiftError:
+        if found:
+            first = min(found, key=lambda pod: str(pod["metadata"]["name"]))
+            return failure(first["metadata"]["name"], first, EXECUTOR)
+        return NightshiftError(
+            f"it has made no executor in {_SPARK_BEGINS_SECONDS + self.start} s",
+            where=f"pod {name}",
+            do="see that its account may make pods, and that the quota leaves room for executors",
+        )
 
     def _why(self, name: str, pod: Document | None) -> NightshiftError:
         from nightshift.spark import FAILED, driver_error
