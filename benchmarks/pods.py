@@ -138,8 +138,10 @@ def _many(session: Session, pods: Pods) -> Table:
 
 def _calls(cluster: Cluster) -> float:
     """How often anybody has asked the API server for pods or events: Airflow, the scheduler of pods, the kubelet."""
-    text, _, _ = cluster.api.api_client.call_api("/metrics", "GET", auth_settings=["BearerToken"], response_type="str")
-    found = _COUNTED.findall(text)
+    answer = cluster.api.api_client.call_api(
+        "/metrics", "GET", auth_settings=["BearerToken"], _return_http_data_only=True, _preload_content=False
+    )
+    found = _COUNTED.findall(answer.data.decode())
     return sum(float(count) for labels, count in found if any(resource in labels for resource in _RESOURCES))
 
 

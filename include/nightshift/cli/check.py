@@ -1,6 +1,7 @@
 """``check``: what can be known of specs and feature modules before a night runs."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +30,7 @@ def check(
     from nightshift.specs.check import check_specs
 
     settings = Settings.from_env()
-    found = check_specs(settings, pipeline, also=_wrong_parameters)
+    found = check_specs(settings, pipeline, also=partial(_more_findings, settings))
     problems = [*found.problems, *_template_problems(settings)]
     lines = [str(problem) for problem in problems]
     warnings = list(_warnings(settings, found.good))
@@ -60,6 +61,38 @@ def _template_problems(settings: "Settings") -> "list[Problem]":
     )
     needed = [(path, kind) for kind, path, used in templates if used or path.is_file()]
     return [problem for path, kind in needed for problem in check_template(path, kind)[1]]
+
+
+def _more_findings(settings: "Settings", spec: "Pipeline") -> Iterator["Finding"]:
+    """What is wrong with a spec that only others than ``specs`` know."""
+    yield from _wrong_parameters(spec)
+    yield from _taken_volumes(settings, spec)
+
+
+def _taken_volumes(settings: "Settings", spec: "Pipeline") -> Iterator["Finding"]:
+    """Volumes of ``scoring.pod`` that meet one of the template: the API server would refuse every pod of it."""
+    from nightshift.pods.kinds import SCORING
+    from nightshift.pods.template import check_template
+
+    if not spec.scoring.pod.volumes or not settings.pod_template.is_file():
+        return
+    template, problems = check_template(settings.pod_template)
+    if problems:
+        return
+    pod = template["spec"]
+    mounts = [
+        found
+        for item in pod["containers"]
+        if item["name"] == SCORING.container
+        for found in item.get("volumeMounts", ())
+    ]
+    names, paths = {item["name"] for item in pod.get("volumes", ())}, {item["mountPath"] for item in mounts}
+    for name, volume in spec.scoring.pod.volumes.items():
+        at = ("scoring", "pod", "volumes", name)
+        if name in names:
+            yield at, f"{'.'.join(at)}: the pod template has a volume of that name; take another"
+        elif volume.mount in paths:
+            yield at, f"{'.'.join(at)}: the pod template has a volume at {volume.mount} already; take another path"
 
 
 def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:

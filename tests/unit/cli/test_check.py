@@ -8,7 +8,7 @@ from nightshift.features.recipes import code_of, feature_spec
 from nightshift.registry.ledger import Ledger, NewEntry
 from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline
-from tests.conftest import spec_document
+from tests.conftest import PROJECT, spec_document
 from tests.unit.cli.conftest import Cli
 from tests.unit.scoring.parcels import register
 from tests.unit.specs.home import add_spec
@@ -35,6 +35,31 @@ def test_parameters_of_the_booster(cli: Cli, home: Settings, params: dict[str, f
     ][-1:]
     assert done.returncode == 1
     assert done.stdout.startswith(f"include/pipelines/parcels.yaml:{line}: {words}")
+
+
+@pytest.mark.parametrize(
+    ("name", "mount", "words"),
+    [
+        ("keys", "/keys", None),
+        ("storage", "/keys", "the pod template has a volume of that name; take another"),
+        ("keys", "/lake", "the pod template has a volume at /lake already; take another path"),
+    ],
+)
+def test_volumes_that_meet_those_of_the_pod_template(
+    cli: Cli, home: Settings, name: str, mount: str, words: str | None
+) -> None:
+    home.pod_template.parent.mkdir(parents=True, exist_ok=True)
+    template = (PROJECT / "include" / "k8s" / "scoring-pod.yaml").read_text()
+    home.pod_template.write_text(template.replace("mountPath: /nightshift", "mountPath: /lake"))
+    volumes = {name: {"mount": mount, "secret": "keys"}}
+    path = add_spec(home, "parcels", scoring={"pod": {"volumes": volumes}})
+    done = cli("check")
+    if words is None:
+        assert (done.returncode, done.stdout) == (0, "1 spec checked, no problem\n")
+        return
+    [line] = [number for number, text in enumerate(path.read_text().splitlines(), 1) if text.strip() == f"{name}:"]
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"include/pipelines/parcels.yaml:{line}: scoring.pod.volumes.{name}: {words}\n")
 
 
 def test_a_champion_that_the_next_night_would_refuse_is_a_warning(cli: Cli, home: Settings, ledger: Ledger) -> None:
