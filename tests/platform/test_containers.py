@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -195,3 +196,13 @@ def test_what_does_not_answer_is_not_healthy(contained: Settings) -> None:
     )
     assert health.served(away, "mlflow") == "does not answer yet"
     assert health.served(away, "airflow-scheduler") == "the api-server does not answer yet"
+
+
+def test_a_container_is_asked_by_a_command_that_imports_little(contained: Settings) -> None:
+    environ = {**airflow_environment(contained), "NIGHTSHIFT_MLFLOW": f"http://127.0.0.1:{free_port()}"}
+    argv = [sys.executable, "-X", "importtime", "-m", "nightshift.platform.health", "mlflow"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "does not answer yet\n")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "urllib.request" in imported
+    assert imported & {"airflow", "typer", "psycopg", "yaml", "pydantic", "mlflow"} == set()
