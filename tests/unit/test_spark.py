@@ -263,3 +263,45 @@ def _until(condition: object, seconds: float = 90) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_cluster_gets_the_program_of_the_image_and_the_mode(settings: Settings, submit: Path) -> None:
+    from dataclasses import replace
+
+    there = replace(settings, spark_master="k8s://https://cluster:6443")
+    argv = spark.cluster_submit_argv(there, {"spark.app.name": "a b"}, COMMAND, "/jobs/main.py")
+
+    head = [str(submit), "--master", "k8s://https://cluster:6443", "--deploy-mode", "cluster"]
+    assert argv == [*head, "--conf", "spark.app.name=a b", "local:///jobs/main.py", *COMMAND.argv()]
+
+
+def test_a_gates_own_job_runs_here_where_features_are_built_in_pods(
+    settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from dataclasses import replace
+
+    _program(submit, 'echo "$2"')
+    with caplog.at_level(logging.INFO, "nightshift.spark"):
+        spark.run_local(replace(settings, spark_master="k8s://https://cluster:6443"), COMMAND)
+
+    assert caplog.messages == ["local[*]"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            'Exception in thread "main" io.fabric8.kubernetes.client.KubernetesClientException: Failure executing: '
+            'POST at: https://c/pods. Message: pods "d" is forbidden: exceeded quota: q, requested: pods=1, '
+            "used: pods=0, limited: pods=0. Received status: Status(apiVersion=v1, code=403)\n\tat io.fabric8.Handler",
+            'pods "d" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0',
+        ),
+        (
+            'noise\nException in thread "main" org.apache.spark.SparkException: Could not load template.\n\tat a',
+            "org.apache.spark.SparkException: Could not load template.",
+        ),
+        ("noise alone", ""),
+    ],
+)
+def test_a_refusal_is_told_in_the_clusters_words(said: str, words: str) -> None:
+    assert spark.refusal(said) == words

@@ -12,8 +12,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,10 +87,10 @@ class SparkPods:
 
         settings = replace(self.job.settings, spark_master=self.master)
         make_events_folder(settings)
-        with tempfile.TemporaryDirectory(prefix="nightshift-spark-") as folder, self._login(Path(folder)) as login:
+        with tempfile.TemporaryDirectory(prefix="nightshift-spark-") as folder:
             write_templates(settings, Path(folder), self.deadline)
             asked = cluster_conf(settings, self.job.pipeline.features.spark, self.driver, Path(folder))
-            conf = {**spark_conf(settings), **asked, **login, "spark.app.name": _title(command)}
+            conf = {**spark_conf(settings), **asked, **self._login(Path(folder)), "spark.app.name": _title(command)}
             argv = cluster_submit_argv(settings, conf, command, f"{IMAGE_HOME}/{MAIN}")
             environment = {**os.environ, **cluster_submit_environment(settings)}
             with subprocess.Popen(
@@ -110,8 +108,7 @@ class SparkPods:
         if process.returncode:
             raise _refused(said, process.returncode, self.cluster.namespace)
 
-    @contextmanager
-    def _login(self, folder: Path) -> Iterator[dict[str, str]]:
+    def _login(self, folder: Path) -> dict[str, str]:
         """What the connection to the cluster has, in Spark's words; a token is given in a file."""
         known: Configuration = self.cluster.client.api_client.configuration
         prefix = "spark.kubernetes.authenticate.submission"
@@ -120,9 +117,9 @@ class SparkPods:
         if token := known.get_api_key_with_prefix("authorization"):
             path = folder / "token"
             path.touch(mode=0o600)
-            path.write_text(token.removeprefix("Bearer ").strip(), encoding="utf-8")
+            path.write_text(token.split()[-1], encoding="utf-8")
             login[f"{prefix}.oauthTokenFile"] = str(path)
-        yield login
+        return login
 
     def _followed(self, name: str) -> Document | None:
         """The driver's pod once it has ended, None where it is gone; its lines go to the task's log meanwhile."""
@@ -152,6 +149,8 @@ class SparkPods:
                     self._heard(line)
                 pod = self.cluster.pod(name)
                 if pod is None or pod["status"].get("phase") in _ENDED or self._stopped:
+                    for line in lines.follow():  # where the connection had broken at the end
+                        self._heard(line)
                     return pod
                 time.sleep(1)
         finally:
@@ -193,13 +192,14 @@ class SparkPods:
         )
 
     def _why(self, name: str, pod: Document | None) -> NightshiftError:
-        from nightshift.spark import FAILED, driver_error
+        from nightshift.spark import FAILED, driver_error, is_error_line
 
         if self._executors is not None:
             return self._executors
         if self._told:
             return driver_error(self._told, FAILED)
-        return failure(name, pod, DRIVER)
+        why = failure(name, pod, DRIVER)
+        return driver_error(str(why), FAILED) if is_error_line(str(why)) else why
 
 
 def _title(command: FeaturesCommand) -> str:
