@@ -268,7 +268,7 @@ def _followed(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The status of a program that has come to its end, and its last error line; other lines are logged."""
     last = ""
     for line in process.stdout or ():
-        if _ERROR in line:  # it is raised, and whoever catches it says it
+        if is_error_line(line):  # it is raised, and whoever catches it says it
             last = line
         else:
             log.info("%s", line.rstrip())
