@@ -19,7 +19,7 @@ from nightshift.platform.airflow_client import AirflowClient, Run, login
 from nightshift.registry import mlflow
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
-from nightshift.spark import run_local
+from nightshift.spark_local import run_local
 from nightshift.specs.calendar import days
 from nightshift.specs.load import load_pipeline
 from nightshift.steps import run_step

@@ -40,7 +40,7 @@ COPY dags dags
 RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --editable . \
     && python -m compileall -q --invalidation-mode unchecked-hash include spark_jobs plugins dags \
     # Java's class archive: Spark starts seconds sooner.
-    && NIGHTSHIFT_VAR=/tmp/var python -m nightshift.spark archive \
+    && NIGHTSHIFT_VAR=/tmp/var python -m nightshift.spark_local archive \
     && rm -rf /tmp/* /tmp/.[!.]*
 
 ARG VERSION=unknown

@@ -13,7 +13,7 @@ from nightshift.lineage import Manifest, find_published
 from nightshift.scoring.gate import prediction_contract
 from nightshift.scoring.plan import model_digits
 from nightshift.settings import Settings
-from nightshift.spark import run_local
+from nightshift.spark_local import run_local
 from nightshift.specs.model import Column, Gate, Pipeline
 
 

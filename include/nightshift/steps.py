@@ -16,7 +16,7 @@ from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import NightshiftError, said
 from nightshift.job import Job, Outcome
 from nightshift.settings import Settings
-from nightshift.spark import run_local
+from nightshift.spark_local import run_local
 from nightshift.specs.model import seconds
 from nightshift.specs.spelling import nearest
 

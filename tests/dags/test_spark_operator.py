@@ -18,6 +18,7 @@ from nightshift.job import Job, Outcome
 from nightshift.orchestration.spark import PAST
 from nightshift.settings import Settings
 from tests.dags.conftest import DS, TaskInstance, context, execute
+from tests.programs import program
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -30,9 +31,7 @@ def spark_submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
     def write(script: str) -> Path:
         folder, seen = tmp_path / "bin", tmp_path / "seen"
-        folder.mkdir()
-        (folder / "spark-submit").write_text(f"#!/bin/sh\n{script}\n")
-        (folder / "spark-submit").chmod(0o755)
+        program(folder / "spark-submit", script)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("SEEN", str(seen))
         monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[*]"}')

@@ -20,7 +20,7 @@ from nightshift.demo.flights import land
 from nightshift.job import Job, table_uri
 from nightshift.platform.airflow_client import AirflowClient, Run, login
 from nightshift.settings import Settings
-from nightshift.spark import run_local
+from nightshift.spark_local import run_local
 from nightshift.specs.load import load_pipeline
 from nightshift.steps import run_step
 from tests.conftest import PROJECT

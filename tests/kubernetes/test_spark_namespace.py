@@ -14,7 +14,7 @@ from nightshift.demo.flights import land
 from nightshift.job import Job
 from nightshift.lineage import find_staged
 from nightshift.settings import Settings
-from nightshift.spark import run_local
+from nightshift.spark_local import run_local
 from nightshift.specs.load import load_pipeline
 from nightshift.specs.model import Pipeline
 from nightshift.specs.spark import Spark

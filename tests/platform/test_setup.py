@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import program
+
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "include" / "nightshift" / "platform" / "setup.sh"
 
@@ -20,13 +22,10 @@ def run(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
 
 def python(folder: Path, name: str, *, fits: bool, has_ensurepip: bool) -> None:
     """A command that answers the script's two questions."""
-    (folder / "bin").mkdir(exist_ok=True)
     answers = (
         f'case "$2" in *version_info*) exit {int(not fits)} ;; *ensurepip*) exit {int(not has_ensurepip)} ;; esac\n'
     )
-    command = folder / "bin" / name
-    command.write_text(f"#!/bin/sh\n{answers}echo {name} $*; exit 7\n")
-    command.chmod(0o755)
+    program(folder / "bin" / name, f"{answers}echo {name} $*; exit 7")
 
 
 def test_without_a_python_it_says_which_it_wants(tmp_path: Path) -> None:

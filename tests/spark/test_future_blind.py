@@ -13,7 +13,7 @@ import pytest
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
 from nightshift.settings import Settings
-from nightshift.spark import run_local
+from nightshift.spark_local import run_local
 from nightshift.specs.model import Pipeline
 from tests.spark.future_blind import changed_columns, differences, landed_days
 from tests.spark.typed import build_plan

@@ -131,7 +131,7 @@ def run(
     Example: nightshift run flights gate_inputs --ds 2013-03-04
     """
     from nightshift.errors import NightshiftError
-    from nightshift.spark import run_local
+    from nightshift.spark_local import run_local
     from nightshift.steps import find_step, run_step
 
     _prepare()
@@ -156,7 +156,7 @@ def retrain(
     Example: nightshift retrain flights --as-of 2013-03-10
     """
     from nightshift.errors import NightshiftError
-    from nightshift.spark import run_local
+    from nightshift.spark_local import run_local
     from nightshift.specs.calendar import current_ds
     from nightshift.steps import STEPS, run_step
 

@@ -22,7 +22,7 @@ from nightshift.inputs.needs import daily_needs, inside
 from nightshift.inputs.run import newest_snapshots
 from nightshift.job import Job, Outcome
 from nightshift.lineage import find_published, find_staged
-from nightshift.spark import run_local, started_ahead
+from nightshift.spark_local import run_local, started_ahead
 from nightshift.steps import run_step
 
 QUANTILES = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "greatest": 1.0}

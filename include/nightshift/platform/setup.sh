@@ -46,4 +46,4 @@ echo "installing the locked requirements"
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --build-constraints requirements-build.txt --editable .
 
 echo "preparing Spark's class archive"
-.venv/bin/python -m nightshift.spark archive || echo "Spark will start without it, some seconds slower"
+.venv/bin/python -m nightshift.spark_local archive || echo "Spark will start without it, some seconds slower"

@@ -1,0 +1,209 @@
+"""A Spark job on this machine: run now, or started ahead of its command; and the class-data archive.
+
+``python -m nightshift.spark_local archive`` makes the archive, which set-up does.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nightshift.java import archive_file, uses_aot_cache
+from nightshift.settings import Settings
+from nightshift.spark import (
+    AHEAD,
+    Command,
+    driver_error,
+    is_error_line,
+    java_options,
+    on_kubernetes,
+    spark_conf,
+    spark_environment,
+    submit_argv,
+)
+
+log = logging.getLogger("nightshift.spark")
+
+_GRACE_SECONDS = 10
+
+
+def run_local(settings: Settings, command: Command) -> None:
+    """Run a job as a child process, its log lines to ``nightshift.spark``.
+
+    Raises the error that the driver names in its last words. However this process is stopped, the job stops, too.
+    Where Spark's jobs run in pods, this one still runs here: it is a gate's, or an operator's by hand.
+    """
+    settings = _here(settings)
+    with _started(
+        submit_argv(settings, spark_conf(settings), command.argv()), _environment(settings), _scratch(settings)
+    ) as process:
+        _end_well(process)
+
+
+@contextmanager
+def started_ahead(settings: Settings) -> Iterator[Callable[[Settings, Command], None]]:
+    """Start a job now, whose command is told once it is known; yields what takes the place of ``run_local``, once.
+
+    Java and Spark start while this process does what comes before the job. The job ends with the block, or with this
+    process: it then reads the end of a pipe that nobody holds open any more.
+    """
+    settings = _here(settings)
+    scratch = _scratch(settings)
+    with TemporaryDirectory(prefix="ahead-", dir=scratch) as folder:
+        pipe = str(Path(folder, "command"))
+        os.mkfifo(pipe, 0o600)
+        # Open for reading, too: opened for writing alone it would wait for the job. Open until the job has ended, which
+        # may open its end long after it was told.
+        with os.fdopen(os.open(pipe, os.O_RDWR), "wb", buffering=0) as told:
+            argv = submit_argv(settings, spark_conf(settings), [AHEAD, pipe])
+            with _started(argv, _environment(settings), scratch) as process:
+
+                def run(settings: Settings, command: Command) -> None:
+                    told.write(f"{json.dumps(command.argv())}\n".encode())
+                    _end_well(process)
+
+                yield run
+                _end_group(process)
+
+
+def build_archive(settings: Settings) -> Path | None:
+    """Make the class-data archive unless it is there. None, and a warning, where this Java cannot make one."""
+    target = archive_file()
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent) as folder:
+        new = Path(folder, target.name)
+        record = f"-XX:AOTCacheOutput={new}" if uses_aot_cache() else f"-XX:ArchiveClassesAtExit={new}"
+        conf = spark_conf(settings) | {
+            "spark.driver.extraJavaOptions": " ".join([*java_options(settings), record]),
+            "spark.local.dir": folder,
+            "spark.sql.warehouse.dir": f"{folder}/warehouse",
+        }
+        argv = submit_argv(settings, conf, ["archive", f"{folder}/tables"])
+        with _started(argv, _environment(settings), Path(folder)) as process:
+            status, last = _followed(process)
+        if status != 0 or not new.is_file():
+            why = last.strip() or f"status {status}"
+            log.warning("no class-data archive could be made (%s): Spark starts more slowly", why)
+            return None
+        new.replace(target)
+    return target
+
+
+def _here(settings: Settings) -> Settings:
+    return replace(settings, spark_master="local[*]") if on_kubernetes(settings.spark_master) else settings
+
+
+def _scratch(settings: Settings) -> Path:
+    scratch = settings.var / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, **spark_environment(settings)}
+
+
+@contextmanager
+def _started(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program in a process group of its own, which ends with the block if that is left by an exception."""
+    with (
+        _sigterm_raises() as sigterm,
+        subprocess.Popen(
+            list(argv),
+            env=environment,
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            sigterm.arm()
+            yield process
+        except BaseException:
+            _end_group(process)
+            raise
+
+
+def _followed(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The status of a program that has come to its end, and its last error line; other lines are logged."""
+    last = ""
+    for line in process.stdout or ():
+        if is_error_line(line):  # it is raised, and whoever catches it says it
+            last = line
+        else:
+            log.info("%s", line.rstrip())
+    return process.wait(), last
+
+
+def _end_well(process: subprocess.Popen[str]) -> None:
+    status, last = _followed(process)
+    if status != 0:
+        raise driver_error(last, status)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@dataclass
+class _Sigterm:
+    """A SIGTERM that comes before the job is known is kept until there is something to end."""
+
+    armed: bool = False
+    number: int = 0
+
+    def arm(self) -> None:
+        self.armed = True
+        if self.number:
+            sys.exit(128 + self.number)
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.number = number
+        if self.armed:
+            sys.exit(128 + number)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[_Sigterm]:
+    """Makes SIGTERM an exception, so that the job is ended with this process; a handler that is there already stays."""
+    sigterm = _Sigterm()
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield sigterm
+        return
+    signal.signal(signal.SIGTERM, sigterm)
+    try:
+        yield sigterm
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m nightshift.spark_local archive``: make the class-data archive. Never fails a set-up."""
+    if list(argv) != ["archive"]:
+        sys.stderr.write("usage: python -m nightshift.spark_local archive\n")
+        return 2
+    logging.basicConfig(level=logging.WARNING)
+    made = build_archive(Settings.from_env())
+    sys.stdout.write(f"class-data archive: {made or 'none'}\n")
+    return 0
