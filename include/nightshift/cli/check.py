@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nightshift.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from nightshift.pods.kinds import Kind
     from nightshift.settings import Settings
     from nightshift.specs.check import Finding
     from nightshift.specs.document import Problem
     from nightshift.specs.model import Pipeline
+
+    Template = tuple[Kind, dict[str, Any], list[Problem]]
 
 
 def check(
@@ -30,8 +33,9 @@ def check(
     from nightshift.specs.check import check_specs
 
     settings = Settings.from_env()
-    found = check_specs(settings, pipeline, also=partial(_more_findings, settings))
-    problems = [*found.problems, *_template_problems(settings)]
+    templates = _templates(settings)
+    found = check_specs(settings, pipeline, also=partial(_more_findings, templates))
+    problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong)]
     lines = [str(problem) for problem in problems]
     warnings = list(_warnings(settings, found.good))
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
@@ -47,8 +51,8 @@ def check(
         raise typer.Exit(1)
 
 
-def _template_problems(settings: "Settings") -> "list[Problem]":
-    """What is wrong with the pod templates that are there, or that pods are to be made of."""
+def _templates(settings: "Settings") -> "list[Template]":
+    """The pod templates that are there, or that pods are to be made of, and what is wrong with them."""
     from nightshift.pods.kinds import DRIVER, EXECUTOR, SCORING
     from nightshift.pods.template import check_template
     from nightshift.spark import on_kubernetes
@@ -59,27 +63,23 @@ def _template_problems(settings: "Settings") -> "list[Problem]":
         (DRIVER, settings.spark_driver_template, in_pods),
         (EXECUTOR, settings.spark_executor_template, in_pods),
     )
-    needed = [(path, kind) for kind, path, used in templates if used or path.is_file()]
-    return [problem for path, kind in needed for problem in check_template(path, kind)[1]]
+    return [(kind, *check_template(path, kind)) for kind, path, used in templates if used or path.is_file()]
 
 
-def _more_findings(settings: "Settings", spec: "Pipeline") -> Iterator["Finding"]:
+def _more_findings(templates: "list[Template]", spec: "Pipeline") -> Iterator["Finding"]:
     """What is wrong with a spec that only others than ``specs`` know."""
+    from nightshift.pods.kinds import SCORING
+
     yield from _wrong_parameters(spec)
-    yield from _taken_volumes(settings, spec)
+    for kind, template, problems in templates:
+        if kind is SCORING and not problems:
+            yield from _taken_volumes(template["spec"], spec)
 
 
-def _taken_volumes(settings: "Settings", spec: "Pipeline") -> Iterator["Finding"]:
+def _taken_volumes(pod: "dict[str, Any]", spec: "Pipeline") -> Iterator["Finding"]:
     """Volumes of ``scoring.pod`` that meet one of the template: the API server would refuse every pod of it."""
     from nightshift.pods.kinds import SCORING
-    from nightshift.pods.template import check_template
 
-    if not spec.scoring.pod.volumes or not settings.pod_template.is_file():
-        return
-    template, problems = check_template(settings.pod_template)
-    if problems:
-        return
-    pod = template["spec"]
     mounts = [
         found
         for item in pod["containers"]
