@@ -52,11 +52,13 @@ def save(found: Mapping[str, Any]) -> None:
 
 
 def number(value: Cell) -> str:
-    """A measure for people: two or three digits, more where it is large."""
+    """A measure for people: a count whole, else two or three digits, more where it is large."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, int):
+        return f"{value:,}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) >= 10:

@@ -32,6 +32,8 @@ from tests.waiting import until
 # What Airflow may take beside the pod itself, in seconds.
 _ALLOWED = 1.0
 _LOOK_EVERY = 0.05
+# Pods at once.
+_MOST = 32
 _COUNTED = re.compile(r"^apiserver_request_total{([^}]*)} (\S+)$", re.MULTILINE)
 _RESOURCES = ('resource="pods"', 'resource="events"')
 
@@ -44,7 +46,7 @@ def run(session: Session) -> Result:
         large = _large_day(session, cluster)
         folder = session.folder / "pods"
         folder.mkdir()
-        with pods_platform(cluster, folder) as pods:
+        with pods_platform(cluster, folder, PARALLELISM=str(_MOST)) as pods:
             figures = _one_shard(session, pods)
             many = _many(session, pods)
         return Result(figures, (many, large, _images(cluster)))
@@ -122,7 +124,7 @@ def _ended(cluster: Cluster, name: str) -> bool:
 def _many(session: Session, pods: Pods) -> Table:
     """The shards of one day, as many as the row says, by Airflow; and what they cost besides."""
     rows = []
-    for ds, wanted in zip(NIGHTS[1:], ((1, 4) if session.quick else (1, 8, 32)), strict=False):
+    for ds, wanted in zip(NIGHTS[1:], ((1, 4) if session.quick else (1, 8, _MOST)), strict=False):
         session.say(f"{wanted} shards")
         with pods.asking(rows_per_shard=96 // wanted, cpu=0.1), _watched(pods) as most:
             before = _calls(pods.cluster)
@@ -131,8 +133,10 @@ def _many(session: Session, pods: Pods) -> Table:
             calls = _calls(pods.cluster) - before
         tasks = pods.nights.instances(run, "score")
         took = _between(max(item["end_date"] for item in tasks), min(item["queued_when"] for item in tasks))
-        rows.append((float(len(tasks)), took, took / len(tasks), calls / len(tasks), most["pods"], most["scheduler"]))
-    heads = ("shards", "wall s", "a shard", "calls a shard", "most pods at once", "scheduler and its tasks, MB")
+        rows.append(
+            (len(tasks), most["pods"], took, took / len(tasks), round(calls / len(tasks)), round(most["scheduler"] / 1e6))
+        )
+    heads = ("shards", "most pods at once", "wall s", "a shard", "calls a shard", "scheduler and its tasks, MB")
     return Table("A day's shards in pods through Airflow", heads, tuple(rows))
 
 
@@ -146,9 +150,9 @@ def _calls(cluster: Cluster) -> float:
 
 
 @contextmanager
-def _watched(pods: Pods) -> Iterator[dict[str, float]]:
-    """The most pods that were there at once, and the most memory (PSS, MB) of the scheduler and its children."""
-    most = {"pods": 0.0, "scheduler": 0.0}
+def _watched(pods: Pods) -> Iterator[dict[str, int]]:
+    """The most pods that ran at once, and the most memory (PSS, bytes) of the scheduler and its children."""
+    most = {"pods": 0, "scheduler": 0}
     over = threading.Event()
 
     def watch() -> None:
@@ -166,12 +170,12 @@ def _watched(pods: Pods) -> Iterator[dict[str, float]]:
         thread.join()
 
 
-def _memory(process: psutil.Process) -> float:
-    """Of a process and all below it, in MB; what they share counts once."""
-    total = 0.0
+def _memory(process: psutil.Process) -> int:
+    """Of a process and all below it, in bytes; what they share counts once."""
+    total = 0
     for one in [process, *process.children(recursive=True)]:
         with suppress(psutil.Error):
-            total += one.memory_full_info().pss / 1e6
+            total += one.memory_full_info().pss
     return total
 
 
@@ -185,15 +189,15 @@ def _large_day(session: Session, cluster: Cluster) -> Table:
         argv = ("-m", "benchmarks.wide_model", folder, str(files), str(rows), str(shards))
         took = _in_pods(cluster, python(*argv).output.strip(), Scoring(cpu=0.1, memory="512Mi", deadline="30m"))
         shutil.rmtree(folder)
-        made.append((float(shards), took, files * rows / took, float(files * rows // shards)))
-    heads = ("shards", "wall s", "rows per s", "rows a shard")
+        made.append((shards, files * rows // shards, took, round(files * rows / took)))
+    heads = ("shards", "rows a shard", "wall s", "rows per s")
     return Table(f"{files * rows:,} rows in pods of 512 MiB, all at once", heads, tuple(made))
 
 
 def _images(cluster: Cluster) -> Table:
     """The project's images that a node has."""
     [node, *_] = cluster.api.list_node().items
-    found = {name: image.size_bytes / 1e6 for image in node.status.images or () for name in image.names or ()}
+    found = {name: round(image.size_bytes / 1e6) for image in node.status.images or () for name in image.names or ()}
     rows = sorted((name, size) for name, size in found.items() if "/nightshift-" in name and "@" not in name)
     return Table("Images, as the node counts them", ("image", "MB"), tuple(rows))
 

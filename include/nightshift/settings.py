@@ -26,7 +26,7 @@ class Settings:
     ``spark_image`` and a template each, and the driver keeps its event log in ``spark_events``. ``poke_seconds`` is
     how often a task that waits looks again. ``private``: no other process knows this lake, so that nothing in it has
     to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find what programs find at ``airflow_url``
-    and ``mlflow_uri``; empty: there, too. ``postgres`` is the ``host:port`` of a server where the platform's parts
+    and ``mlflow_uri``; empty: there, too. ``parallelism`` is how many tasks run at once. ``postgres`` is the ``host:port`` of a server where the platform's parts
     are containers; empty: they are this machine's processes.
     """
 
@@ -51,6 +51,7 @@ class Settings:
     statsd_host: str
     statsd_port: int
     poke_seconds: int
+    parallelism: int
     database_file: Path
     mlflow_login_file: Path
     database_url: str = field(default="", repr=False)
@@ -95,6 +96,7 @@ class Settings:
             statsd_host=env.get("NIGHTSHIFT_STATSD_HOST", ""),
             statsd_port=int(_matching(env, "NIGHTSHIFT_STATSD_PORT", "8125", r"\d{1,5}")),
             poke_seconds=int(_matching(env, "NIGHTSHIFT_POKE_SECONDS", "60", r"[1-9]\d{0,4}")),
+            parallelism=int(_matching(env, "NIGHTSHIFT_PARALLELISM", "4", r"[1-9]\d{0,3}")),
             database_file=Path(env.get("NIGHTSHIFT_DATABASE_FILE", var / "secrets" / "database")),
             mlflow_login_file=Path(env.get("NIGHTSHIFT_MLFLOW_LOGIN_FILE", var / "secrets" / "mlflow")),
             database_url=env.get("NIGHTSHIFT_DATABASE", ""),

@@ -206,7 +206,7 @@ def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @contextmanager
-def pods_platform(cluster: Cluster, folder: Path) -> Iterator[Pods]:
+def pods_platform(cluster: Cluster, folder: Path, **more: str) -> Iterator[Pods]:
     """A platform whose shards are scored by pods, the pipeline with its champion; files of its own in ``folder``."""
     path = folder / "pod.yaml"
     path.write_text(yaml.safe_dump(template_for(cluster.folder)))
@@ -215,7 +215,7 @@ def pods_platform(cluster: Cluster, folder: Path) -> Iterator[Pods]:
     wanted |= {"LAKE": str(cluster.folder / "lake"), "MODELS": str(cluster.folder / "models")}
     if image := os.environ.get("NIGHTSHIFT_SCORING_IMAGE"):
         wanted["SCORING_IMAGE"] = image
-    environ = {f"NIGHTSHIFT_{name}": value for name, value in wanted.items()}
+    environ = {f"NIGHTSHIFT_{name}": value for name, value in {**wanted, **more}.items()}
     own = Path(tempfile.mkdtemp(prefix="nslive-")).resolve()
     with pytest.MonkeyPatch.context() as patch:
         line = through_a_line(Path(os.environ["KUBECONFIG"]), path.with_name("kubeconfig"))

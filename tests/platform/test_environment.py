@@ -15,7 +15,7 @@ from nightshift.settings import Settings
 
 def test_the_settings_come_back_from_their_variables(settings: Settings) -> None:
     changed = replace(
-        settings, env="trial", statsd_host="10.0.0.1", spark_master="spark://m:7077", compute="kubernetes"
+        settings, env="trial", statsd_host="10.0.0.1", spark_master="spark://m:7077", compute="kubernetes", parallelism=9
     )
     assert Settings.from_env(airflow_environment(changed)) == changed
 
@@ -31,6 +31,13 @@ def test_what_airflow_is_told(settings: Settings) -> None:
     assert told["PYTHONPATH"] == str(settings.home)
     assert json.loads(told["AIRFLOW_CONN_SPARK_DEFAULT"])["host"] == "local[*]"
     assert not any(name.startswith("AIRFLOW__METRICS__") for name in told)
+
+
+@pytest.mark.parametrize(("wanted", "of_a_run"), [(4, 16), (32, 32)])
+def test_all_that_may_run_at_once_may_be_shards_of_one_day(settings: Settings, wanted: int, of_a_run: int) -> None:
+    told = airflow_environment(replace(settings, parallelism=wanted))
+    assert told["AIRFLOW__CORE__PARALLELISM"] == str(wanted)
+    assert told["AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG"] == str(of_a_run)
 
 
 def test_metrics_keep_their_tags(settings: Settings) -> None:

@@ -24,7 +24,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         **_nightshift(settings),
         **_tools(settings),
         **_airflow_core(settings, layout),
-        **_airflow_pace(),
+        **_airflow_pace(settings),
         **_airflow_secrets(layout),
         **_metrics(settings),
         **_connections(settings),
@@ -74,6 +74,7 @@ def _nightshift(settings: Settings) -> dict[str, str]:
         "SPARK_DRIVER_TEMPLATE": settings.spark_driver_template,
         "SPARK_EXECUTOR_TEMPLATE": settings.spark_executor_template,
         "SPARK_EVENTS": settings.spark_events,
+        "PARALLELISM": settings.parallelism,
         "STATSD_HOST": settings.statsd_host,
         "STATSD_PORT": settings.statsd_port,
         "DATABASE_FILE": settings.database_file,
@@ -128,10 +129,12 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
     }
 
 
-def _airflow_pace() -> dict[str, str]:
-    """How often Airflow looks; measured on two cores (see docs/adr/0001-supervisor.md)."""
+def _airflow_pace(settings: Settings) -> dict[str, str]:
+    """How much Airflow does at once, and how often it looks; measured on two cores (see docs/adr/0001-supervisor.md)."""
     return {
-        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__PARALLELISM": str(settings.parallelism),
+        # All shards of a day are tasks of one DAG, for which Airflow's own limit is 16.
+        "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(max(settings.parallelism, 16)),
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
