@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
 from nightshift.settings import Settings
-from nightshift.spark import spark_environment
+from nightshift.spark import spark_conf, spark_environment
 from nightshift.specs.model import Pipeline
 from tests.conftest import PROJECT
 from tests.spark.conftest import LAST
@@ -41,10 +42,10 @@ def test_it_has_the_modules_that_a_job_imports_and_no_other(
     uri = storage.join(settings.lake, "plan.json")
     storage.write_json(uri, build_plan(settings, flights, [day], [day]).document())
     command = FeaturesCommand(flights.name, day, day, uri)
-    done = subprocess.run(
-        [sys.executable, "-c", JOB, *command.argv()],
-        env={**os.environ, **spark_environment(settings)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    conf = [word for key, value in spark_conf(settings).items() for word in ("--conf", f"{key}={value}")]
+    environment = spark_environment(settings) | {"PYSPARK_SUBMIT_ARGS": shlex.join([*conf, "pyspark-shell"])}
+    argv = [sys.executable, "-c", JOB, *command.argv()]
+    done = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     files = [Path(line) for line in done.stdout.splitlines() if line.startswith(str(PROJECT / "include"))]
     wanted = {str(path.relative_to(PROJECT)) for path in files}
