@@ -133,9 +133,8 @@ def _many(session: Session, pods: Pods) -> Table:
             calls = _calls(pods.cluster) - before
         tasks = pods.nights.instances(run, "score")
         took = _between(max(item["end_date"] for item in tasks), min(item["queued_when"] for item in tasks))
-        rows.append(
-            (len(tasks), most["pods"], took, took / len(tasks), round(calls / len(tasks)), round(most["scheduler"] / 1e6))
-        )
+        mean, asked, megabytes = took / len(tasks), round(calls / len(tasks)), round(most["scheduler"] / 1e6)
+        rows.append((len(tasks), most["pods"], took, mean, asked, megabytes))
     heads = ("shards", "most pods at once", "wall s", "a shard", "calls a shard", "scheduler and its tasks, MB")
     return Table("A day's shards in pods through Airflow", heads, tuple(rows))
 

@@ -33,7 +33,7 @@ def keep(
 def read_run(settings: Settings, dag: str, run_id: str) -> list[dict[str, Any]]:
     """What the steps of a run said, in the order of the steps; nothing where there is no such run."""
     said: dict[str, list[dict[str, Any]]] = {}
-    for file in storage.list_files(run_folder(settings, dag, run_id)):
+    for file in _documents(run_folder(settings, dag, run_id)):
         document = storage.read_json(file.uri)
         said.setdefault(document["step"], []).append(document)
     if "score" in said and "plan_scoring" in said:  # an earlier plan of the run may have had more shards
@@ -108,7 +108,12 @@ def run_ids(settings: Settings, dag: str, ds: str) -> list[str]:
     root = storage.join(settings.reports, pipeline_of(dag), "_runs", dag)
     found = []
     for name in storage.list_folders(root):
-        files = storage.list_files(storage.join(root, name))
+        files = _documents(storage.join(root, name))
         if files and storage.read_json(files[0].uri)["ds"] == ds:
             found.append((max(file.mtime_ns for file in files), name))
     return [name for _, name in sorted(found, reverse=True)]
+
+
+def _documents(folder: str) -> list[storage.StoredFile]:
+    """What steps left; a process that was killed while it wrote may have left something else beside it."""
+    return [file for file in storage.list_files(folder) if file.uri.endswith(".json")]

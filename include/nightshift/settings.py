@@ -26,8 +26,8 @@ class Settings:
     ``spark_image`` and a template each, and the driver keeps its event log in ``spark_events``. ``poke_seconds`` is
     how often a task that waits looks again. ``private``: no other process knows this lake, so that nothing in it has
     to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find what programs find at ``airflow_url``
-    and ``mlflow_uri``; empty: there, too. ``parallelism`` is how many tasks run at once. ``postgres`` is the ``host:port`` of a server where the platform's parts
-    are containers; empty: they are this machine's processes.
+    and ``mlflow_uri``; empty: there, too. ``parallelism`` is how many tasks run at once. ``postgres`` is the
+    ``host:port`` of a server where the platform's parts are containers; empty: they are this machine's processes.
     """
 
     home: Path

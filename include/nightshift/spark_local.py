@@ -207,3 +207,7 @@ def main(argv: Sequence[str]) -> int:
     made = build_archive(Settings.from_env())
     sys.stdout.write(f"class-data archive: {made or 'none'}\n")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -148,6 +148,10 @@ def json_bytes(document: Any) -> bytes:
 def _written_aside(target: Path, content: bytes) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except BaseException:
+        Path(name).unlink()
+        raise
     return Path(name)

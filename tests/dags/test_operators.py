@@ -141,6 +141,15 @@ class TestStepOperator:
         with pytest.raises(AirflowFailException, match=r"^parcels/features: the gate blocked 7 rows\.$"):
             execute(task("gate_features"), context())
 
+    def test_a_failure_is_told_where_nothing_can_be_kept_of_it(
+        self, task: Any, use_case: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("NIGHTSHIFT_REPORTS", str(tmp_path / "file" / "reports"))
+        use_case("gate_features", failing(GateFailed("the gate blocked 7 rows", where="parcels/features")))
+        with pytest.raises(AirflowFailException, match=r"^parcels/features: the gate blocked 7 rows\.$"):
+            execute(task("gate_features"), context())
+
     def test_a_failed_gate_still_links_its_report(self, task: Any, use_case: Any) -> None:
         error = GateFailed("the gate blocked 7 rows")
         error.links["gate report"] = f"{Settings.from_env().reports}/parcels/features/ds=2024-02-05/a.html"

@@ -2,10 +2,12 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
+import psutil
 import pytest
 from kubernetes import client
 
@@ -92,6 +94,21 @@ def test_a_task_that_is_stopped_takes_driver_and_executor_along(spark: Spark) ->
     spark.running("executor")
     spark.stop(run)
     spark.gone()
+
+
+def test_a_task_that_is_stopped_before_there_is_a_driver_leaves_none(spark: Spark) -> None:
+    for begun in (lambda run: spark.instance(run)["state"] == "running", lambda run: submits()):
+        run = spark.again(DAYS[2])
+        until(partial(begun, run), pause=0.1)
+        spark.stop(run)
+        until(lambda: not submits() and not tasks(scheduler(spark.settings)))
+        spark.gone()
+
+
+def submits() -> list[psutil.Process]:
+    """What makes drivers here."""
+    asks = f"spark.kubernetes.namespace={NAMESPACE}"
+    return [found for found in psutil.process_iter(["cmdline"]) if asks in (found.info["cmdline"] or ())]
 
 
 def test_a_driver_that_nobody_waits_for_is_deleted_by_the_next_try(spark: Spark) -> None:

@@ -1,6 +1,7 @@
 """The settings as environment variables."""
 
 import json
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from nightshift.settings import Settings
 
 def test_the_settings_come_back_from_their_variables(settings: Settings) -> None:
     changed = replace(
-        settings, env="trial", statsd_host="10.0.0.1", spark_master="spark://m:7077", compute="kubernetes", parallelism=9
-    )
+        settings, env="trial", statsd_host="10.0.0.1", spark_master="spark://m:7077", compute="kubernetes",
+        parallelism=9,
+    )  # fmt: skip
     assert Settings.from_env(airflow_environment(changed)) == changed
 
 
@@ -71,6 +73,15 @@ def test_a_process_keeps_connections_and_path_of_outside(settings: Settings) -> 
     assert found["PATH"].endswith(":/bin")
     assert found["LANG"] == "C"
     assert "PYTHONHOME" not in found
+
+
+def test_a_shell_with_our_exports_starts_the_platform_with_changed_settings(settings: Settings) -> None:
+    own = {"AIRFLOW_CONN_KUBERNETES_DEFAULT": "kubernetes://mine"}
+    shell = {**own, **dict(line.split("=", 1) for line in shell_exports(settings, own).splitlines())}
+    exported = {name.removeprefix("export "): "".join(shlex.split(value)) for name, value in shell.items()}
+    found = process_environment(replace(settings, spark_master="k8s://https://c:6443"), exported)
+    assert json.loads(found["AIRFLOW_CONN_SPARK_DEFAULT"])["host"] == "k8s://https://c:6443"
+    assert found["AIRFLOW_CONN_KUBERNETES_DEFAULT"] == "kubernetes://mine"
 
 
 def test_a_shell_understands_the_exports(settings: Settings, tmp_path: Path) -> None:

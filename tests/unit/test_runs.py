@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nightshift import runs
+from nightshift import runs, storage
 from nightshift.job import Outcome
 from nightshift.settings import Settings
 
@@ -84,3 +84,10 @@ class TestShards:
             self.keep(settings, shard)
         runs.keep(settings, "parcels", RUN, Outcome("plan_scoring", DS, "done", "ok", {"shards": 2}), "done", 1)
         assert runs.read_run(settings, "parcels", RUN)[1]["message"] == "20 rows scored in 2 shards"
+
+
+def test_what_a_killed_process_left_beside_it_does_not_hide_a_run(settings: Settings) -> None:
+    runs.keep(settings, "parcels", RUN, Outcome("monitor", DS, "done", "ok"), "done", 1)
+    storage.write_bytes(storage.join(runs.run_folder(settings, "parcels", RUN), ".abc.tmp"), b"")
+    assert [step["step"] for step in runs.read_run(settings, "parcels", RUN)] == ["monitor"]
+    assert runs.run_ids(settings, "parcels", DS) == [RUN]

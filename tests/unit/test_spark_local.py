@@ -184,3 +184,9 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc").exists() else True
+
+
+def test_set_up_asks_for_the_archive_by_a_word() -> None:
+    argv = [sys.executable, "-m", "nightshift.spark_local", "archives"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "usage: python -m nightshift.spark_local archive\n")

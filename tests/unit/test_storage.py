@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_aside(tmp_path: Path
     storage.write_bytes(uri, b"short")
     assert storage.read_bytes(uri) == b"short"
     assert _names(tmp_path) == ["file"]
+
+
+def test_a_write_that_fails_leaves_nothing_aside(tmp_path: Path) -> None:
+    """A limit of this process stands for the disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            storage.write_bytes(str(tmp_path / "file"), bytes(100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_compressed_file_is_read_as_it_is(tmp_path: Path) -> None:

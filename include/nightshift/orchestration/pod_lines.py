@@ -1,5 +1,6 @@
 """The lines of a container's log as they come, each once, however often the line to the API server breaks."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 # A connection that says nothing for so long may be dead; it is made anew, and nothing is lost or told twice.
 _SILENCE_SECONDS = 60
 _CONNECT_SECONDS = 10
+_CLOCKS_DIFFER_SECONDS = 120
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
 class PodLines:
@@ -18,14 +21,14 @@ class PodLines:
     def __init__(self, client: "CoreV1Api", pod: str, namespace: str, container: str) -> None:
         self.client = client
         self.where = {"name": pod, "namespace": namespace, "container": container}
-        self._last = ("", "")
+        self._last = (datetime.min.replace(tzinfo=UTC), "")
 
     def follow(self) -> Iterator[str]:
         """The lines after those that were given before; ends where the log does, or the line to the API server."""
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
-        since = {"since_seconds": self._age()} if self._last[0] else {}
+        since = {"since_seconds": self._age()} if self._last[1] else {}
         try:
             answer: Any = self.client.read_namespaced_pod_log(
                 **self.where, **since, follow=True, timestamps=True, _preload_content=False,
@@ -38,15 +41,25 @@ class PodLines:
     def _new(self, lines: Iterator[str]) -> Iterator[str]:
         for line in lines:
             moment, _, text = line.partition(" ")
-            second, _, fraction = moment.rstrip("Z").partition(".")
-            at = (second, fraction.ljust(9, "0"))
-            if at > self._last:
+            at = _moment(moment)
+            if at is None:  # the kubelet's own words
+                yield line
+            elif at > self._last:
                 self._last = at
                 yield text
 
     def _age(self) -> int:
-        told = datetime.fromisoformat(self._last[0]).replace(tzinfo=UTC)
-        return max(1, int((datetime.now(UTC) - told).total_seconds()) + 2)
+        """Seconds that the last line is old, and more, since the clocks of two machines differ."""
+        return max(0, int((datetime.now(UTC) - self._last[0]).total_seconds())) + _CLOCKS_DIFFER_SECONDS
+
+
+def _moment(text: str) -> tuple[datetime, str] | None:
+    """An RFC 3339 time as its second, whatever the zone, and its nanoseconds, which ``datetime`` would cut."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    second, fraction, zone = found.groups(default="")
+    return datetime.fromisoformat(second + zone).astimezone(UTC), fraction.ljust(9, "0")
 
 
 def _split(chunks: Iterator[bytes]) -> Iterator[str]:

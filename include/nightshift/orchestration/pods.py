@@ -36,6 +36,7 @@ _DEFER_AFTER_SECONDS = 60
 _LOOK_EVERY_SECONDS = 30
 _ASK_FOR_SECONDS = 120
 _NOT_FOUND = 404
+_TRANSIENT = (429, 500, 502, 503, 504)
 _CHECKED = "already_checked"
 
 
@@ -195,11 +196,13 @@ class Cluster:
     def _ask(self, verb: str, *arguments: str, **options: Any) -> Any:
         """The answer; None where there is no such pod."""
         from kubernetes.client.exceptions import ApiException
-        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
         from urllib3.exceptions import HTTPError
 
         again = Retrying(
-            retry=retry_if_exception_type(HTTPError),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, HTTPError) or getattr(error, "status", None) in _TRANSIENT
+            ),
             stop=stop_after_delay(_ASK_FOR_SECONDS),
             wait=wait_exponential(max=10),
             reraise=True,
@@ -212,7 +215,7 @@ class Cluster:
             raise NightshiftError(
                 f"the cluster cannot be asked: {_plain(error)}",
                 where=f"connection {CONNECTION}",
-                do="nothing if it was restarted: the next try finds the pod again; else correct the connection",
+                do="nothing if it was restarted: the next try goes on; else correct the connection",
             ) from error
 
     def _document(self, pod: Any) -> Document:

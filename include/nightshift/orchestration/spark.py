@@ -50,6 +50,7 @@ class SparkStepOperator(WaitOperator):
         super().__init__(**arguments)
         self._submitted: Any = None
         self._pods: SparkPods | None = None
+        self._killed = False
 
     def call(self, context: Context, job: Job) -> Outcome:
         """Calls the step. Raises SparkBusy where another task of a backfill has Spark and this one needs it."""
@@ -64,6 +65,7 @@ class SparkStepOperator(WaitOperator):
 
     def on_kill(self) -> None:
         """Ends spark-submit, or the driver's pod, with its task."""
+        self._killed = True
         if self._pods is not None:
             self._pods.stop()
         if self._submitted is not None:
@@ -82,6 +84,8 @@ class SparkStepOperator(WaitOperator):
         # A task whose time is up ends its driver; the pod's own deadline is for when nobody is left to do so.
         deadline = self.execution_timeout or timedelta(days=1)
         pods = self._pods = SparkPods(job, self.dag_id, self.task_id, master, int(deadline.total_seconds()))
+        if self._killed:  # while there was nothing yet that could be stopped
+            raise NightshiftError("it was stopped before it was submitted")
         pods.run(command)
 
     def _by_provider(self, context: Context, settings: Settings, command: FeaturesCommand) -> None:

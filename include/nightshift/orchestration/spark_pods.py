@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,11 +100,14 @@ class SparkPods:
             ) as process:  # fmt: skip
                 self._submit = process
                 try:
+                    if self._stopped:  # before there was a process that could be stopped
+                        _kill(process)
                     said, _ = process.communicate()
                 except BaseException:
                     self.stop()
                     raise
         if self._stopped:
+            self.stop()  # the driver may have been made after the first look for it
             raise NightshiftError("it was stopped while it was submitted", where=f"driver {self.driver.name()}")
         if process.returncode:
             raise _refused(said, process.returncode, self.cluster.namespace)
@@ -168,18 +172,16 @@ class SparkPods:
         """Deletes a driver that no executor ever comes to: it would wait for ever."""
         asked, end = False, time.monotonic() + _SPARK_BEGINS_SECONDS + self.start
         while not over.wait(_LOOK_EVERY_SECONDS):
-            try:
+            with suppress(NightshiftError):  # the cluster does not answer: who follows the driver says so
                 found = self.cluster.pods(self.driver.own("executor"))
-            except NightshiftError:  # who follows the driver says so
-                continue
-            if any((pod.get("status") or {}).get("phase") not in (None, "Pending") for pod in found):
-                return
-            if found and not asked:
-                asked, end = True, time.monotonic() + self.start
-            if time.monotonic() > end:
-                self._executors = self._no_executor(name, found)
-                self.cluster.delete(name)
-                return
+                if any((pod.get("status") or {}).get("phase") not in (None, "Pending") for pod in found):
+                    return
+                if found and not asked:
+                    asked, end = True, time.monotonic() + self.start
+                if time.monotonic() > end:
+                    self._executors = self._no_executor(name, found)
+                    self.cluster.delete(name)
+                    return
 
     def _no_executor(self, name: str, found: list[Document]) -> NightshiftError:
         if found:

@@ -16,6 +16,9 @@ from nightshift.platform import logins
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
+# Tells a connection that was made from settings from one that an operator set, in a shell that has both.
+_MADE = "made by Nightshift from its settings"
+
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
     """The variables that Airflow, its tasks and the ``nightshift`` command need."""
@@ -35,16 +38,23 @@ def process_environment(settings: Settings, environ: Mapping[str, str] | None = 
     """``airflow_environment`` over the variables of this process; connections that the operator set stay."""
     outer = dict(os.environ if environ is None else environ)
     outer.pop("PYTHONHOME", None)
-    kept = {name: value for name, value in outer.items() if name.startswith("AIRFLOW_CONN_")}
     path = os.pathsep.join([str(_bin()), outer.get("PATH", os.defpath)])
-    return {**outer, **airflow_environment(settings), **kept, "PATH": path}
+    return {**outer, **airflow_environment(settings), **_operators(outer), "PATH": path}
 
 
-def shell_exports(settings: Settings) -> str:
-    """Lines for ``eval "$(nightshift env)"``, after which plain ``airflow …`` talks to this platform."""
-    variables = airflow_environment(settings)
+def shell_exports(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
+    """Lines for ``eval "$(nightshift env)"``, after which plain ``airflow …`` talks to this platform.
+
+    Connections that the operator set stay.
+    """
+    variables = airflow_environment(settings) | _operators(os.environ if environ is None else environ)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
     return "\n".join([*lines, f'export PATH={shlex.quote(str(_bin()))}:"$PATH"', ""])
+
+
+def _operators(environ: Mapping[str, str]) -> dict[str, str]:
+    """The connections that an operator set."""
+    return {name: value for name, value in environ.items() if name.startswith("AIRFLOW_CONN_") and _MADE not in value}
 
 
 def _bin() -> Path:
@@ -130,7 +140,7 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
 
 
 def _airflow_pace(settings: Settings) -> dict[str, str]:
-    """How much Airflow does at once, and how often it looks; measured on two cores (see docs/adr/0001-supervisor.md)."""
+    """How much Airflow does at once, and how often it looks: measured on two cores (docs/adr/0001-supervisor.md)."""
     return {
         "AIRFLOW__CORE__PARALLELISM": str(settings.parallelism),
         # All shards of a day are tasks of one DAG, for which Airflow's own limit is 16.
@@ -175,6 +185,6 @@ def _metrics(settings: Settings) -> dict[str, str]:
 def _connections(settings: Settings) -> dict[str, str]:
     spark = {"conn_type": "spark", "host": settings.spark_master, "extra": {"spark-binary": "spark-submit"}}
     return {
-        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark),
-        "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps({"conn_type": "kubernetes"}),
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(spark | {"description": _MADE}),
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps({"conn_type": "kubernetes", "description": _MADE}),
     }

@@ -142,3 +142,8 @@ def test_the_chart_has_the_version_of_the_package() -> None:
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def test_drivers_of_spark_reach_the_api_server_where_it_listens() -> None:
+    policy = named(render(*SECRET, "--set", "egress.apiServerPort=8443"), "NetworkPolicy", "nightshift-spark-driver")
+    assert policy["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 8443}]}]
