@@ -201,7 +201,7 @@ def told(task: StepTask, job: Job, run: Callable[[], Outcome], part: int | None 
         try:
             _tell(task, job, outcome, "failed", time.monotonic() - started, part)
         except OSError as other:  # such as a full disk, of which the step may have failed, too
-            task.log.warning("the run's page does not have this failure: %s", other)
+            log.warning("the run's page does not have this failure: %s", other)
         raise
     _tell(task, job, outcome, outcome.status, time.monotonic() - started, part)
     return outcome

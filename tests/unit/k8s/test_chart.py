@@ -145,5 +145,7 @@ def test_the_chart_has_the_version_of_the_package() -> None:
 
 
 def test_drivers_of_spark_reach_the_api_server_where_it_listens() -> None:
-    policy = named(render(*SECRET, "--set", "egress.apiServerPort=8443"), "NetworkPolicy", "nightshift-spark-driver")
+    policy = named(
+        render(CHART, *SECRET, "--set", "egress.apiServerPort=8443"), "NetworkPolicy", "nightshift-spark-driver"
+    )
     assert policy["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 8443}]}]
