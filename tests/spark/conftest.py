@@ -55,16 +55,21 @@ def departures() -> Pipeline:
     return load(PROJECT / "include" / "pipelines" / "departures.yaml")
 
 
+def as_submitted(settings: Settings) -> dict[str, str]:
+    """The environment of a Python process whose session has the configuration that spark-submit would give it."""
+    conf = [word for key, value in spark_conf(settings).items() for word in ("--conf", f"{key}={value}")]
+    arguments = shlex.join(["--master", settings.spark_master, *conf, "pyspark-shell"])
+    return {**spark_environment(settings), "PYSPARK_SUBMIT_ARGS": arguments}
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The session that ``spark_jobs/main.py`` makes, with the configuration that spark-submit would get."""
     from spark_jobs.main import session
 
     settings = replace(Settings.from_env({"NIGHTSHIFT_VAR": str(tmp_path_factory.mktemp("spark"))}), home=PROJECT)
-    conf = [word for key, value in spark_conf(settings).items() for word in ("--conf", f"{key}={value}")]
-    arguments = shlex.join(["--master", settings.spark_master, *conf, "pyspark-shell"])
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**spark_environment(settings), "PYSPARK_SUBMIT_ARGS": arguments}.items():
+        for name, value in as_submitted(settings).items():
             patch.setitem(os.environ, name, value)
         found = session("tests")
         yield found

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,10 +13,9 @@ import pytest
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
 from nightshift.settings import Settings
-from nightshift.spark import spark_conf, spark_environment
 from nightshift.specs.model import Pipeline
 from tests.conftest import PROJECT
-from tests.spark.conftest import LAST
+from tests.spark.conftest import LAST, as_submitted
 from tests.spark.typed import build_plan
 
 pytestmark = pytest.mark.spark
@@ -42,10 +40,9 @@ def test_it_has_the_modules_that_a_job_imports_and_no_other(
     uri = storage.join(settings.lake, "plan.json")
     storage.write_json(uri, build_plan(settings, flights, [day], [day]).document())
     command = FeaturesCommand(flights.name, day, day, uri)
-    conf = [word for key, value in spark_conf(settings).items() for word in ("--conf", f"{key}={value}")]
-    environment = spark_environment(settings) | {"PYSPARK_SUBMIT_ARGS": shlex.join([*conf, "pyspark-shell"])}
+    environment = {**os.environ, **as_submitted(settings)}
     argv = [sys.executable, "-c", JOB, *command.argv()]
-    done = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     files = [Path(line) for line in done.stdout.splitlines() if line.startswith(str(PROJECT / "include"))]
     wanted = {str(path.relative_to(PROJECT)) for path in files}
