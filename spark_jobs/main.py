@@ -4,6 +4,7 @@
 on is set here. An expected failure is one line on standard error and exit status 3.
 """
 
+import importlib
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightshift.commands import AuditCommand, FeaturesCommand
-from nightshift.spark import AHEAD, FAILED, error_line
+from nightshift.spark import AHEAD, DONE, FAILED, error_line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,14 +62,24 @@ def audit(argv: Sequence[str]) -> None:
 
 
 def ahead(argv: Sequence[str]) -> None:
-    """Start Spark, then run the command that comes through a pipe; nothing where its other end is closed before."""
+    """Start Spark, then run the commands that come through a pipe, a line each, until nobody holds its other end.
+
+    Each is answered by one line, and finds the code as it is on disk then.
+    """
     session("nightshift")
     with os.fdopen(os.open(argv[1], os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
         os.set_blocking(pipe.fileno(), True)
-        told = pipe.readline()
-    if told:
-        command = json.loads(told)
-        COMMANDS[command[0]](command)
+        for line in iter(pipe.readline, b""):
+            answer = _failure(json.loads(line)) or DONE
+            sys.stderr.write(f"{answer}\n")
+            _forget_modules()
+
+
+def _forget_modules() -> None:
+    """Lets what is imported next be read anew: feature modules, and what they import from ``spark_jobs``."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "spark_jobs"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def archive(argv: Sequence[str]) -> None:
@@ -83,20 +94,27 @@ COMMANDS = {FeaturesCommand.prog: features, AuditCommand.prog: audit, "archive":
 
 def main(argv: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
-    from spark_jobs.failures import as_error
-
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
     for chatty in ("py4j", "DataFrameQueryContextLogger", "SQLQueryContextLogger"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     if not argv or argv[0] not in COMMANDS:
         log.error("usage: spark_jobs/main.py %s …", "|".join(COMMANDS))
         return 2
+    if failure := _failure(argv):
+        sys.stderr.write(f"{failure}\n")
+        return FAILED
+    return 0
+
+
+def _failure(argv: Sequence[str]) -> str:
+    """Runs a command; the line that tells why it failed, or nothing."""
+    from spark_jobs.failures import as_error
+
     try:
         COMMANDS[argv[0]](argv)
     except Exception as error:
-        sys.stderr.write(error_line(as_error(error, f"spark_jobs/main.py {argv[0]}")) + "\n")
-        return FAILED
-    return 0
+        return error_line(as_error(error, f"spark_jobs/main.py {argv[0]}"))
+    return ""
 
 
 def set_path() -> None:

@@ -19,6 +19,7 @@ from nightshift.settings import Settings
 
 MAIN = "spark_jobs/main.py"
 AHEAD = "ahead"
+DONE = "nightshift done"
 FAILED = 3
 _ERROR = "nightshift error: "
 _ERROR_LINE = re.compile(re.escape(_ERROR) + r"(\w+): (.*)")

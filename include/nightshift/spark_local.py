@@ -10,16 +10,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
 from nightshift.java import archive_file, uses_aot_cache
 from nightshift.settings import Settings
 from nightshift.spark import (
     AHEAD,
+    DONE,
+    FAILED,
     Command,
     driver_error,
     is_error_line,
@@ -48,30 +51,61 @@ def run_local(settings: Settings, command: Command) -> None:
         _end_well(process)
 
 
-@contextmanager
-def started_ahead(settings: Settings) -> Iterator[Callable[[Settings, Command], None]]:
-    """Start a job now, whose command is told once it is known; yields what takes the place of ``run_local``, once.
+class Ahead:
+    """A job that is started now and told its commands later, one after another: what takes the place of ``run_local``.
 
-    Java and Spark start while this process does what comes before the job. The job ends with the block, or with this
-    process: it then reads the end of a pipe that nobody holds open any more.
+    Java and Spark start while this process does what comes before the first command, and are warm for the next.
+    Each command finds the code as it is on disk then. A job that has ended by itself is started anew by the command
+    after that. It ends with the block, or with this process: it then reads the end of a pipe that nobody holds open
+    any more.
     """
-    settings = _here(settings)
-    scratch = _scratch(settings)
-    with TemporaryDirectory(prefix="ahead-", dir=scratch) as folder:
-        pipe = str(Path(folder, "command"))
-        os.mkfifo(pipe, 0o600)
-        # Open for reading, too: opened for writing alone it would wait for the job. Open until the job has ended, which
-        # may open its end long after it was told.
-        with os.fdopen(os.open(pipe, os.O_RDWR), "wb", buffering=0) as told:
-            argv = submit_argv(settings, spark_conf(settings), [AHEAD, pipe])
-            with _started(argv, _environment(settings), scratch) as process:
 
-                def run(settings: Settings, command: Command) -> None:
-                    told.write(f"{json.dumps(command.argv())}\n".encode())
-                    _end_well(process)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = _here(settings)
+        self._held = ExitStack()
+        self._process: subprocess.Popen[str] | None = None
+        self._told: BinaryIO
 
-                yield run
-                _end_group(process)
+    def __enter__(self) -> "Ahead":
+        self._start()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._end()
+
+    def __call__(self, settings: Settings, command: Command) -> None:
+        """Run a command; its log lines go to ``nightshift.spark``. Raises the error that the driver names."""
+        process = self._process or self._start()
+        self._told.write(f"{json.dumps(command.argv())}\n".encode())
+        for line in process.stdout or ():
+            if line.rstrip() == DONE:
+                return
+            if is_error_line(line):
+                raise driver_error(line, FAILED)
+            log.info("%s", line.rstrip())
+        status = process.wait()
+        self._end()
+        raise driver_error("", status)
+
+    def _start(self) -> subprocess.Popen[str]:
+        scratch = _scratch(self._settings)
+        with ExitStack() as stack:
+            pipe = str(Path(stack.enter_context(TemporaryDirectory(prefix="ahead-", dir=scratch)), "command"))
+            os.mkfifo(pipe, 0o600)
+            # Open for reading, too: opened for writing alone it would wait for the job. Open until the job has ended,
+            # which may open its end long after it was told.
+            self._told = stack.enter_context(os.fdopen(os.open(pipe, os.O_RDWR), "wb", buffering=0))
+            # Python's workers would keep the modules that they have imported.
+            conf = spark_conf(self._settings) | {"spark.python.worker.reuse": "false"}
+            argv = submit_argv(self._settings, conf, [AHEAD, pipe])
+            process = stack.enter_context(_started(argv, _environment(self._settings), scratch))
+            stack.callback(_end_group, process)
+            self._held, self._process = stack.pop_all(), process
+        return process
+
+    def _end(self) -> None:
+        self._process = None
+        self._held.close()
 
 
 def build_archive(settings: Settings) -> Path | None:

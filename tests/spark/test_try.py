@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import xgboost as xgb
 
@@ -27,6 +31,7 @@ from tests.live import copied_project
 from tests.postgres import WRITER, Database
 from tests.unit.cli.conftest import cli_environment
 from tests.unit.scoring.parcels import register
+from tests.waiting import until
 
 pytestmark = pytest.mark.spark
 
@@ -76,6 +81,97 @@ def test_a_day_is_shown_and_nothing_is_published(practice: Settings) -> None:
     assert not os.path.lexists(practice.lake)
     assert not os.path.lexists(practice.reports)
     assert list(practice.home.glob("nightshift-try-*")) == []
+
+
+def test_a_try_that_watches_tries_again_with_what_has_changed(practice: Settings) -> None:
+    spec, module = practice.pipelines / "practice.yaml", practice.feature_modules / "practice.py"
+    written, code = spec.read_text(), module.read_text()
+    with watching(practice) as (process, shown, told):
+        until(lambda: times_tried(told) == 1)
+        first = column(shown, "size")
+        assert "29 days of sources gated" in shown.read_text()
+
+        # A function of Python's own, which a process beside the JVM runs, is read anew, too.
+        module.write_text(f"{code}{TIMES_TEN}")
+        until(lambda: times_tried(told) == 2)
+        assert column(shown, "size") == pytest.approx([10 * number for number in first])
+        module.write_text(f"{code}{TIMES_TEN.replace('10', '100')}")
+        until(lambda: times_tried(told) == 3)
+        assert column(shown, "size") == pytest.approx([100 * number for number in first])
+        assert shown.read_text().count("0 days of sources gated (0 rows, 0 quarantined), 29 taken as published") == 2
+
+        spec.write_text(written.replace("spine: items", "spine: itms"))
+        until(lambda: times_tried(told) == 4)
+        assert "SpecError: " in told.read_text()
+        os.kill(spark_of(process), signal.SIGKILL)
+        spec.write_text(written)
+        until(lambda: times_tried(told) == 5)
+        assert "NightshiftError: the Spark job ended with status " in told.read_text()
+        module.write_text(code)
+        until(lambda: times_tried(told) == 6)
+        assert column(shown, "size") == first
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, told.read_text()
+    assert "Traceback" not in told.read_text()
+    assert list(practice.home.glob("nightshift-try-*")) == []
+    assert not os.path.lexists(practice.lake)
+
+
+TIMES_TEN = """
+
+from pyspark.sql import functions, types
+
+_times = functions.udf(lambda number: number and 10.0 * number, types.DoubleType())
+_build = build
+
+
+def build(inputs, days):
+    return _build(inputs, days).withColumn("size", _times(functions.col("size").cast("double")))
+"""
+
+
+# What runs in the background of a shell has Ctrl-C ignored, and a run of tests may be there.
+IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from nightshift.cli import main
+main()
+"""
+
+
+@contextmanager
+def watching(settings: Settings) -> Iterator[tuple["subprocess.Popen[bytes]", Path, Path]]:
+    """``nightshift try --watch`` as a person has it in a terminal; what it shows and tells are files."""
+    shown, told = settings.home / "shown.txt", settings.home / "told.txt"
+    script = (
+        settings.home / "in_a_terminal.py"
+    )  # not given by -c: pyspark takes a main module without a file for doctest
+    script.write_text(IN_A_TERMINAL)
+    command = [sys.executable, str(script), "try", "practice", "--ds", DS, "--watch"]
+    environment = {**cli_environment(settings), "TMPDIR": str(settings.home)}
+    with shown.open("wb") as out, told.open("wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=settings.home, env=environment)
+        try:
+            yield process, shown, told
+        finally:
+            process.kill()
+            process.wait()
+
+
+def times_tried(told: Path) -> int:
+    return told.read_text().count("tried in ")
+
+
+def column(shown: Path, name: str) -> list[float]:
+    """The first values of a column, as they were shown last."""
+    [*_, line] = [line.split() for line in shown.read_text().splitlines() if line.startswith(f"{name} ")]
+    return [float(cell.replace(",", "")) for cell in line[3:]]
+
+
+def spark_of(process: "subprocess.Popen[bytes]") -> int:
+    [java] = [child for child in psutil.Process(process.pid).children() if child.name() == "java"]
+    return java.pid
 
 
 def test_what_is_published_is_not_gated_again_and_the_score_stands_beside_the_first_rows(

@@ -17,6 +17,7 @@ from nightshift import java, spark, spark_local
 from nightshift.commands import FeaturesCommand
 from nightshift.errors import NightshiftError, SchemaChanged, SpecError
 from nightshift.settings import Settings
+from nightshift.spark_local import Ahead
 from tests.programs import program
 from tests.waiting import until
 
@@ -34,8 +35,9 @@ subprocess.Popen = Popen
 """
 
 
-# What a job does that is told its command later: it reads a line of the pipe that its last argument names.
+# What a job does that is told its commands later: it reads a line of the pipe that its last argument names.
 TOLD = 'for pipe; do :; done; read told < "$pipe"; echo "$told"'
+ANSWERS = f"{TOLD}; echo '{spark.DONE}'"
 
 
 def test_a_run_logs_the_drivers_lines_and_ends_quietly(
@@ -74,24 +76,44 @@ def test_a_driver_that_says_nothing_is_told_by_its_status(settings: Settings, su
     )
 
 
-def test_a_job_that_is_started_ahead_is_told_its_command_later(
+def test_a_job_that_is_started_ahead_is_told_its_commands_later(
     settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    program(submit, f"echo starts; sleep 1; {TOLD}")
-    with caplog.at_level(logging.INFO, "nightshift.spark"), spark_local.started_ahead(settings) as run:
+    program(submit, f"echo starts; sleep 1; while :; do {ANSWERS}; done")
+    second = replace(COMMAND, plan="other.json")
+    with caplog.at_level(logging.INFO, "nightshift.spark"), Ahead(settings) as run:
         run(settings, COMMAND)
+        run(settings, second)
 
-    assert caplog.messages == ["starts", json.dumps(COMMAND.argv())]
+    assert caplog.messages == ["starts", json.dumps(COMMAND.argv()), json.dumps(second.argv())]
     assert not list((settings.var / "spark").glob("ahead-*"))
 
 
-def test_the_error_of_a_job_started_ahead_is_raised(settings: Settings, submit: Path) -> None:
+def test_the_error_of_a_job_started_ahead_is_raised_and_the_job_stays(
+    settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     told = SpecError("column a is wrong", where="spark_jobs/features/p.py build")
-    program(submit, f"{TOLD}; echo '{spark.error_line(told)}' >&2; exit 3")
+    program(submit, f"echo starts; {TOLD}; echo '{spark.error_line(told)}' >&2; {ANSWERS}; sleep 300")
 
-    with pytest.raises(SpecError) as caught, spark_local.started_ahead(settings) as run:
+    with caplog.at_level(logging.INFO, "nightshift.spark"), Ahead(settings) as run:
+        with pytest.raises(SpecError) as caught:
+            run(settings, COMMAND)
         run(settings, COMMAND)
     assert str(caught.value) == str(told)
+    assert caplog.messages.count("starts") == 1
+
+
+def test_a_job_that_has_ended_is_started_anew_by_the_next_command(
+    settings: Settings, submit: Path, tmp_path: Path
+) -> None:
+    program(submit, f"test -e {tmp_path}/second || {{ touch {tmp_path}/second; exit 137; }}; {ANSWERS}")
+
+    with Ahead(settings) as run:
+        with pytest.raises(NightshiftError) as caught:
+            run(settings, COMMAND)
+        run(settings, COMMAND)
+    assert caught.value.what == "the Spark job ended with status 137 and without saying why"
+    assert not list((settings.var / "spark").glob("ahead-*"))
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -100,7 +122,7 @@ def test_a_job_started_ahead_and_not_needed_ends_with_the_block(
 ) -> None:
     program(submit, f"echo $$ > {tmp_path}/pid; {TOLD}")
 
-    with suppress(InterruptedError), spark_local.started_ahead(settings):
+    with suppress(InterruptedError), Ahead(settings):
         until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text().strip())
         if fails:
             raise InterruptedError
@@ -115,7 +137,7 @@ def test_a_job_started_ahead_does_not_outlive_who_started_it(
     monkeypatch.setenv("NIGHTSHIFT_VAR", str(settings.var))
     code = (
         "import time; from nightshift import spark_local; from nightshift.settings import Settings\n"
-        "with spark_local.started_ahead(Settings.from_env()): time.sleep(600)"
+        "with spark_local.Ahead(Settings.from_env()): time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as starter:
         until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text().strip())

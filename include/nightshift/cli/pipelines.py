@@ -12,6 +12,7 @@ from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress, t
 
 if TYPE_CHECKING:
     from nightshift.cli.trial import Trial
+    from nightshift.errors import NightshiftError
     from nightshift.job import Job, Outcome
 
 log = logging.getLogger("nightshift")
@@ -78,24 +79,44 @@ def try_(
     pipeline: PipelineName,
     ds: Ds,
     rows: Annotated[int, typer.Option(min=0, help="How many rows of the features to show.")] = 3,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and try again when a spec or a module below spark_jobs changes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Try one day: inputs, features, gates, a score.
 
     In a lake of its own, on the files that have landed and what is published of them: it publishes nothing, and needs
     no platform. There are scores where the ledger has a champion for that day that goes with the features. Shows
-    cells: it is for the person who writes features.
+    cells: it is for the person who writes features. With --watch, what takes seconds to start is started once.
 
     Example: nightshift try flights --ds 2013-03-04 --rows 2
     """
     from nightshift.cli import trial
+    from nightshift.settings import Settings
 
+    if watch and as_json:
+        raise typer.BadParameter("--watch has more than one document to show: leave out --json")
     _prepare()
-    with trial.private(_job(pipeline, ds, "try")) as job:
-        found = trial.try_day(job, rows)
-    emit(as_json, found.document(), _shown(found))
-    if found.blocked:
-        raise typer.Exit(1)
+    changes = trial.changes(Settings.from_env()) if watch else [()]
+    for found, seconds in trial.tries(lambda: _job(pipeline, ds, "try"), rows, changes):
+        if watch:
+            _tell(found, seconds)
+        elif isinstance(found, Exception):
+            raise found
+        else:
+            emit(as_json, found.document(), _shown(found))
+            if found.blocked:
+                raise typer.Exit(1)
+
+
+def _tell(found: "Trial | NightshiftError", seconds: float) -> None:
+    """One try of many; they are left by Ctrl-C."""
+    if isinstance(found, Exception):
+        log.error("%s: %s", type(found).__name__, found)
+    else:
+        emit(False, None, _shown(found))
+    log.info("tried in %.1f s; again when a spec or a module below spark_jobs changes, Ctrl-C ends it", seconds)
 
 
 def _shown(found: "Trial") -> str:

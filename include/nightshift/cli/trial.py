@@ -1,10 +1,10 @@
-"""One day of a pipeline, tried in a lake of its own: what ``nightshift try`` does."""
+"""One day of a pipeline, tried in lakes of its own: what ``nightshift try`` does."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -22,8 +22,9 @@ from nightshift.inputs.needs import daily_needs, inside
 from nightshift.inputs.run import newest_snapshots
 from nightshift.job import Job, Outcome
 from nightshift.lineage import find_published, find_staged
-from nightshift.spark_local import run_local, started_ahead
-from nightshift.steps import run_step
+from nightshift.settings import Settings
+from nightshift.spark_local import Ahead, run_local
+from nightshift.steps import SparkRunner, run_step
 
 QUANTILES = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "greatest": 1.0}
 
@@ -79,36 +80,66 @@ class Trial:
         return asdict(self)
 
 
-@contextmanager
-def private(job: Job) -> Iterator[Job]:
-    """The job with a lake and reports below a temporary folder, on the same landing files and the same ledger.
+def changes(settings: Settings) -> Iterator[object]:
+    """Now, and whenever a spec or a module below ``spark_jobs`` changes, until Ctrl-C."""
+    from watchfiles import PythonFilter, watch
 
-    Days of sources that are published and up to date are in it from the beginning: they need no gate again.
+    places = (settings.pipelines, settings.feature_modules.parent)
+    wanted = PythonFilter(extra_extensions=[".yaml"])
+    found = watch(*places, watch_filter=wanted, rust_timeout=100, yield_on_timeout=True, raise_interrupt=False)
+    yield next(found)  # it has begun to watch
+    yield from filter(None, found)
+
+
+def tries(
+    job_now: Callable[[], Job], rows: int, changes: Iterable[object]
+) -> Iterator[tuple[Trial | NightshiftError, float]]:
+    """A trial for each of ``changes``, or why there is none, and its seconds; ``job_now`` reads the spec anew.
+
+    Each has a lake and reports below a temporary folder, on the same landing files and the same ledger. Days of
+    sources that are published, or were gated by the trial before, and are up to date, are in it from the beginning:
+    they need no gate again. One Spark session serves all. Raises what is wrong with the job before anything starts.
     """
-    with TemporaryDirectory(prefix="nightshift-try-") as folder:
-        lake, reports = (str(Path(folder, name)) for name in ("lake", "reports"))
-        own = replace(job, settings=replace(job.settings, lake=lake, reports=reports, statsd_host="", private=True))
-        needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
-        for name in job.pipeline.inputs:
-            _take(job, own, name, needs.days(name))
-        yield own
+    there = job_now().settings
+    with TemporaryDirectory(prefix="nightshift-try-") as folder, Ahead(there) as run_spark:
+        for number, _ in enumerate(changes):
+            began = time.monotonic()
+            found: Trial | NightshiftError
+            try:
+                job = _private(job_now(), Path(folder, str(number)))
+                _take(job, there)
+                if there.private:
+                    shutil.rmtree(Path(there.lake).parent)
+                there = job.settings
+                found = try_day(job, rows, run_spark)
+            except NightshiftError as error:
+                found = error
+            yield found, time.monotonic() - began
 
 
-def _take(job: Job, own: Job, source: str, days: Sequence[date]) -> None:
-    """Put the published days of a source into ``own``'s lake, those with new or corrected landing files aside."""
-    dataset, stale = f"inputs/{source}", landing_changes(job, source, days)
-    state = tables.state(job.table(dataset))
-    wanted = [day for day in map(str, days) if day in state.partitions and day not in stale]
-    found = [find_published(state.uri, day, state.fingerprint(day)) for day in wanted]
-    manifests = [replace(manifest, replaces="") for manifest in found if manifest is not None]
-    for file in (file for manifest in manifests for file in manifest.files):
-        there, here = (storage.join(lake.table(dataset), file.path) for lake in (job, own))
-        storage.write_bytes(here, storage.read_bytes(there))
-    columns = {name: column.type for name, column in job.pipeline.inputs[source].columns.items()}
-    tables.publish(own.table(dataset), tables.arrow_schema(columns), manifests)
+def _private(job: Job, folder: Path) -> Job:
+    lake, reports = str(folder / "lake"), str(folder / "reports")
+    return replace(job, settings=replace(job.settings, lake=lake, reports=reports, statsd_host="", private=True))
 
 
-def try_day(job: Job, rows: int) -> Trial:
+def _take(job: Job, there: Settings) -> None:
+    """Put the published days of the sources into ``job``'s lake, those with new or corrected landing files aside."""
+    published = replace(job, settings=there)
+    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(published))
+    for name, source in job.pipeline.inputs.items():
+        dataset, stale = f"inputs/{name}", landing_changes(published, name, needs.days(name))
+        state = tables.state(published.table(dataset))
+        wanted = [day for day in map(str, needs.days(name)) if day in state.partitions and day not in stale]
+        found = [find_published(state.uri, day, state.fingerprint(day)) for day in wanted]
+        manifests = [replace(manifest, replaces="") for manifest in found if manifest is not None]
+        for file in (file for manifest in manifests for file in manifest.files):
+            old, new = (storage.join(lake.table(dataset), file.path) for lake in (published, job))
+            storage.write_bytes(new, storage.read_bytes(old))
+        columns = {column: contract.type for column, contract in source.columns.items()}
+        tables.publish(job.table(dataset), tables.arrow_schema(columns), manifests)
+
+
+def try_day(job: Job, rows: int, run_spark: SparkRunner) -> Trial:
     """Inputs, features, gates and a score of one day, in ``job``'s lake; ``rows`` of the features are kept.
 
     Raises NightshiftError where there are no features to show, GateFailed where an input was blocked.
@@ -117,11 +148,10 @@ def try_day(job: Job, rows: int) -> Trial:
     if not inside(job.pipeline, job.ds):
         allowed = f"days from {schedule.start}" + (f" to {schedule.end}" if schedule.end else "")
         raise NightshiftError(f"{job.day} is outside the range of {job.pipeline.name}", allowed=allowed)
-    with started_ahead(job.settings) as run_spark:
-        steps = [_inputs_line(run_step(job, "gate_inputs", run_local))]
-        # The gate's libraries take seconds to import, in which this process would only wait for Spark.
-        Thread(target=great_expectations, daemon=True).start()
-        run_step(job, "build_features", run_spark)
+    steps = [_inputs_line(run_step(job, "gate_inputs", run_local))]
+    # The gate's libraries take seconds to import, in which this process would only wait for Spark.
+    Thread(target=great_expectations, daemon=True).start()
+    run_step(job, "build_features", run_spark)
     frame = _frame(job)
     columns = tuple(_tried(name, kind, frame[name], rows) for name, kind in _columns(job).items())
     steps.append(f"features: {frame.num_rows} rows, {len(columns)} columns")
