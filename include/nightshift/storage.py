@@ -1,6 +1,7 @@
 """Bytes by URI, on a local disk or an object store, with nothing but pyarrow.
 
-A location is an absolute path or a URI that ``pyarrow.fs`` understands (``s3://``, ``gs://``, ``abfs://``).
+A location is an absolute path or a URI that ``pyarrow.fs`` understands (``s3://``, ``gs://``, ``abfs://``). Functions
+import it: every parse of a DAG file imports this module, and touches no file.
 """
 
 import json
@@ -8,10 +9,11 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pyarrow import fs
+if TYPE_CHECKING:
+    from pyarrow import fs
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,10 @@ class StoredFile:
     mtime_ns: int
 
 
-def resolve(uri: str) -> tuple[fs.FileSystem, str]:
+def resolve(uri: str) -> "tuple[fs.FileSystem, str]":
     """The filesystem of a location, and the path in it."""
+    from pyarrow import fs
+
     if "://" in uri:
         uri = quote(uri, safe="%/:?&=@+,;~*[]#!$'()")  # pyarrow takes no space and no umlaut in a URI
     return fs.FileSystem.from_uri(uri)  # type: ignore[no-any-return]
@@ -47,6 +51,8 @@ def local_path(uri: str) -> Path:
 
 def exists(uri: str) -> bool:
     """Whether there is a file."""
+    from pyarrow import fs
+
     system, path = resolve(uri)
     return bool(system.get_file_info(path).type == fs.FileType.File)
 
@@ -123,6 +129,8 @@ def delete(uri: str) -> None:
 
 def list_files(uri: str, *, recursive: bool = False) -> list[StoredFile]:
     """The files of a folder, by name; none where there is no folder."""
+    from pyarrow import fs
+
     system, path = resolve(uri)
     infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=recursive))
     root, found = path.rstrip("/"), []
@@ -135,6 +143,8 @@ def list_files(uri: str, *, recursive: bool = False) -> list[StoredFile]:
 
 def list_folders(uri: str) -> list[str]:
     """The names of the folders in a folder, sorted; none where there is no folder."""
+    from pyarrow import fs
+
     system, path = resolve(uri)
     infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
     return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
