@@ -8,14 +8,18 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
 
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Location = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
+_MAPPING, _SEQUENCE, _MERGE, _NULL = (f"{_TAG}{kind}" for kind in ("map", "seq", "merge", "null"))
+_RESOLVER: Any = yaml.resolver.Resolver()
+# Specs use the same few words again and again. What a word is depends on the word alone, so an answer never gets old.
+_WORDS = 8192
 _GREATEST = 100_000
 _DEEPEST = 200
 _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -36,6 +40,29 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}"
+
+
+@lru_cache(_WORDS)
+def _tag(kind: type[yaml.Node], text: str | None, implicit: Any) -> str:
+    return str(_RESOLVER.resolve(kind, text, implicit))
+
+
+def loader(parser: Any) -> Any:
+    """One of PyYAML's loaders, that looks for the tag of a word once."""
+
+    class Remembering(parser):  # type: ignore[misc]
+        resolve = staticmethod(_tag)
+
+        def descend_resolver(self, *_: Any) -> None:
+            """Tags by path, of which there are none."""
+
+        def ascend_resolver(self) -> None:
+            """Likewise."""
+
+    return Remembering
+
+
+Loader = loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 @dataclass(frozen=True)
@@ -115,54 +142,62 @@ class _Reader:
                 self.seen = _GREATEST + 2
                 self.wrong(node, "nested too deeply or too large; write out what the anchors stand for")
             return None
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, depth)
-        if isinstance(node, yaml.SequenceNode):
-            self.plain_tag(node, "seq")
-            return [self.value(item, depth + 1) for item in node.value]
-        return self.scalar(node) if isinstance(node, yaml.ScalarNode) else None
+        self.plain_tag(node, _SEQUENCE)
+        return [self.value(item, depth + 1) for item in node.value]
 
     def plain_tag(self, node: yaml.Node, expected: str) -> None:
-        if node.tag != _TAG + expected:
+        if node.tag != expected:
             self.wrong(node, f"the tag {node.tag.replace(_TAG, '!!')} is not allowed: write plain YAML")
 
     def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
-        self.plain_tag(node, "map")
+        self.plain_tag(node, _MAPPING)
         data: dict[str, Any] = {}
-        lines: dict[str, int] = {}
+        first: dict[str, yaml.Node] = {}
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self.wrong(key, "a key is a word, not a list or a mapping")
                 continue
-            if key.tag == _TAG + "merge":
+            if key.tag == _MERGE:
                 self.wrong(key, "merge keys (<<) are not allowed: write the keys out")
                 continue
             name = self.scalar(key)
             if not isinstance(name, str):
-                if name is not None or key.tag == _TAG + "null":
+                if name is not None or key.tag == _NULL:
                     self.wrong(key, f'the key {key.value or "(empty)"} is not text: quote it: "{key.value}"')
                 continue
-            if name in data:
-                self.wrong(key, f"the key {name} is there twice; first on line {lines[name]}")
+            if name in first:
+                self.wrong(key, f"the key {name} is there twice; first on line {first[name].start_mark.line + 1}")
+            else:
+                first[name] = key
             data[name] = self.value(item, depth + 1)
-            lines.setdefault(name, key.start_mark.line + 1)
         return data
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
-        text, kind = str(node.value), node.tag.removeprefix(_TAG)
-        if _SURROGATE.search(text):
-            self.wrong(node, "the text has half of a surrogate pair: correct the escape")
-        elif kind == "timestamp" or (kind == "str" and (node.style or not _OTHER_NUMBER.fullmatch(text))):
-            return text
-        elif kind == "bool" and _BOOLEAN.fullmatch(text):
-            return text.lower() == "true"
-        elif kind == "int" and _INTEGER.fullmatch(text):
-            return int(text)
-        elif kind == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
-            return float(text)
-        elif kind != "null":
-            self.wrong(node, _unclear(text, kind))
-        return None
+        value, wrong = _scalar(node.value, node.tag, node.style)
+        if wrong:
+            self.wrong(node, wrong)
+        return value
+
+
+@lru_cache(_WORDS)
+def _scalar(text: str, tag: str, style: str | None) -> tuple[Any, str]:
+    """What a scalar stands for, and why it is not read. Without a style it is plain."""
+    kind = tag.removeprefix(_TAG)
+    if _SURROGATE.search(text):
+        return None, "the text has half of a surrogate pair: correct the escape"
+    if kind == "timestamp" or (kind == "str" and (style or not _OTHER_NUMBER.fullmatch(text))):
+        return text, ""
+    if kind == "bool" and _BOOLEAN.fullmatch(text):
+        return text.lower() == "true", ""
+    if kind == "int" and _INTEGER.fullmatch(text):
+        return int(text), ""
+    if kind == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+        return float(text), ""
+    return None, "" if kind == "null" else _unclear(text, kind)
 
 
 def _unclear(text: str, kind: str) -> str:

@@ -191,18 +191,30 @@ BASE = (SPECS / "bad" / "another_name.yaml").read_text()
 def test_what_is_not_plain_yaml(
     tmp_path: Path, text: str, message: str, loader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document, "Loader", getattr(yaml, loader))
+    monkeypatch.setattr(document, "Loader", document.loader(getattr(yaml, loader)))
     assert _message(_write(tmp_path, text)).startswith(message)
 
 
 @pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
 def test_half_a_surrogate_pair(tmp_path: Path, loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "Loader", getattr(yaml, loader))
+    monkeypatch.setattr(document, "Loader", document.loader(getattr(yaml, loader)))
     said = {
         "CSafeLoader": "1: not valid YAML: found invalid Unicode character escape code",
         "SafeLoader": "1: the text has half of a surrogate pair: correct the escape",
     }
     assert _message(_write(tmp_path, 'a: "\\ud800"\n')) == said[loader]
+
+
+def test_a_word_is_read_as_it_is_written_each_time() -> None:
+    """Words are remembered, whatever file they are in: with their quotes, and not with their lines."""
+    for _ in range(2):
+        found, problems = document.read_document("a.yaml", "a: [1, '1', \"1\", 1.0, true, 'true', null, 'null', ~]\n")
+        assert not problems
+        assert found is not None
+        assert repr(found.data["a"]) == "[1, '1', '1', 1.0, True, 'true', None, 'null', None]"
+    for line in (1, 3):
+        _, problems = document.read_document("b.yaml", "\n" * (line - 1) + "a: 010\n")
+        assert [(problem.file, problem.line) for problem in problems] == [("b.yaml", line)]
 
 
 def test_the_time_of_day_that_looks_like_a_number_must_be_quoted(tmp_path: Path) -> None:
@@ -228,7 +240,7 @@ def test_a_file_that_explodes_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("depth", [300, 900, 20_000])
 @pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
 def test_a_deep_file_is_refused(tmp_path: Path, depth: int, loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "Loader", getattr(yaml, loader))
+    monkeypatch.setattr(document, "Loader", document.loader(getattr(yaml, loader)))
     assert "nested too deeply" in _message(_write(tmp_path, f"a: {'[' * depth}{']' * depth}\n"))
 
 
