@@ -118,6 +118,12 @@ class TestStepOperator:
             "gate_features did it",
         ]
 
+    def test_its_links_are_its_own(self, task: Any, use_case: Any) -> None:
+        first, other = task("gate_features"), task("gate_features")
+        use_case("gate_features", lambda job: done(job, "gate_features", report="/reports/a.html"))
+        execute(first, context())
+        assert (first.links, other.links) == ({"report": "/reports/a.html"}, {})
+
     def test_the_last_step_of_a_run_sums_it_up(
         self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
     ) -> None:

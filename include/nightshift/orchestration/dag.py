@@ -90,15 +90,15 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
     waiting = {"timeout": task.wait, "poke_interval": settings.poke_seconds}
     match task.kind:
         case "step":
-            return StepOperator(step=task.name, **arguments)
+            return StepOperator(**arguments)
         case "spark":
-            return SparkStepOperator(step=task.name, timeout=task.wait, poke_interval=SPARK_POKE_SECONDS, **arguments)
+            return SparkStepOperator(timeout=task.wait, poke_interval=SPARK_POKE_SECONDS, **arguments)
         case "plan_shards":
-            return PlanShardsOperator(step=task.name, **arguments)
+            return PlanShardsOperator(**arguments)
         case "wait":
-            return WaitOperator(step=task.name, **waiting, **arguments)
+            return WaitOperator(**waiting, **arguments)
         case "turn":
-            return TurnOperator(step=task.name, **waiting, **arguments)
+            return TurnOperator(**waiting, **arguments)
         case "shard":
             # What scores ends at its deadline and says so; Airflow's own limit is for when even that hangs.
             arguments["execution_timeout"] += timedelta(minutes=1)

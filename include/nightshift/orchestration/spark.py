@@ -45,12 +45,9 @@ class SparkStepOperator(WaitOperator):
     """
 
     waits_on: tuple[type[NightshiftError], ...] = (SparkBusy,)
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._submitted: Any = None
-        self._pods: SparkPods | None = None
-        self._killed = False
+    _submitted: Any = None
+    _pods: "SparkPods | None" = None
+    _killed = False
 
     def call(self, context: Context, job: Job) -> Outcome:
         """Calls the step. Raises SparkBusy where another task of a backfill has Spark and this one needs it."""

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
 from airflow.sdk import BaseOperator, BaseSensorOperator, Context, PokeReturnValue
@@ -30,24 +31,29 @@ class StepTask(Protocol):
     ``links`` is what the task's buttons are made of, ``waits_on`` are errors after which it looks again later.
     """
 
-    step: str
-    links: dict[str, str]
+    links: Mapping[str, str]
     waits_on: tuple[type[NightshiftError], ...]
 
     @property
     def dag_id(self) -> str:
         """The DAG's name."""
 
+    @property
+    def task_id(self) -> str:
+        """The task's name, which is its step's."""
+
+
+# Attributes of operators have their first values in the class: at every parse, Airflow goes through all arguments of an
+# operator once more for each class that has a constructor.
+NO_LINKS: Mapping[str, str] = MappingProxyType({})
+
 
 class StepOperator(BaseOperator):
-    """Calls the use case of a step."""
+    """Calls the use case of the step that the task is named after."""
 
     operator_extra_links = LINKS
     waits_on: tuple[type[NightshiftError], ...] = ()
-
-    def __init__(self, *, step: str, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.step, self.links = step, dict[str, str]()
+    links = NO_LINKS
 
     def execute(self, context: Context) -> Any:
         """Returns the Outcome's document."""
@@ -70,12 +76,12 @@ class ShardOperator(BaseOperator):
     """Scores one shard, whatever computes it, unless it has a result."""
 
     template_fields = ("arguments",)
-    step = "score"
     waits_on: tuple[type[NightshiftError], ...] = ()
+    links = NO_LINKS
 
     def __init__(self, *, arguments: list[str], **others: Any) -> None:
         super().__init__(**others)
-        self.arguments, self.links = arguments, dict[str, str]()
+        self.arguments = arguments
 
     def execute(self, context: Context) -> None:
         """Scores, and says what came of it."""
@@ -129,11 +135,11 @@ class WaitOperator(BaseSensorOperator):
 
     operator_extra_links = LINKS
     waits_on: tuple[type[NightshiftError], ...] = (InputMissing,)
+    links = NO_LINKS
+    waits_for: NightshiftError | None = None
 
-    def __init__(self, *, step: str, **arguments: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         super().__init__(mode="reschedule", **arguments)
-        self.step, self.links = step, dict[str, str]()
-        self.waits_for: NightshiftError | None = None
 
     def execute(self, context: Context) -> Any:
         """Returns the Outcome's document. Fails naming what is missing once the time is up."""
@@ -141,7 +147,7 @@ class WaitOperator(BaseSensorOperator):
             return super().execute(context)
         except AirflowSensorTimeout:
             job, why = job_of(context, pipeline_of(self.dag_id)), f"Waited for {timedelta(seconds=self.timeout)}"
-            outcome = Outcome(self.step, job.day, "nothing", f"{why}. {self.waits_for}")
+            outcome = Outcome(self.task_id, job.day, "nothing", f"{why}. {self.waits_for}")
             _tell(self, job, outcome, "failed", self.timeout)
             raise AirflowFailException(outcome.message) from None
 
@@ -186,7 +192,7 @@ class TurnOperator(WaitOperator):
 
 def perform(task: StepTask, job: Job, run_spark: SparkRunner | None = None) -> Outcome:
     """Runs the task's step and says what came of it."""
-    return told(task, job, lambda: run_step(job, task.step, run_spark or _no_spark))
+    return told(task, job, lambda: run_step(job, task.task_id, run_spark or _no_spark))
 
 
 def told(task: StepTask, job: Job, run: Callable[[], Outcome], part: int | None = None) -> Outcome:
@@ -197,7 +203,7 @@ def told(task: StepTask, job: Job, run: Callable[[], Outcome], part: int | None 
     except task.waits_on:
         raise
     except NightshiftError as error:
-        outcome = Outcome(task.step, job.day, "nothing", str(error), links=error.links)
+        outcome = Outcome(task.task_id, job.day, "nothing", str(error), links=error.links)
         try:
             _tell(task, job, outcome, "failed", time.monotonic() - started, part)
         except OSError as other:  # such as a full disk, of which the step may have failed, too
@@ -224,13 +230,13 @@ def say_why(context: Context) -> None:
 
 def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: float, part: int | None = None) -> None:
     task.links = outcome.links
-    metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.step, status=status)
+    metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.task_id, status=status)
     for label, address in shown(job.settings, task.dag_id, outcome.links).items():
         log.info("%s: %s", label, address)
     if status != "failed":
         log.info("%s", outcome.message)
     runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part)
-    if status != "failed" and task.step in runs.LAST_STEPS:
+    if status != "failed" and task.task_id in runs.LAST_STEPS:
         log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
 
 
