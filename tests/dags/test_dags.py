@@ -1,5 +1,6 @@
 """The real DAG files, parsed as Airflow parses them, each time in a process of its own."""
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nightshift.orchestration.dag import broken_specs, pipeline_dags
 from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all
@@ -167,7 +169,8 @@ def test_parsing_imports_nothing_heavy(parsed: dict[str, Any]) -> None:
     """Every task pays for it: each parses its DAG file again."""
     heavy = (
         "pyspark", "mlflow", "great_expectations", "xgboost", "pandas", "sklearn", "kubernetes", "deltalake", "psycopg",
-        "matplotlib", "fastapi", "airflow.providers.apache.spark.operators", "airflow.providers.apache.spark.hooks",
+        "matplotlib", "fastapi", "pyarrow", "numpy",
+        "airflow.providers.apache.spark.operators", "airflow.providers.apache.spark.hooks",
         "airflow.providers.cncf.kubernetes.operators", "airflow.providers.cncf.kubernetes.hooks",
     )  # fmt: skip
     assert [
@@ -204,6 +207,39 @@ def test_a_spec_whose_feature_module_is_missing_is_broken_too(home: Path) -> Non
     found = parse(home)
     assert sorted(found["dags"]) == ["parcels", "parcels__retrain"]
     assert "the feature module" in found["errors"]["broken_specs.py"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_parse_leaves_the_garbage_collector_as_it_was(
+    home: Path, enabled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(home))
+    assert gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        assert len(pipeline_dags()) == 4
+        assert gc.isenabled() is enabled
+        (home / "include" / "pipelines" / "letters.yaml").write_text("pipeline: [")
+        assert broken_specs() is not None
+        assert gc.isenabled() is enabled
+        with pytest.raises(AttributeError):
+            pipeline_dags("no settings")  # type: ignore[arg-type]
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+
+
+def test_reading_specs_leaves_no_cycles_to_the_garbage_collector(home: Path) -> None:
+    """It is off meanwhile: what had cycles would pile up."""
+    settings = Settings.from_env({"NIGHTSHIFT_HOME": str(home)})
+    load_all(settings)
+    gc.collect()
+    gc.disable()
+    try:
+        load_all(settings)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_project_without_specs_parses(home: Path) -> None:
