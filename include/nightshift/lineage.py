@@ -92,7 +92,10 @@ class GateSummary:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an attempt read, did and wrote for one partition. ``replaces`` is the fingerprint it found published."""
+    """What an attempt read, did and wrote for one partition.
+
+    ``replaces`` is the fingerprint it found published, ``rebuild`` the order that it was built for, if any.
+    """
 
     pipeline: str
     dataset: str
@@ -111,6 +114,7 @@ class Manifest:
     gate: GateSummary | None = None
     model_sha256: str = ""
     ledger_head: str = ""
+    rebuild: str = ""
 
     @property
     def rows(self) -> int:

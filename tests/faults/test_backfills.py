@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from nightshift import tables
 from nightshift.platform.airflow_client import Run
 from nightshift.specs.calendar import days
 from tests.faults.faults import fault
-from tests.nights import NAME, NIGHTS, Nights, Reader
+from tests.nights import NAME, NIGHTS, Nights, Reader, commits_of
 from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
@@ -43,6 +44,28 @@ def test_a_failed_day_does_not_hold_back_the_others(nights: Nights, reader: Read
     done = nights.live.run("nightshift", "backfill", NAME, bad.isoformat(), bad.isoformat(), timeout=500)
     assert "1 of 1 days done" in done.stderr
     nights.assert_undisturbed(wanted)
+
+
+@fault(
+    "what is published is doubted, though nothing in its recipe has changed",
+    seen="`nightshift backfill … --dry-run` calls every day up to date",
+    recovery="`nightshift backfill … --rebuild --reason …`: built and published again, under a name of its own",
+)
+def test_a_rebuild_publishes_the_same_rows_again(nights: Nights, reader: Reader) -> None:
+    ds, table = NIGHTS[15].isoformat(), nights.job(NIGHTS[15]).table
+    command = ("nightshift", "backfill", NAME, ds, ds)
+    nights.live.run(*command, timeout=500)
+    before = {name: tables.state(table(name)) for name in ("features", "predictions")}
+    assert nights.live.run(*command, "--dry-run").stdout.splitlines()[-1] == "every day is up to date"
+
+    done = nights.live.run(*command, "--rebuild", "--reason", "a faulty library", "--json", timeout=500)
+    assert json.loads(done.stdout)["failed"] == {}
+    for name, then in before.items():
+        now = tables.state(table(name))
+        assert now.fingerprint(ds) != then.fingerprint(ds), name
+        assert tables.read(now.uri, now.files(ds)).equals(tables.read(then.uri, then.files(ds))), name
+        assert commits_of(now.uri, ds) == 2, name
+    assert nights.live.run(*command, "--dry-run").stdout.splitlines()[-1] == "every day is up to date"
 
 
 def test_ctrl_c_leaves_the_backfill_running(nights: Nights, reader: Reader) -> None:

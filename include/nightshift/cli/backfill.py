@@ -1,7 +1,9 @@
 """``backfill``: the past, through the airflow command line."""
 
+import getpass
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +13,7 @@ import typer
 from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
 
 if TYPE_CHECKING:
+    from nightshift.features.rebuilds import Rebuild
     from nightshift.platform.airflow_client import Run
     from nightshift.registry.entry import Entry
     from nightshift.settings import Settings
@@ -24,11 +27,15 @@ First = Annotated[date, typer.Argument(parser=day, metavar="FROM", help="First b
 Last = Annotated[date, typer.Argument(parser=day, metavar="TO", help="Last business date, included.")]
 
 
-def backfill(
+def backfill(  # noqa: PLR0913 (each is an option)
     pipeline: PipelineName,
     first: First,
     last: Last,
     retrain: Annotated[bool, typer.Option("--retrain", help="Retrain as of each day instead of scoring it.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build features, labels and predictions again, up to date or not.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="With --rebuild: why; kept with who asked.")] = "",
     max_active: Annotated[int, typer.Option(min=1, help="Days that run at the same time.")] = 4,
     watch: Annotated[bool, typer.Option("--watch", help="Make no backfill; watch the one that is under way.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is stale, and why; run nothing.")] = False,
@@ -36,12 +43,14 @@ def backfill(
 ) -> None:
     """Run past days again through Airflow, and wait.
 
-    What is up to date stays as it is. A failed day does not hold back the others; exit code 1 where one failed.
-    Ctrl-C leaves the backfill running.
+    What is up to date stays as it is, unless a rebuild is asked for. A failed day does not hold back the others;
+    exit code 1 where one failed. Ctrl-C leaves the backfill running.
 
     Example: nightshift backfill flights 2013-03-04 2013-03-06 --dry-run
     """
-    from nightshift.platform.backfill import wanted_days
+    from nightshift.features.rebuilds import new_rebuild
+    from nightshift.platform import backfill as backfills
+    from nightshift.platform.airflow_client import login
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
@@ -50,18 +59,37 @@ def backfill(
     spec = load_pipeline(settings, pipeline)
     if first > last:
         raise typer.BadParameter(f"{first} is after {last}")
-    days = wanted_days(spec, first, last, retrain=retrain)
+    if rebuild and (retrain or watch):
+        raise typer.BadParameter(
+            "--rebuild goes with neither --retrain nor --watch; a retrain after it is one on rebuilt days"
+        )
+    if reason and not rebuild:
+        raise typer.BadParameter("--reason is one for --rebuild")
+    days = backfills.wanted_days(spec, first, last, retrain=retrain)
     if retrain:
         log.info("%s: retrains as of %s", spec.name, _listed(days))
+    order = new_rebuild(days[0], days[-1], getpass.getuser(), reason.strip()) if rebuild else None
     if dry_run:
-        (_show_decisions if retrain else _show_freshness)(settings, spec, days, as_json)
+        _show_decisions(settings, spec, days, as_json) if retrain else _show_freshness(
+            settings, spec, days, as_json, order
+        )
         return
-    again = f"nightshift backfill {pipeline} {first} {last}{' --retrain' if retrain else ''} --watch"
-    try:
-        runs, failed = _run(settings, f"{spec.name}__retrain" if retrain else spec.name, days, max_active, watch)
-    except KeyboardInterrupt:
-        log.info("the backfill goes on; look again with `%s`", again)
-        raise typer.Exit(130) from None
+    dag_id = f"{spec.name}__retrain" if retrain else spec.name
+    with login(settings) as client:
+        if not watch:
+            with _standing(settings, spec, order):
+                argv = backfills.create(
+                    settings, client, dag_id, days[0], days[-1],
+                    max_active=max_active, reprocess="completed", report=log.info,
+                )  # fmt: skip
+            log.info("$ %s", " ".join(argv))
+        try:
+            runs = backfills.watch(client, dag_id, days[0], days[-1], log.info, seconds=float("inf"), wanted=days)
+        except KeyboardInterrupt:
+            again = f"nightshift backfill {pipeline} {first} {last}{' --retrain' if retrain else ''} --watch"
+            log.info("the backfill goes on; look again with `%s`", again)
+            raise typer.Exit(130) from None
+        failed = {run.ds: backfills.failed_in(client, dag_id, run) for run in runs if run.state == "failed"}
     if retrain:
         _show_decisions(settings, spec, days, as_json, failed)
     else:
@@ -70,22 +98,21 @@ def backfill(
         raise typer.Exit(1)
 
 
-def _run(
-    settings: "Settings", dag_id: str, days: Sequence[date], max_active: int, watch: bool
-) -> "tuple[list[Run], dict[str, str]]":
-    """The runs of these days once they are over, and of those that failed the tasks that did."""
-    from nightshift.platform import backfill as backfills
-    from nightshift.platform.airflow_client import login
+@contextmanager
+def _standing(settings: "Settings", spec: "Pipeline", order: "Rebuild | None") -> Iterator[None]:
+    """The order stands from the block's beginning on, and is withdrawn where no backfill comes of it."""
+    from nightshift.features import rebuilds
 
-    first, last = days[0], days[-1]
-    with login(settings) as client:
-        if not watch:
-            argv = backfills.create(
-                settings, client, dag_id, first, last, max_active=max_active, reprocess="completed", report=log.info
-            )
-            log.info("$ %s", " ".join(argv))
-        runs = backfills.watch(client, dag_id, first, last, log.info, seconds=float("inf"), wanted=days)
-        return runs, {run.ds: backfills.failed_in(client, dag_id, run) for run in runs if run.state == "failed"}
+    if order is None:
+        yield
+        return
+    rebuilds.order(settings, spec, order)
+    try:
+        yield
+    except BaseException:
+        rebuilds.withdraw(settings, spec, order)
+        raise
+    log.info("rebuild %s of %s to %s stands", order.id, order.first, order.last)
 
 
 def _show_nights(
@@ -127,10 +154,12 @@ def _decision(ds: date, entry: "Entry | None") -> tuple[Any, ...]:
     return (ds, entry.kind, entry.version, entry.effective_from, entry.seq, entry.reason)
 
 
-def _show_freshness(settings: "Settings", spec: "Pipeline", days: Sequence[date], as_json: bool) -> None:
+def _show_freshness(
+    settings: "Settings", spec: "Pipeline", days: Sequence[date], as_json: bool, order: "Rebuild | None"
+) -> None:
     from nightshift.freshness.nights import DATASETS, look
 
-    nights = look(settings, spec, days)
+    nights = look(settings, spec, days, order)
     rows = [(night.ds, *(getattr(night, name).state.replace("_", " ") for name in DATASETS)) for night in nights]
     lines = [table(("day", *DATASETS), rows)]
     why: dict[str, list[str]] = {}

@@ -42,7 +42,7 @@ def since_last_good(settings: Settings, pipeline: Pipeline, ds: date) -> Iterato
 
 def _code_and_spec(job: Job, recipes: Recipes, good: Manifest) -> Iterator[str]:
     reads = {name.removeprefix("inputs/"): upstream for name, upstream in good.upstream.items()}
-    same = recipes.fingerprint("features", reads) == recipe_of(good.fingerprint)
+    same = recipes.fingerprint("features", reads, good.rebuild) == recipe_of(good.fingerprint)
     here = code_version(job.settings.home)
     commits = f" (code {good.code_version} then, {here} now)" if good.code_version != here else ""
     yield f"feature code and spec: {'as then' if same else 'changed'}{commits}"

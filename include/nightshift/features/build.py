@@ -9,11 +9,12 @@ from nightshift import storage
 from nightshift.commands import FeaturesCommand
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build_plan import BuildPlan, Source, Target
-from nightshift.features.recipes import Dataset, Recipes, code_of
+from nightshift.features.rebuilds import ordered
+from nightshift.features.recipes import Dataset, Recipes, code_of, order_id
 from nightshift.inputs.needs import inside
 from nightshift.inputs.run import gate_inputs, gate_windows
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of
+from nightshift.lineage import Manifest, find_staged, recipe_of
 from nightshift.registry.waivers import waived
 from nightshift.specs.calendar import label_day, training_days
 from nightshift.specs.model import Column
@@ -70,7 +71,8 @@ def resolve(job: Job) -> Recipes:
     """The recipes on the present state of the sources; each table is looked at once."""
     sources = {name: state(job.table(f"inputs/{name}")) for name in job.pipeline.inputs}
     code = code_of(job.settings.home, job.pipeline)
-    return Recipes(job.pipeline, sources, code, waived(job.settings, job.pipeline.name))
+    rebuilds = ordered(job.settings, job.pipeline)
+    return Recipes(job.pipeline, sources, code, waived(job.settings, job.pipeline.name), rebuilds)
 
 
 def contract(job: Job, dataset: Dataset) -> dict[str, Column]:
@@ -124,26 +126,22 @@ def _survey(job: Job, recipes: Recipes, dataset: Dataset, days: Sequence[date]) 
         except InputMissing as error:
             survey.days[day] = {"status": "missing", "why": str(error)}
             continue
-        fingerprint = recipes.fingerprint(dataset, reads)
+        rebuild = order_id(recipes.rebuild(dataset, ds))
+        fingerprint = recipes.fingerprint(dataset, reads, rebuild)
         if recipe_of(survey.published.fingerprint(day)) == fingerprint:
             survey.days[day] = {"status": "up_to_date", "fingerprint": survey.published.fingerprint(day)}
             continue
         survey.days[day] = {"status": "staged", "fingerprint": fingerprint}
         if find_staged(job.table(dataset), day, fingerprint) is None:
-            survey.build[day] = _manifest(job, dataset, day, fingerprint, reads, survey.published)
+            survey.build[day] = job.manifest(
+                dataset,
+                day,
+                fingerprint,
+                replaces=survey.published.fingerprint(day),
+                upstream={f"inputs/{name}": upstream for name, upstream in reads.items()},
+                rebuild=rebuild,
+            )
     return survey
-
-
-def _manifest(
-    job: Job, dataset: str, day: str, fingerprint: str, reads: dict[str, Upstream], published: TableState
-) -> Manifest:
-    return job.manifest(
-        dataset,
-        day,
-        fingerprint,
-        replaces=published.fingerprint(day),
-        upstream={f"inputs/{name}": upstream for name, upstream in reads.items()},
-    )
 
 
 def _planned(

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
 from nightshift.errors import InputMissing
+from nightshift.features.rebuilds import Rebuild, newest
 from nightshift.lineage import Upstream, recipe
 from nightshift.registry.waivers import Waived, nothing_waived
 from nightshift.source_code import feature_code
@@ -27,22 +28,29 @@ class Recipes:
     sources: Mapping[str, TableState]
     code: Mapping[Dataset, str]
     waived: Waived = nothing_waived
+    rebuilds: tuple[Rebuild, ...] = ()
 
     def reads(self, dataset: Dataset, ds: date) -> dict[str, Upstream]:
         """What a day reads of each source. Raises InputMissing where the spec does not allow what is absent."""
         inputs = self.pipeline.feature_inputs if dataset == "features" else self.pipeline.label_inputs
         return {name: self._read(dataset, name, source, ds) for name, source in inputs.items()}
 
-    def fingerprint(self, dataset: Dataset, reads: Mapping[str, Upstream]) -> str:
-        """The recipe of a day that reads these partitions."""
+    def rebuild(self, dataset: Dataset, ds: date) -> Rebuild | None:
+        """The newest order for the run that builds a day: its own, and for labels the one in which they mature."""
+        lag = 0 if dataset == "features" else self.pipeline.label.lag
+        return newest(self.rebuilds, ds + timedelta(days=lag))
+
+    def fingerprint(self, dataset: Dataset, reads: Mapping[str, Upstream], rebuild: str) -> str:
+        """The recipe of a day that reads these partitions, built for the order ``rebuild`` (empty: for none)."""
         spec = feature_spec(self.pipeline) if dataset == "features" else label_spec(self.pipeline)
         days = {name: upstream.days for name, upstream in reads.items()}
-        return recipe(dataset=dataset, inputs=days, code=self.code[dataset], spec=spec)
+        ordered = {"rebuild": rebuild} if rebuild else {}
+        return recipe(dataset=dataset, inputs=days, code=self.code[dataset], spec=spec, **ordered)
 
     def wanted(self, dataset: Dataset, ds: date) -> str:
         """The fingerprint that a day should have now, empty where its sources do not allow one."""
         try:
-            return self.fingerprint(dataset, self.reads(dataset, ds))
+            return self.fingerprint(dataset, self.reads(dataset, ds), order_id(self.rebuild(dataset, ds)))
         except InputMissing:
             return ""
 
@@ -73,6 +81,11 @@ class Recipes:
                 do=f"land the files at {source.path}, then clear gate_inputs",
             )
         return Upstream(state.version, {day: state.fingerprint(day) for day in names if day in state.partitions})
+
+
+def order_id(rebuild: Rebuild | None) -> str:
+    """The order as recipes and manifests name it."""
+    return rebuild.id if rebuild else ""
 
 
 def code_of(home: Path, pipeline: Pipeline) -> dict[Dataset, str]:

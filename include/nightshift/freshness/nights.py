@@ -8,7 +8,8 @@ from typing import Any
 from nightshift import tables
 from nightshift.errors import InputMissing
 from nightshift.features.build import resolve
-from nightshift.features.recipes import Dataset, Recipes
+from nightshift.features.rebuilds import Rebuild
+from nightshift.features.recipes import Dataset, Recipes, order_id
 from nightshift.freshness.changes import LANDED, Freshness, read_changes
 from nightshift.inputs.days import landing_changes
 from nightshift.inputs.needs import Needs, daily_needs, inside
@@ -49,8 +50,10 @@ class Night:
         return {"ds": self.ds, "up_to_date": self.up_to_date, **datasets}
 
 
-def look(settings: Settings, pipeline: Pipeline, days: Sequence[date]) -> list[Night]:
-    """The nights of some days. Reads no row; of landing only files whose size or time differ are read.
+def look(settings: Settings, pipeline: Pipeline, days: Sequence[date], rebuild: Rebuild | None = None) -> list[Night]:
+    """The nights of some days, with ``rebuild`` as if that were ordered.
+
+    Reads no row; of landing only files whose size or time differ are read.
 
     Raises NightshiftError where the ledger or the feature module cannot be read.
     """
@@ -62,7 +65,9 @@ def look(settings: Settings, pipeline: Pipeline, days: Sequence[date]) -> list[N
         name: landing_changes(job, name, sorted({day for item in needs.values() for day in item.days(name)}))
         for name in pipeline.inputs
     }
-    found = _Look(job, _as_landed(resolve(job), landed), landed, Ledger.of(settings).entries(pipeline.name))
+    recipes = _as_landed(resolve(job), landed)
+    recipes = replace(recipes, rebuilds=(*recipes.rebuilds, rebuild)) if rebuild else recipes
+    found = _Look(job, recipes, landed, Ledger.of(settings).entries(pipeline.name))
     return [found.night(ds, needs[ds]) for ds in days]
 
 
@@ -116,7 +121,8 @@ class _Look:
             reads = self.recipes.reads(dataset, ds)
         except InputMissing as error:
             return Freshness(day, "waits", (error.what,))
-        if recipe_of(published) == self.recipes.fingerprint(dataset, reads):
+        rebuild = self.recipes.rebuild(dataset, ds)
+        if recipe_of(published) == self.recipes.fingerprint(dataset, reads, order_id(rebuild)):
             return Freshness(day, "up_to_date")
         if not published:
             return Freshness(day, "new")
@@ -125,7 +131,9 @@ class _Look:
             return Freshness(day, "stale", ("its manifest is gone: what it was made of is unknown",))
         read = {name.removeprefix("inputs/"): upstream for name, upstream in manifest.upstream.items()}
         changes = read_changes(read, reads, self.landed)
-        if self.recipes.fingerprint(dataset, read) != recipe_of(published):
+        if rebuild and rebuild.id != manifest.rebuild:
+            changes.append(rebuild.words)
+        if self.recipes.fingerprint(dataset, read, manifest.rebuild) != recipe_of(published):
             # The spec's hash is of the whole file: where it differs, the code may have changed as well.
             same = manifest.spec_hash == spec_hash(self.job.pipeline)
             changes.append(f"{dataset} code" if same else f"spec or {dataset} code")

@@ -132,7 +132,7 @@ def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
         )
     reads = {name.removeprefix("inputs/"): upstream for name, upstream in published.upstream.items()}
     as_trained = Recipes(job.pipeline, {}, {"features": manifest.feature_code})
-    if as_trained.fingerprint("features", reads) == recipe_of(published.fingerprint):
+    if as_trained.fingerprint("features", reads, published.rebuild) == recipe_of(published.fingerprint):
         return
     if what := _other_code(job.settings, job.pipeline, manifest):
         raise ModelMismatch(what, where=where, do=do)

@@ -26,6 +26,12 @@ def test_a_dry_run_says_of_every_day_what_it_waits_for(cli: Cli) -> None:
     [
         (("backfill", "parcels", "2024-03-05", "2024-03-04"), 2, "2024-03-05 is after 2024-03-04"),
         (("backfill", "parcels", "2030-01-01", "2030-01-02"), 3, "no day from 2030-01-01 to 2030-01-02 has a run"),
+        (
+            ("backfill", "parcels", "2024-03-04", "2024-03-05", "--rebuild", "--retrain"),
+            2,
+            "--rebuild goes with neither --retrain nor --watch",
+        ),
+        (("backfill", "parcels", "2024-03-04", "2024-03-05", "--reason", "why"), 2, "--reason is one for --rebuild"),
         (("audit", "parcels", "2024-03-05", "2024-03-04"), 2, "2024-03-05 is after 2024-03-04"),
         (("prune", "--older-than", "soon"), 2, "'soon' is not a duration; write it as 30d or 12h"),
         (("restore", "nowhere"), 3, "holds no whole backup"),

@@ -10,6 +10,7 @@ from nightshift import tables
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.features.build import plan_features, plan_window
 from nightshift.features.build_plan import BuildPlan, read_plan
+from nightshift.features.rebuilds import new_rebuild, order, ordered, withdraw
 from nightshift.features.recipes import code_of
 from nightshift.features.run import gate_features, gate_labels, gate_window
 from nightshift.job import Job, new_attempt
@@ -79,6 +80,29 @@ def test_what_is_staged_is_not_built_again_and_what_is_published_is_up_to_date(j
     assert (outcome.status, command) == ("up_to_date", None)
     assert gate_features(again(job)).status == "up_to_date"
     assert tables.state(job.table("features")).version == version
+
+
+def test_an_order_to_rebuild_publishes_once_more_under_a_name_of_its_own(job: Job) -> None:
+    built(job)
+    gate_features(job)
+    gate_labels(job)
+    before = fingerprints(job, "features") | fingerprints(job, "labels")
+    asked = new_rebuild(DS, DS, "ada", "a faulty library")
+    order(job.settings, job.pipeline, asked)
+    next_try = again(job)
+    plan = built(next_try)
+    assert [list(target.days) for target in plan.targets] == [["2024-02-10"], ["2024-02-09"]]
+    gate_features(next_try)
+    gate_labels(next_try)
+    after = fingerprints(job, "features") | fingerprints(job, "labels")
+    assert {*before} == {*after} == {"2024-02-09", "2024-02-10"}
+    assert not {*before.values()} & {*after.values()}
+    manifest = find_published(job.table("features"), "2024-02-10", after["2024-02-10"])
+    assert (manifest.rebuild, manifest.replaces) == (asked.id, before["2024-02-10"])
+    assert plan_features(again(job))[1] is None
+
+    withdraw(job.settings, job.pipeline, asked)
+    assert ordered(job.settings, job.pipeline) == ()
 
 
 def test_a_day_republished_meanwhile_does_not_change_what_the_job_says_it_read(job: Job) -> None:

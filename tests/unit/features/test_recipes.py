@@ -1,5 +1,6 @@
 """What a day reads, and what its fingerprint depends on."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightshift.errors import InputMissing
+from nightshift.features.rebuilds import new_rebuild
 from nightshift.features.recipes import Recipes, code_of
 from nightshift.lineage import DataFile
 from nightshift.specs.model import Pipeline
@@ -125,3 +127,23 @@ def test_what_spark_is_given_on_a_cluster_changes_no_fingerprint() -> None:
     assert more.features.spark != plain.features.spark
     for dataset in ("features", "labels"):
         assert recipes(more).wanted(dataset, DS) == recipes(plain).wanted(dataset, DS) != ""
+
+
+def test_the_newest_order_for_a_run_is_in_the_recipe_of_what_that_run_builds() -> None:
+    plain, ds, after = recipes(), DS, DS + timedelta(days=1)
+    order = new_rebuild(ds, ds, "ada", "a faulty library")
+    ordered = replace(plain, rebuilds=(order,))
+    assert ordered.wanted("features", ds) not in ("", plain.wanted("features", ds))
+    assert ordered.wanted("features", after) == plain.wanted("features", after)
+    # The labels of the day before mature with the run of ds.
+    before = ds - timedelta(days=plain.pipeline.label.lag)
+    assert before != ds
+    assert ordered.wanted("labels", before) not in ("", plain.wanted("labels", before))
+    assert ordered.wanted("labels", ds) == plain.wanted("labels", ds)
+
+    again = new_rebuild(ds, after, "ada", "")
+    for orders in ((order, again), (again, order)):
+        twice = replace(plain, rebuilds=orders)
+        assert twice.rebuild("features", ds) == again
+        assert twice.wanted("features", ds) != ordered.wanted("features", ds)
+        assert twice.wanted("features", after) != plain.wanted("features", after)

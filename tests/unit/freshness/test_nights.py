@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nightshift.features.rebuilds import new_rebuild, order
 from nightshift.freshness.nights import Night, look
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, new_attempt
@@ -69,6 +70,18 @@ def test_changed_code_and_a_changed_spec_are_told_apart(job: Job) -> None:
     schedule = {**spec_document()["schedule"], "timezone": "Europe/Berlin"}
     found = look(job.settings, make_pipeline(schedule=schedule), [DS])[0]
     assert found.features.changes[-1] == "spec or features code"
+
+
+def test_an_order_to_rebuild_says_who_asked_and_may_be_looked_at_before_it_stands(job: Job) -> None:
+    asked = new_rebuild(DS, DS, "ada", "a faulty library")
+    assert asked.words == f"ada asked at {asked.at} for a rebuild: a faulty library"
+    for standing in (False, True):
+        found = look(job.settings, job.pipeline, [DS], None if standing else asked)[0]
+        assert (found.features.state, found.features.changes) == ("stale", (asked.words,))
+        assert (found.labels.state, found.labels.changes) == ("stale", (asked.words,))
+        assert found.predictions.changes == ("features",)
+        assert found.inputs.state == "up_to_date"
+        order(job.settings, job.pipeline, asked)
 
 
 def test_a_late_decision_changes_the_champion_of_a_day(job: Job) -> None:

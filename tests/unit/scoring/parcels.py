@@ -155,7 +155,7 @@ def publish_features(job: Job, rows: pa.Table, orders: str = "o1", rows_per_file
     """Features of the job's day, published as the build of these orders; their fingerprint."""
     recipes = Recipes(job.pipeline, {}, code_of(job.settings.home, job.pipeline))
     reads = {"orders": Upstream(0, {job.day: orders})}
-    fingerprint = recipes.fingerprint("features", reads)
+    fingerprint = recipes.fingerprint("features", reads, "")
     table = job.table("features")
     files = tables.write_partition(
         table, f"features-{orders}", job.day, fingerprint, SCHEMA, rows.to_batches(), rows_per_file
