@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from statistics import median
 
 from benchmarks.figures import Figure, Result, Table, Target
@@ -79,10 +78,7 @@ def _told(function: Callable[..., object]) -> Callable[..., object]:
 
 
 def forked_seconds(steps: list[str]) -> dict[str, float]:
-    """The cpu seconds of a forked task up to the same moment: its DAG file parsed, its use case imported.
-
-    Nothing of Nightshift is imported before the fork: the scheduler does not, either.
-    """
+    """The cpu seconds of a forked task up to the same moment: its DAG file parsed, its use case imported."""
     return {step: _in_child(lambda step=step: _begin(step)) for step in steps}
 
 
@@ -126,8 +122,8 @@ def main(way: str, steps: list[str]) -> None:
         shell_seconds(steps[0])
     from nightshift.platform.preload import airflow_local_settings
 
-    for name in airflow_local_settings.MODULES:
-        import_module(name)
+    airflow_local_settings.preload(airflow_local_settings.MODULES)
+    airflow_local_settings.preload_own(airflow_local_settings.TASKS)
     import airflow.dag_processing.dagbag  # noqa: F401  the task runner has it
 
     print(json.dumps(forked_seconds(steps)))

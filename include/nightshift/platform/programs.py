@@ -95,12 +95,16 @@ def _airflow(settings: Settings, port: int) -> tuple[Program, ...]:
         "dag-processor": ("dag-processor",),
         "triggerer": ("triggerer", "--skip-serve-logs"),
     }
-    preload = {"PYTHONPATH": f"{PRELOAD}:{settings.home}", "NIGHTSHIFT_PRELOAD": "1"}
+    # What is forked from them, and finds in them what it would import (see the module in that folder).
+    forked = {"scheduler": "tasks", "dag-processor": "dags"}
+    preload = {
+        name: {"PYTHONPATH": f"{PRELOAD}:{settings.home}", "NIGHTSHIFT_PRELOAD": what} for name, what in forked.items()
+    }
     return tuple(
         Program(
             f"airflow-{name}",
             (*AIRFLOW, *command),
-            environment=preload if name == "scheduler" else {},
+            environment=preload.get(name, {}),
             port=port if name == "api-server" else 0,
             variable="NIGHTSHIFT_AIRFLOW_PORT" if name == "api-server" else "",
         )

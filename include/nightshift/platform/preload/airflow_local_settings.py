@@ -1,8 +1,12 @@
 """Imports into the scheduler what its tasks need: LocalExecutor forks its workers from it, and these the tasks.
 
-Airflow imports a module of this name when it starts; only the scheduler has this folder on its path. Nightshift's
-own modules are left out, so that a change of them needs no restart. On macOS tasks are not forked: nothing is gained
-there, and nothing is imported.
+Airflow imports a module of this name when it starts; only the scheduler has this folder on its path, and the
+dag-processor, which forks a process for each DAG file. On macOS tasks are not forked: nothing is imported there.
+
+Nightshift's own modules are among it, and yet a change of them needs no restart: every forked process looks at their
+files first. Is one not as it was before the imports, it forgets all of them, and imports what is on disk now. It must:
+the fingerprints of results are made of the files on disk, and have to name the code that ran. Without it, too, some
+would stay as they were at the start, those that Airflow's plugins import, beside new ones that may not fit them.
 
 Workers and tasks also end with the process that forked them. Else those of a killed scheduler would wait for ever,
 with its connection to Postgres in their hands: the rows that it had locked would stay locked, and the next scheduler
@@ -18,7 +22,9 @@ import os
 import signal
 import sys
 import time
-from importlib import import_module
+from collections.abc import Iterable
+from importlib import import_module, invalidate_caches
+from importlib.util import find_spec
 
 # Nothing of this module becomes a setting of Airflow.
 __all__: list[str] = []
@@ -42,19 +48,87 @@ MODULES = (
     "airflow.providers.apache.spark.operators.spark_submit",
     "airflow.providers.cncf.kubernetes.operators.pod",
 )
+# What DAG files import of Nightshift, with all that these import.
+DAGS = ("nightshift.orchestration.dag", "nightshift.orchestration.maintenance")
+# What tasks do: the use cases of their steps, too.
+TASKS = (
+    *DAGS,
+    "nightshift.inputs.run",
+    "nightshift.features.build",
+    "nightshift.features.run",
+    "nightshift.scoring.run",
+    "nightshift.scoring.worker",
+    "nightshift.monitoring.run",
+    "nightshift.training.run",
+    "nightshift.training.fit",
+)
+PACKAGE = "nightshift"
 
+State = dict[str, tuple[int, int, int, int]]
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def _preload() -> None:
+def _preload(modules: tuple[str, ...], own: tuple[str, ...]) -> None:
     began = time.process_time()
-    for name in MODULES:
+    preload(modules)
+    preload_own(own)
+    print(f"preloaded {len(modules + own)} modules in {time.process_time() - began:.1f} cpu seconds", flush=True)
+
+
+def preload(names: Iterable[str]) -> None:
+    """Imports them, and warns of one that cannot be: a task that needs it will say so."""
+    for name in names:
         try:
             import_module(name)
-        except ImportError as error:  # a task that needs it will say so
-            logging.getLogger(__name__).warning("%s is not preloaded: %s", name, error)
-    print(f"preloaded {len(MODULES)} modules in {time.process_time() - began:.1f} cpu seconds", flush=True)
+        except Exception as error:  # one of ours may be half written
+            logging.getLogger(__name__).warning("%s is not preloaded: %r", name, error)
+
+
+def preload_own(names: Iterable[str]) -> None:
+    """Imports Nightshift's modules, and has every forked process forget them once a file of the package has changed."""
+    _forget()  # what was imported before the first look at the files
+    folders = _folders()
+    known: State | None = _files(folders)
+
+    def look() -> None:
+        nonlocal known
+        if known is None or known != _files(folders):
+            known = None  # for good: what this process imports from now on, those below it must not inherit, either
+            _forget()
+
+    os.register_at_fork(after_in_child=look)
+    preload(names)
+
+
+def _folders() -> list[str]:
+    found = find_spec(PACKAGE)
+    return list(found.submodule_search_locations or ()) if found else []
+
+
+def _files(folders: list[str]) -> State:
+    """What tells one version of the package's modules from another; a new module may hide an old one, so it counts."""
+    found: State = {}
+    waiting = list(folders)
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        status = entry.stat()
+                        identity = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                        found[entry.path] = identity
+                    elif entry.is_dir() and entry.name != "__pycache__":
+                        waiting.append(entry.path)
+        except OSError:  # it has just gone, and is missing in what was found
+            continue
+    return found
+
+
+def _forget() -> None:
+    for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
+        del sys.modules[name]
+    invalidate_caches()
 
 
 def _hide() -> None:
@@ -78,9 +152,13 @@ def _end_with_parent() -> None:
     os.register_at_fork(after_in_child=ask)
 
 
-if os.environ.pop("NIGHTSHIFT_PRELOAD", "") == "1":
+_for = os.environ.pop("NIGHTSHIFT_PRELOAD", "")
+if _for:
     _hide()
+if _for == "tasks":
     if sys.platform != "darwin":
-        _preload()
+        _preload(MODULES, TASKS)
     if sys.platform == "linux":
         _end_with_parent()
+elif _for == "dags" and sys.platform != "darwin":
+    _preload((), DAGS)
