@@ -106,6 +106,18 @@ class TestStepOperator:
         [said] = kept()
         assert (said["step"], said["status"], said["counts"]) == ("monitor", "done", {"rows": 3})
 
+    def test_only_what_is_mapped_over_becomes_an_xcom(self, task: Any) -> None:
+        names = ("inputs_landed", "gate_inputs", "build_features", "plan_scoring", "monitor", "decide")
+        assert [name for name in names if task(name).do_xcom_push] == ["plan_scoring"]
+
+    def test_a_button_that_shows_nothing_is_none(self, task: Any, use_case: Any) -> None:
+        report = f"{Settings.from_env().reports}/parcels/features/ds=2024-02-05/a.html"
+        use_case("gate_features", lambda job: done(job, "gate_features", report=report))
+        operator = task("gate_features")
+        execute(operator, context())
+        assert [link.name for link in operator.operator_extra_links] == ["Gate report", "What this run did"]
+        assert len(task("gate_features").operator_extra_links) == 3  # those of the DAG stay
+
     def test_logs_what_it_did_and_where_to_look(
         self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -268,14 +280,13 @@ class TestPlanShardsOperator:
             return done(job, "plan_scoring")
 
         use_case("plan_scoring", plan)
-        ti = TaskInstance()
         operator = task("plan_scoring")
         assert isinstance(operator, PlanShardsOperator)
-        assert execute(operator, context(ti)) == [
+        assert execute(operator, context()) == [
             ["score", "--plan", "/lake/plan.json", "--shard", "0"],
             ["score", "--plan", "/lake/plan.json", "--shard", "1"],
         ]
-        assert ti.xcom["outcome"]["message"] == "plan_scoring did it"
+        assert [said["message"] for said in kept()] == ["plan_scoring did it"]
 
 
 class TestScoreOperator:

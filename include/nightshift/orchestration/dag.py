@@ -103,6 +103,8 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
         "priority_weight": task.priority,
         "weight_rule": NAME,
         "trigger_rule": task.trigger_rule,
+        # What a step said is on its run's page. An XCom of it would be three calls of Airflow's API that nobody reads.
+        "do_xcom_push": task.kind == "plan_shards",
     }
     waiting = {"timeout": task.wait, "poke_interval": settings.poke_seconds}
     match task.kind:

@@ -3,7 +3,8 @@
 A link is made when the task ends, from what its step's Outcome (or its error) links to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -49,7 +50,17 @@ class RunLink(BaseOperatorLink):
         return run_address(Settings.from_env(), ti_key.dag_id, ti_key.run_id)
 
 
-LINKS = (GateReportLink(), MlflowRunLink(), RunLink())
+LINKS: Collection[BaseOperatorLink] = (GateReportLink(), MlflowRunLink(), RunLink())
+
+
+def to_show(operator: Any, run_id: str) -> Collection[BaseOperatorLink]:
+    """The links of an operator that lead somewhere.
+
+    Airflow keeps each in an XCom: a call of its API, two more when the task runs again, whether it leads somewhere or
+    not. Four such calls take as long as a step that finds everything up to date.
+    """
+    key = SimpleNamespace(dag_id=operator.dag_id, run_id=run_id)
+    return [link for link in operator.operator_extra_links if link.get_link(operator, ti_key=key)]
 
 
 def report_address(settings: Settings, dag: str, uri: str) -> str:

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
-from airflow.sdk import BaseOperator, BaseSensorOperator, Context, PokeReturnValue
+from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from nightshift import metrics, runs
@@ -16,7 +16,7 @@ from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, unfinished_days
-from nightshift.orchestration.links import LINKS, shown
+from nightshift.orchestration.links import LINKS, shown, to_show
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
@@ -28,10 +28,12 @@ log = logging.getLogger("nightshift.task")
 class StepTask(Protocol):
     """What operators of steps have in common.
 
-    ``links`` is what the task's buttons are made of, ``waits_on`` are errors after which it looks again later.
+    ``links`` is what the task's buttons, ``operator_extra_links``, are made of; ``waits_on`` are errors after which
+    it looks again later.
     """
 
     links: Mapping[str, str]
+    operator_extra_links: Collection[BaseOperatorLink]
     waits_on: tuple[type[NightshiftError], ...]
 
     @property
@@ -62,13 +64,13 @@ class StepOperator(BaseOperator):
 
 
 class PlanShardsOperator(StepOperator):
-    """``plan_scoring``: what it returns is mapped over, so its Outcome goes to the XCom ``outcome``."""
+    """``plan_scoring``: what it returns is mapped over."""
 
     def execute(self, context: Context) -> list[list[str]]:
         """Returns the arguments of each shard's process."""
         with plain_failures():
             job = job_of(context, pipeline_of(self.dag_id))
-            context["ti"].xcom_push("outcome", perform(self, job).document())
+            perform(self, job)
             return [command.argv() for command in shard_commands(job)]
 
 
@@ -230,6 +232,7 @@ def say_why(context: Context) -> None:
 
 def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: float, part: int | None = None) -> None:
     task.links = outcome.links
+    task.operator_extra_links = to_show(task, job.run_id)
     metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.task_id, status=status)
     for label, address in shown(job.settings, task.dag_id, outcome.links).items():
         log.info("%s: %s", label, address)
