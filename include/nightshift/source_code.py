@@ -1,7 +1,8 @@
 """Code as part of a fingerprint: syntax trees without comments and docstrings."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from nightshift.errors import SpecError
@@ -21,7 +22,7 @@ def feature_code(home: Path, module: str, entry: str) -> str:
 
 def package_code(files: Iterable[Path]) -> str:
     """The hash of some modules of this library, by file name."""
-    return recipe(**{path.name: _plain(_parse(path)) for path in files})
+    return recipe(**{path.name: _module(path, _text(path))[0] for path in files})
 
 
 def _closure(home: Path, start: Path, other: str) -> dict[Path, str]:
@@ -31,17 +32,29 @@ def _closure(home: Path, start: Path, other: str) -> dict[Path, str]:
         path = waiting.pop()
         if path in seen:
             continue
-        tree = _without(_parse(path), other) if path == start else _parse(path)
-        seen[path] = _plain(tree)
-        waiting += [found for name in _imports(tree) for found in _files(home, name)]
+        seen[path], imports = _module(path, _text(path), other if path == start else "")
+        waiting += [found for name in imports for found in _files(home, name)]
     return seen
 
 
-def _parse(path: Path) -> ast.Module:
+def _text(path: Path) -> str:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError("there is no such feature module", where=str(path), do="write it or correct the spec") from None
+
+
+@lru_cache(maxsize=64)
+def _module(path: Path, text: str, without: str = "") -> tuple[str, list[str]]:
+    """What counts of a module, and what it imports; features and labels share most of theirs."""
+    tree = _parse(path, text)
+    tree = _without(tree, without) if without else tree
+    return _plain(tree), _imports(tree)
+
+
+def _parse(path: Path, text: str) -> ast.Module:
+    try:
+        return ast.parse(text, filename=str(path))
     except SyntaxError as error:
         raise SpecError(f"not valid Python: {error.msg}", where=f"{path}:{error.lineno}") from None
 
@@ -54,12 +67,20 @@ def _without(tree: ast.Module, name: str) -> ast.Module:
 
 def _plain(tree: ast.Module) -> str:
     """The tree as text. ``ast.unparse`` drops comments and layout; docstrings are dropped here."""
-    for node in ast.walk(tree):
+    for node in (tree, *_statements(tree)):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:
             first = node.body[0]
             if isinstance(first, ast.Expr) and _is_text(first.value):
                 node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements, however deep; no expressions, which are most of a tree and hold no docstring and no import."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield child
+            yield from _statements(child)
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -68,7 +89,7 @@ def _is_text(node: ast.expr) -> bool:
 
 def _imports(tree: ast.Module) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -42,7 +42,7 @@ class Gated:
     ``absent`` days have neither landed nor been published. ``kept`` days were corrected, but the correction failed
     its gate: the publication before it stays. ``blocked`` ones failed and have no publication. Both hold the error.
     Of ``dirty`` days rows went to quarantine, or an expectation failed that only warns; ``warned`` counts the latter.
-    ``empty`` days were published, but their files had no row.
+    ``empty`` days were published, but their files had no row. ``active`` is what was found published, by day.
     """
 
     source: str
@@ -56,6 +56,7 @@ class Gated:
     dirty: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     warned: int = 0
+    active: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
             continue
         if day.active and not day.files:
             refuse_earlier_contract(source, contract, table, day.ds, day.published, "its landing files are gone")
+        gated.active[day.ds] = day.active
         (gated.up_to_date if day.files or day.active else gated.absent).append(day.ds)
     tags = {"pipeline": job.pipeline.name, "dataset": f"inputs/{source}"}
     metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)

@@ -208,7 +208,8 @@ def _published_page(job: Job, gated: Gated) -> dict[str, str]:
     """The report of the newest day that was found published, for a night that had nothing to audit."""
     newest = max(gated.up_to_date, default="")
     table = job.table(f"inputs/{gated.source}")
-    links = published_report(table, newest, tables.state(table).fingerprint(newest)) if newest else {}
+    active = gated.active.get(newest) or tables.state(table).fingerprint(newest) if newest else ""
+    links = published_report(table, newest, active) if newest else {}
     return {newest: links["gate report"]} if links else {}
 
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -91,6 +92,15 @@ def read_spec(path: Path) -> tuple[Pipeline | None, Document | None, list[Proble
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         return None, None, [Problem(file, line, "not UTF-8 text")]
+    pipeline, document, problems = _declared(file, text)
+    if pipeline is None or document is None:
+        return pipeline, document, problems
+    return pipeline, document, _name_problems(path, pipeline, document)
+
+
+@lru_cache(maxsize=1)
+def _declared(file: str, text: str) -> tuple[Pipeline | None, Document | None, list[Problem]]:
+    """What a text declares. A task asks twice: for its DAG and for its step."""
     document, problems = read_document(file, text)
     if document is None:
         return None, None, problems
@@ -98,7 +108,7 @@ def read_spec(path: Path) -> tuple[Pipeline | None, Document | None, list[Proble
         pipeline = Pipeline.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
         return None, document, problems_of(error, document, file)
-    return pipeline, document, _name_problems(path, pipeline, document)
+    return pipeline, document, []
 
 
 def _name_problems(path: Path, pipeline: Pipeline, document: Document) -> list[Problem]:
