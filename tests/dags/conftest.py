@@ -96,12 +96,11 @@ def task() -> Callable[[str], Any]:
 
 
 class TaskInstance:
-    """What Airflow tells a task of other runs, and what the task leaves there."""
+    """What Airflow tells a task of other runs."""
 
     def __init__(self, unfinished: Sequence[date] = (), first_poke: timedelta = timedelta(0)) -> None:
         self.unfinished, self.first_poke = set(unfinished), first_poke
         self.calls = 0
-        self.xcom: dict[str, Any] = {}
 
     def get_dr_count(self, dag_id: str, logical_dates: list[datetime], states: list[str]) -> int:
         assert states == ["queued", "running"]
@@ -111,9 +110,6 @@ class TaskInstance:
 
     def get_first_reschedule_date(self, context: Any) -> datetime:
         return datetime.now(UTC) - self.first_poke
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.xcom[key] = value
 
 
 def context(ti: TaskInstance | None = None, **run: Any) -> Any:
