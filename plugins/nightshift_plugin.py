@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from nightshift.orchestration.links import LINKS
+from nightshift.orchestration.links import LINKS, RunLink
 from nightshift.orchestration.priority import TonightFirst
 from nightshift.orchestration.timetable import CutoffTimetable
 
@@ -26,6 +26,7 @@ class NightshiftPlugin(AirflowPlugin):
     timetables: ClassVar[list[Any]] = [CutoffTimetable]
     priority_weight_strategies: ClassVar[list[Any]] = [TonightFirst]
     operator_extra_links: ClassVar[list[Any]] = list(LINKS)
+    global_operator_extra_links: ClassVar[list[Any]] = [RunLink()]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": "/nightshift", "name": "Nightshift"}]
     external_views: ClassVar[list[Any]] = [
         {

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -75,6 +76,11 @@ class TestWaiting:
         assert "2024-02-05" in said
         assert "parcels/orders/ds=2024-02-05" in said
         live.api(f"/api/v2/dags/parcels/dagRuns/{run}", "PATCH", {"state": "failed"})
+
+        page = f"{live.settings.airflow_address}/nightshift/runs/parcels/{quote(run, safe='')}"
+        for task in ("inputs_landed", "score"):
+            buttons = live.api(f"/api/v2/dags/parcels/dagRuns/{run}/taskInstances/{task}/links")["extra_links"]
+            assert buttons["What this run did"] == page
 
 
 class TestBrokenSpecs:

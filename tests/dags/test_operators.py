@@ -35,6 +35,7 @@ from nightshift.scoring.plan import ShardResult, result_uri
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
 from tests.dags.conftest import DS, TaskInstance, context, execute
+from tests.unit.specs.home import add_spec, make_home
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -115,8 +116,17 @@ class TestStepOperator:
         use_case("gate_features", lambda job: done(job, "gate_features", report=report))
         operator = task("gate_features")
         execute(operator, context())
-        assert [link.name for link in operator.operator_extra_links] == ["Gate report", "What this run did"]
-        assert len(task("gate_features").operator_extra_links) == 3  # those of the DAG stay
+        assert [link.name for link in operator.operator_extra_links] == ["Gate report"]
+        assert len(task("gate_features").operator_extra_links) == 2  # those of the DAG stay
+
+    def test_the_runs_button_is_one_of_pipelines_alone(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("NIGHTSHIFT_HOME", str(make_home(tmp_path).home))
+        add_spec(Settings.from_env(), "parcels")
+        leads = [RunLink().get_link(None, ti_key=SimpleNamespace(dag_id=name, run_id="a:b")) for name in (
+            "parcels", "parcels__retrain", "others", "nightshift_maintenance",
+        )]  # fmt: skip
+        root = f"{Settings.from_env().airflow_address}/nightshift/runs"
+        assert leads == [f"{root}/parcels/a%3Ab", f"{root}/parcels__retrain/a%3Ab", "", ""]
 
     def test_logs_what_it_did_and_where_to_look(
         self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
@@ -380,13 +390,6 @@ class TestLinks:
         operator = self.operator(table="/lake/features", run="http://127.0.0.1:5000/#/experiments/1/runs/2")
         assert MlflowRunLink().get_link(operator, ti_key=ti_key) == "http://127.0.0.1:5000/#/experiments/1/runs/2"
         assert MlflowRunLink().get_link(self.operator(), ti_key=ti_key) == ""
-
-    def test_every_task_links_its_run(self, ti_key: Any) -> None:
-        assert (
-            RunLink()
-            .get_link(self.operator(), ti_key=ti_key)
-            .endswith("/nightshift/runs/parcels__retrain/manual__2024-02-05T07%3A00%3A00%2B00%3A00")
-        )
 
 
 def failing(error: NightshiftError) -> Callable[[Job], Any]:

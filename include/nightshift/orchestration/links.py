@@ -1,6 +1,6 @@
-"""The buttons of a task in the Airflow UI: its gate report, its MLflow run, the table it published, its whole run.
+"""The buttons of a task in the Airflow UI: its gate report, its MLflow run, and what its whole run did and published.
 
-A link is made when the task ends, from what its step's Outcome (or its error) links to.
+The first two are made when the task ends, from what its step's Outcome (or its error) links to.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
+from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 
 REPORTS = "/nightshift/reports"
@@ -41,16 +42,21 @@ class MlflowRunLink(BaseOperatorLink):
 
 
 class RunLink(BaseOperatorLink):
-    """What every step of this run said, with all of its links: reports and published table versions."""
+    """What every step of this run said, with all of its links: reports and published table versions.
+
+    The plugin gives it to every task there is, so that the UI asks for it when it shows one, and no task makes it.
+    """
 
     name = "What this run did"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The address of the run's page."""
-        return run_address(Settings.from_env(), ti_key.dag_id, ti_key.run_id)
+        """The address of the run's page; nothing for a DAG that is no pipeline's."""
+        settings = Settings.from_env()
+        spec = settings.pipelines / f"{pipeline_of(ti_key.dag_id)}.yaml"
+        return run_address(settings, ti_key.dag_id, ti_key.run_id) if spec.is_file() else ""
 
 
-LINKS: Collection[BaseOperatorLink] = (GateReportLink(), MlflowRunLink(), RunLink())
+LINKS: Collection[BaseOperatorLink] = (GateReportLink(), MlflowRunLink())
 
 
 def to_show(operator: Any, run_id: str) -> Collection[BaseOperatorLink]:
