@@ -14,7 +14,7 @@ RUN python -m pip install --no-cache-dir --no-compile --no-deps --require-hashes
         /scoring/scipy/interpolate /scoring/scipy/integrate /scoring/scipy/io \
     && find /scoring -depth -type d -name tests -exec rm -rf {} + \
     && find /scoring -name '*.py[ix]' -o -name '*.px[di]' | xargs rm -f
-COPY include/nightshift/__init__.py include/nightshift/commands.py include/nightshift/errors.py \
+COPY include/nightshift/__init__.py include/nightshift/collector.py include/nightshift/commands.py include/nightshift/errors.py \
     include/nightshift/lineage.py include/nightshift/model_manifest.py include/nightshift/source_code.py \
     include/nightshift/storage.py /scoring/nightshift/
 COPY include/nightshift/tables/__init__.py include/nightshift/tables/publish.py include/nightshift/tables/staging.py \

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from nightshift.orchestration.dag import broken_specs, pipeline_dags
 from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all
@@ -207,26 +206,6 @@ def test_a_spec_whose_feature_module_is_missing_is_broken_too(home: Path) -> Non
     found = parse(home)
     assert sorted(found["dags"]) == ["parcels", "parcels__retrain"]
     assert "the feature module" in found["errors"]["broken_specs.py"]
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_a_parse_leaves_the_garbage_collector_as_it_was(
-    home: Path, enabled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NIGHTSHIFT_HOME", str(home))
-    assert gc.isenabled()
-    try:
-        (gc.enable if enabled else gc.disable)()
-        assert len(pipeline_dags()) == 4
-        assert gc.isenabled() is enabled
-        (home / "include" / "pipelines" / "letters.yaml").write_text("pipeline: [")
-        assert broken_specs() is not None
-        assert gc.isenabled() is enabled
-        with pytest.raises(AttributeError):
-            pipeline_dags("no settings")  # type: ignore[arg-type]
-        assert gc.isenabled() is enabled
-    finally:
-        gc.enable()
 
 
 def test_reading_specs_leaves_no_cycles_to_the_garbage_collector(home: Path) -> None:

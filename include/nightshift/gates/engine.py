@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from nightshift.collector import uncollected
+
 POSITION = "__position"
 
 
@@ -15,7 +17,7 @@ def great_expectations() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     log = logging.getLogger("great_expectations")  # its modules set their own levels
     log.propagate, log.handlers = False, [logging.NullHandler()]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), uncollected():
         warnings.simplefilter("ignore")
         return importlib.import_module("great_expectations")
 

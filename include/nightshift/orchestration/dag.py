@@ -1,13 +1,11 @@
 """From plans to Airflow's DAGs. Nothing else in the project makes one."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, get_parsing_context
 
+from nightshift.collector import uncollected
 from nightshift.errors import SpecError
 from nightshift.orchestration.pods import PodScoreOperator
 from nightshift.orchestration.priority import NAME
@@ -32,24 +30,12 @@ SPARK_POKE_SECONDS = 5
 SHARD_NAME = "shard {{ ti.map_index }}"
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keeps Python's garbage collector from looking, again and again, at all that Airflow has imported.
+@uncollected()
+def pipeline_dags(settings: Settings | None = None) -> list[DAG]:
+    """Both DAGs of every valid spec; inside a task only the one that it belongs to.
 
     What reading a spec leaves behind has no cycles, and goes by itself; DAGs stay.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@_uncollected()
-def pipeline_dags(settings: Settings | None = None) -> list[DAG]:
-    """Both DAGs of every valid spec; inside a task only the one that it belongs to."""
     settings = settings or Settings.from_env()
     wanted = get_parsing_context().dag_id
     plans = (make_plan(pipeline) for pipeline in _pipelines(settings, wanted))
@@ -57,7 +43,7 @@ def pipeline_dags(settings: Settings | None = None) -> list[DAG]:
     return [build_dag(dag, settings) for dag in dags if wanted in (None, dag.name)]
 
 
-@_uncollected()
+@uncollected()
 def broken_specs(settings: Settings | None = None) -> SpecError | None:
     """One error that lists every invalid spec, or None."""
     errors = load_all(settings or Settings.from_env())[1]

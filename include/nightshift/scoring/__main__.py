@@ -4,16 +4,14 @@ Exit codes: 0 scored, or was scored already; 2 wrong arguments; 3 a foreseen err
 SIGTERM, which leaves nothing behind.
 """
 
-import gc
 import os
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from types import FrameType
 
+from nightshift.collector import uncollected
 from nightshift.commands import ScoreCommand
 from nightshift.errors import NightshiftError
 
@@ -22,7 +20,7 @@ def main(argv: list[str]) -> int:
     """Score one shard; the result's line goes to standard output, progress and errors to standard error."""
     command = ScoreCommand.parse(argv)
     signal.signal(signal.SIGTERM, _stop)
-    with _uncollected():
+    with uncollected():
         from nightshift.scoring.worker import score_shard
 
     def say(line: str) -> None:
@@ -46,17 +44,6 @@ def new_attempt(shard: int) -> str:
 def _stop(signum: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signum)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """What is imported here stays to the end: looking for garbage in it, and once more at the exit, costs 0.07 s."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 class _Absent(MetaPathFinder):

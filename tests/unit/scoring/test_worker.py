@@ -38,6 +38,7 @@ HEAVY = {
     "yaml",
 }
 SLIM_MODULES = {
+    "collector",
     "commands",
     "errors",
     "lineage",
