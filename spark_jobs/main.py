@@ -9,12 +9,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightshift.commands import AuditCommand, FeaturesCommand
-from nightshift.spark import AHEAD, DONE, FAILED, error_line
+from nightshift.spark import AHEAD, FAILED, done_line, error_line
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -64,15 +64,19 @@ def audit(argv: Sequence[str]) -> None:
 def ahead(argv: Sequence[str]) -> None:
     """Start Spark, then run the commands that come through a pipe, a line each, until nobody holds its other end.
 
-    Each is answered by one line, and finds the code as it is on disk then.
+    Each is answered by a line with its token, and finds the code as it is on disk then and the session as at first.
     """
-    session("nightshift")
+    spark = session("nightshift")
+    settings = dict(spark.conf.getAll)
     with os.fdopen(os.open(argv[1], os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
         os.set_blocking(pipe.fileno(), True)
         for line in iter(pipe.readline, b""):
-            answer = _failure(json.loads(line)) or DONE
-            sys.stderr.write(f"{answer}\n")
+            token, *command = json.loads(line)
+            failure = _failure(command)
+            # A module may have left a line unfinished on the same stream.
+            sys.stderr.write("".join(f"\n{answer}\n" for answer in (failure, done_line(token)) if answer))
             _forget_modules()
+            _forget_state(spark, settings)
 
 
 def _forget_modules() -> None:
@@ -80,6 +84,19 @@ def _forget_modules() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "spark_jobs"]:
         del sys.modules[name]
     importlib.invalidate_caches()
+
+
+def _forget_state(spark: "SparkSession", settings: Mapping[str, str]) -> None:
+    """Takes back what a module may have left in the session: a night would begin without."""
+    spark.catalog.clearCache()
+    for table in spark.catalog.listTables():
+        if table.isTemporary:
+            spark.catalog.dropTempView(table.name)
+    for key, value in dict(spark.conf.getAll).items():
+        if key not in settings:
+            spark.conf.unset(key)
+        elif settings[key] != value:
+            spark.conf.set(key, settings[key])
 
 
 def archive(argv: Sequence[str]) -> None:

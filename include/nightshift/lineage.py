@@ -127,8 +127,11 @@ class Manifest:
         return self.gate.warnings if self.gate else 0
 
     def document(self) -> dict[str, Any]:
-        """The manifest as plain data."""
-        return asdict(self)
+        """The manifest as plain data; without an order, as it was before there were orders."""
+        document = asdict(self)
+        if not self.rebuild:
+            del document["rebuild"]
+        return document
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Manifest":

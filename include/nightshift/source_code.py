@@ -42,6 +42,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError("there is no such feature module", where=str(path), do="write it or correct the spec") from None
+    except UnicodeDecodeError:
+        raise SpecError("not UTF-8 text", where=str(path)) from None
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,6 @@ from nightshift.settings import Settings
 
 MAIN = "spark_jobs/main.py"
 AHEAD = "ahead"
-DONE = "nightshift done"
 FAILED = 3
 _ERROR = "nightshift error: "
 _ERROR_LINE = re.compile(re.escape(_ERROR) + r"(\w+): (.*)")
@@ -96,6 +95,11 @@ def refusal(said: str) -> str:
     """Why spark-submit made no driver, from all that it said: the API server's words, or the exception."""
     found = next(filter(None, (pattern.search(said) for pattern in _REFUSALS)), None)
     return found[1].strip() if found else ""
+
+
+def done_line(told: str) -> str:
+    """How a driver answers a command that was told with this token, once it is done. A line of its own."""
+    return f"nightshift done: {told}"
 
 
 def error_line(error: NightshiftError) -> str:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -21,9 +22,9 @@ from nightshift.java import archive_file, uses_aot_cache
 from nightshift.settings import Settings
 from nightshift.spark import (
     AHEAD,
-    DONE,
     FAILED,
     Command,
+    done_line,
     driver_error,
     is_error_line,
     java_options,
@@ -76,16 +77,20 @@ class Ahead:
     def __call__(self, settings: Settings, command: Command) -> None:
         """Run a command; its log lines go to ``nightshift.spark``. Raises the error that the driver names."""
         process = self._process or self._start()
-        self._told.write(f"{json.dumps(command.argv())}\n".encode())
+        token, error = uuid.uuid4().hex, ""
+        self._told.write(f"{json.dumps([token, *command.argv()])}\n".encode())
         for line in process.stdout or ():
-            if line.rstrip() == DONE:
+            if line.rstrip() == done_line(token):
+                if error:
+                    raise driver_error(error, FAILED)
                 return
             if is_error_line(line):
-                raise driver_error(line, FAILED)
-            log.info("%s", line.rstrip())
+                error = line
+            else:
+                log.info("%s", line.rstrip())
         status = process.wait()
         self._end()
-        raise driver_error("", status)
+        raise driver_error(error, status)
 
     def _start(self) -> subprocess.Popen[str]:
         scratch = _scratch(self._settings)
@@ -151,7 +156,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _started(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """A program in a process group of its own, which ends with the block if that is left by an exception."""
     with (
-        _sigterm_raises() as sigterm,
+        _signals_raise() as stopped,
         subprocess.Popen(
             list(argv),
             env=environment,
@@ -164,7 +169,7 @@ def _started(argv: Sequence[str], environment: dict[str, str], cwd: Path) -> Ite
         ) as process,
     ):
         try:
-            sigterm.arm()
+            stopped.arm()
             yield process
         except BaseException:
             _end_group(process)
@@ -200,8 +205,8 @@ def _end_group(process: subprocess.Popen[str]) -> None:
 
 
 @dataclass
-class _Sigterm:
-    """A SIGTERM that comes before the job is known is kept until there is something to end."""
+class _Stopped:
+    """A signal that comes before the job is known is kept until there is something to end."""
 
     armed: bool = False
     number: int = 0
@@ -218,18 +223,21 @@ class _Sigterm:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[_Sigterm]:
-    """Makes SIGTERM an exception, so that the job is ended with this process; a handler that is there already stays."""
-    sigterm = _Sigterm()
+def _signals_raise() -> Iterator[_Stopped]:
+    """Makes SIGTERM, and the end of the terminal, an exception, so that the job is ended with this process.
+
+    A handler that is there already stays.
+    """
+    stopped, numbers = _Stopped(), (signal.SIGTERM, signal.SIGHUP)
     here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield sigterm
-        return
-    signal.signal(signal.SIGTERM, sigterm)
+    ours = [number for number in numbers if here and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stopped)
     try:
-        yield sigterm
+        yield stopped
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -95,20 +95,24 @@ def test_a_try_that_watches_tries_again_with_what_has_changed(practice: Settings
         module.write_text(f"{code}{TIMES_TEN}")
         until(lambda: times_tried(told) == 2)
         assert column(shown, "size") == pytest.approx([10 * number for number in first])
-        module.write_text(f"{code}{TIMES_TEN.replace('10', '100')}")
+        module.write_text(f"{code}{LEAVES_SOMETHING}{TIMES_TEN.replace('10', '100')}")
         until(lambda: times_tried(told) == 3)
         assert column(shown, "size") == pytest.approx([100 * number for number in first])
         assert shown.read_text().count("0 days of sources gated (0 rows, 0 quarantined), 29 taken as published") == 2
 
-        spec.write_text(written.replace("spine: items", "spine: itms"))
+        module.write_text(f"{code}{USES_WHAT_IS_LEFT}")
         until(lambda: times_tried(told) == 4)
+        assert "TABLE_OR_VIEW_NOT_FOUND" in told.read_text()
+
+        spec.write_text(written.replace("spine: items", "spine: itms"))
+        until(lambda: times_tried(told) == 5)
         assert "SpecError: " in told.read_text()
         os.kill(spark_of(process), signal.SIGKILL)
         spec.write_text(written)
-        until(lambda: times_tried(told) == 5)
+        until(lambda: times_tried(told) == 6)
         assert "NightshiftError: the Spark job ended with status " in told.read_text()
         module.write_text(code)
-        until(lambda: times_tried(told) == 6)
+        until(lambda: times_tried(told) == 7)
         assert column(shown, "size") == first
 
         process.send_signal(signal.SIGINT)
@@ -117,6 +121,23 @@ def test_a_try_that_watches_tries_again_with_what_has_changed(practice: Settings
     assert list(practice.home.glob("nightshift-try-*")) == []
     assert not os.path.lexists(practice.lake)
 
+
+LEAVES_SOMETHING = """
+
+_plain = build
+
+
+def build(inputs, days):
+    print("a line that does not end", end="")
+    inputs["items"].createOrReplaceTempView("left")
+    return _plain(inputs, days)
+"""
+
+USES_WHAT_IS_LEFT = """
+
+def build(inputs, days):
+    return inputs["items"].sparkSession.table("left")
+"""
 
 TIMES_TEN = """
 

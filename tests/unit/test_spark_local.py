@@ -36,8 +36,9 @@ subprocess.Popen = Popen
 
 
 # What a job does that is told its commands later: it reads a line of the pipe that its last argument names.
-TOLD = 'for pipe; do :; done; read told < "$pipe"; echo "$told"'
-ANSWERS = f"{TOLD}; echo '{spark.DONE}'"
+TOLD = 'for pipe; do :; done; read told < "$pipe"; echo "${told#*, }"'
+DONE = f'echo "{spark.done_line("$(echo $told | cut -c3-34)")}"'
+ANSWERS = f"{TOLD}; {DONE}"
 
 
 def test_a_run_logs_the_drivers_lines_and_ends_quietly(
@@ -85,7 +86,7 @@ def test_a_job_that_is_started_ahead_is_told_its_commands_later(
         run(settings, COMMAND)
         run(settings, second)
 
-    assert caplog.messages == ["starts", json.dumps(COMMAND.argv()), json.dumps(second.argv())]
+    assert caplog.messages == ["starts", *(json.dumps(command.argv())[1:] for command in (COMMAND, second))]
     assert not list((settings.var / "spark").glob("ahead-*"))
 
 
@@ -93,7 +94,7 @@ def test_the_error_of_a_job_started_ahead_is_raised_and_the_job_stays(
     settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = SpecError("column a is wrong", where="spark_jobs/features/p.py build")
-    program(submit, f"echo starts; {TOLD}; echo '{spark.error_line(told)}' >&2; {ANSWERS}; sleep 300")
+    program(submit, f"echo starts; {TOLD}; echo '{spark.error_line(told)}'; {DONE}; {ANSWERS}; sleep 300")
 
     with caplog.at_level(logging.INFO, "nightshift.spark"), Ahead(settings) as run:
         with pytest.raises(SpecError) as caught:
@@ -101,6 +102,16 @@ def test_the_error_of_a_job_started_ahead_is_raised_and_the_job_stays(
         run(settings, COMMAND)
     assert str(caught.value) == str(told)
     assert caplog.messages.count("starts") == 1
+
+
+def test_a_module_that_prints_an_answer_gives_none(
+    settings: Settings, submit: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program(submit, f"{TOLD}; echo '{spark.done_line('')}'; echo '{spark.done_line('0' * 32)}'; echo last; {DONE}")
+    with caplog.at_level(logging.INFO, "nightshift.spark"), Ahead(settings) as run:
+        run(settings, COMMAND)
+
+    assert caplog.messages[-1] == "last"
 
 
 def test_a_job_that_has_ended_is_started_anew_by_the_next_command(
@@ -146,8 +157,10 @@ def test_a_job_started_ahead_does_not_outlive_who_started_it(
     until(lambda: not _runs(int((tmp_path / "pid").read_text())))
 
 
-@pytest.mark.parametrize("early", [False, True])
-def test_sigterm_ends_the_job_and_all_of_its_processes(tmp_path: Path, submit: Path, early: bool) -> None:
+@pytest.mark.parametrize(("number", "early"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, False)])
+def test_a_signal_ends_the_job_and_all_of_its_processes(
+    tmp_path: Path, submit: Path, number: signal.Signals, early: bool
+) -> None:
     pids = tmp_path / "pids"
     program(submit, f"sleep 300 & echo $! >> {pids}; echo $$ >> {pids}; wait")
     code = (
@@ -161,8 +174,8 @@ def test_sigterm_ends_the_job_and_all_of_its_processes(tmp_path: Path, submit: P
     try:
         until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
         if not early:
-            process.send_signal(signal.SIGTERM)
-        assert process.wait(90) == 128 + signal.SIGTERM
+            process.send_signal(number)
+        assert process.wait(90) == 128 + number
         until(lambda: not any(_runs(int(pid)) for pid in pids.read_text().split()))
     finally:
         process.kill()

@@ -2,7 +2,7 @@
 
 import getpass
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -57,27 +57,22 @@ def backfill(  # noqa: PLR0913 (each is an option)
     progress()
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
-    if first > last:
-        raise typer.BadParameter(f"{first} is after {last}")
-    if rebuild and (retrain or watch):
-        raise typer.BadParameter(
-            "--rebuild goes with neither --retrain nor --watch; a retrain after it is one on rebuilt days"
-        )
-    if reason and not rebuild:
-        raise typer.BadParameter("--reason is one for --rebuild")
+    _check(first, last, rebuild=rebuild, other=retrain or watch, reason=reason)
     days = backfills.wanted_days(spec, first, last, retrain=retrain)
     if retrain:
         log.info("%s: retrains as of %s", spec.name, _listed(days))
     order = new_rebuild(days[0], days[-1], getpass.getuser(), reason.strip()) if rebuild else None
     if dry_run:
-        _show_decisions(settings, spec, days, as_json) if retrain else _show_freshness(
-            settings, spec, days, as_json, order
-        )
+        if retrain:
+            _show_decisions(settings, spec, days, as_json)
+        else:
+            _show_freshness(settings, spec, days, as_json, order)
         return
     dag_id = f"{spec.name}__retrain" if retrain else spec.name
     with login(settings) as client:
         if not watch:
-            with _standing(settings, spec, order):
+            backfills.wait_for_other(client, dag_id, log.info)
+            with _standing(settings, spec, order, lambda: client.has_backfill(dag_id)):
                 argv = backfills.create(
                     settings, client, dag_id, days[0], days[-1],
                     max_active=max_active, reprocess="completed", report=log.info,
@@ -94,13 +89,39 @@ def backfill(  # noqa: PLR0913 (each is an option)
         _show_decisions(settings, spec, days, as_json, failed)
     else:
         _show_nights(settings, spec, days, as_json, runs, failed)
-    if failed:
+    passed_over = order is not None and _passed_over(settings, spec, days)
+    if failed or passed_over:
         raise typer.Exit(1)
 
 
+def _check(first: date, last: date, *, rebuild: bool, other: bool, reason: str) -> None:
+    if first > last:
+        raise typer.BadParameter(f"{first} is after {last}")
+    if rebuild and other:
+        raise typer.BadParameter(
+            "--rebuild goes with neither --retrain nor --watch; a retrain after it is one on rebuilt days"
+        )
+    if reason and not rebuild:
+        raise typer.BadParameter("--reason is one for --rebuild")
+
+
+def _passed_over(settings: "Settings", spec: "Pipeline", days: Sequence[date]) -> bool:
+    """Whether features or labels of some days are still not what was ordered; says which."""
+    from nightshift.freshness.nights import look
+
+    nights = zip(days, look(settings, spec, days), strict=True)
+    found = [ds for ds, night in nights if "stale" in (night.features.state, night.labels.state)]
+    if found:
+        what = "their runs were under way, and Airflow passes over such. Run `nightshift backfill` over them again"
+        log.error("not built again: %s; %s, without --rebuild: the order stands", _listed(found), what)
+    return bool(found)
+
+
 @contextmanager
-def _standing(settings: "Settings", spec: "Pipeline", order: "Rebuild | None") -> Iterator[None]:
-    """The order stands from the block's beginning on, and is withdrawn where no backfill comes of it."""
+def _standing(
+    settings: "Settings", spec: "Pipeline", order: "Rebuild | None", made: Callable[[], bool]
+) -> Iterator[None]:
+    """The order stands from the block's beginning on, and is withdrawn where that fails and no backfill was made."""
     from nightshift.features import rebuilds
 
     if order is None:
@@ -110,7 +131,8 @@ def _standing(settings: "Settings", spec: "Pipeline", order: "Rebuild | None") -
     try:
         yield
     except BaseException:
-        rebuilds.withdraw(settings, spec, order)
+        if not made():
+            rebuilds.withdraw(settings, spec, order)
         raise
     log.info("rebuild %s of %s to %s stands", order.id, order.first, order.last)
 

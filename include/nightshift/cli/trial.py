@@ -109,7 +109,7 @@ def tries(
                 job = _private(job_now(), Path(folder, str(number)))
                 _take(job, there)
                 if there.private:
-                    shutil.rmtree(Path(there.lake).parent)
+                    shutil.rmtree(Path(there.lake).parent, ignore_errors=True)
                 there = job.settings
                 found = try_day(job, rows, run_spark)
             except NightshiftError as error:

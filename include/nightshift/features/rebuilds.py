@@ -57,7 +57,7 @@ def order(settings: Settings, pipeline: Pipeline, rebuild: Rebuild) -> None:
 
 
 def withdraw(settings: Settings, pipeline: Pipeline, rebuild: Rebuild) -> None:
-    """Takes back an order that no run has seen."""
+    """Takes back an order for which there is no backfill; a day that was built for it meanwhile is stale again."""
     storage.delete(_uri(settings, pipeline, rebuild))
 
 

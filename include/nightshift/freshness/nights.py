@@ -133,6 +133,8 @@ class _Look:
         changes = read_changes(read, reads, self.landed)
         if rebuild and rebuild.id != manifest.rebuild:
             changes.append(rebuild.words)
+        if manifest.rebuild and not rebuild:
+            changes.append("the rebuild that it was built for was withdrawn")
         if self.recipes.fingerprint(dataset, read, manifest.rebuild) != recipe_of(published):
             # The spec's hash is of the whole file: where it differs, the code may have changed as well.
             same = manifest.spec_hash == spec_hash(self.job.pipeline)

@@ -3,8 +3,10 @@
 import importlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from nightshift.collector import uncollected
@@ -17,7 +19,8 @@ def great_expectations() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     log = logging.getLogger("great_expectations")  # its modules set their own levels
     log.propagate, log.handlers = False, [logging.NullHandler()]
-    with warnings.catch_warnings(), uncollected():
+    once = nullcontext() if "great_expectations" in sys.modules else uncollected()
+    with warnings.catch_warnings(), once:
         warnings.simplefilter("ignore")
         return importlib.import_module("great_expectations")
 

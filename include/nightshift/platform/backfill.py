@@ -67,7 +67,7 @@ def create(
     argv = ["airflow", "backfill", "create", "--dag-id", dag_id]
     argv += ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
     argv += ["--max-active-runs", str(max_active), "--reprocess-behavior", reprocess]
-    _wait_for_other(client, dag_id, report)
+    wait_for_other(client, dag_id, report)
     done = subprocess.run(argv, env=process_environment(settings), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
@@ -78,7 +78,8 @@ def create(
     return argv
 
 
-def _wait_for_other(client: AirflowClient, dag_id: str, report: Callable[[str], None]) -> None:
+def wait_for_other(client: AirflowClient, dag_id: str, report: Callable[[str], None]) -> None:
+    """Wait until no backfill of a DAG is active."""
     deadline, said_at = time.monotonic() + _OTHER_SECONDS, float("-inf")
     while client.has_backfill(dag_id) and time.monotonic() < deadline:
         if time.monotonic() > said_at + _SAY_SECONDS:

@@ -1,10 +1,15 @@
 """``backfill --dry-run``, ``waive``, ``audit`` and ``prune`` as processes: their output and their exit codes."""
 
 import json
+from datetime import date
 
 import pytest
 
+from nightshift.cli import backfill
+from nightshift.features.rebuilds import new_rebuild, ordered
 from nightshift.registry.ledger import Ledger
+from nightshift.settings import Settings
+from nightshift.specs.load import load_pipeline
 from tests.unit.cli.conftest import Cli
 
 
@@ -59,3 +64,24 @@ def test_where_nothing_is_published_there_is_nothing_to_audit_or_prune(cli: Cli)
     assert (done.returncode, done.stdout) == (1, "nothing of parcels is published from 2024-03-04 to 2024-03-05\n")
     done = cli("prune", "parcels", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "nothing in 0 tables is old and unread\n")
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_an_order_to_rebuild_is_withdrawn_where_no_backfill_comes_of_it(home: Settings, made: bool) -> None:
+    spec, day = load_pipeline(home, "parcels"), date(2024, 3, 4)
+    asked = new_rebuild(day, day, "ada", "why")
+
+    def fails() -> None:
+        with backfill._standing(home, spec, asked, lambda: made):
+            assert ordered(home, spec) == (asked,)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fails()
+    assert ordered(home, spec) == ((asked,) if made else ())
+
+
+def test_without_an_order_nothing_stands(home: Settings) -> None:
+    spec = load_pipeline(home, "parcels")
+    with backfill._standing(home, spec, None, lambda: False):
+        assert ordered(home, spec) == ()

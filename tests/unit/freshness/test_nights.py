@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nightshift.features.rebuilds import new_rebuild, order
+from nightshift.features.build import plan_features
+from nightshift.features.rebuilds import new_rebuild, order, withdraw
+from nightshift.features.run import gate_features
 from nightshift.freshness.nights import Night, look
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, new_attempt
@@ -15,7 +17,7 @@ from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline, spec_document
 from tests.postgres import Database
-from tests.unit.features.lake import MODULE
+from tests.unit.features.lake import MODULE, stage_plan
 from tests.unit.freshness.lake import DS, publish_night
 from tests.unit.inputs.landed import DELIVERIES, drop, drop_day
 
@@ -82,6 +84,17 @@ def test_an_order_to_rebuild_says_who_asked_and_may_be_looked_at_before_it_stand
         assert found.predictions.changes == ("features",)
         assert found.inputs.state == "up_to_date"
         order(job.settings, job.pipeline, asked)
+
+
+def test_a_day_built_for_an_order_that_was_withdrawn_says_so(job: Job) -> None:
+    asked = new_rebuild(DS, DS, "ada", "")
+    order(job.settings, job.pipeline, asked)
+    again = replace(job, attempt=new_attempt())
+    stage_plan(plan_features(again)[1].plan)
+    gate_features(again)
+    assert night(job).features.state == "up_to_date"
+    withdraw(job.settings, job.pipeline, asked)
+    assert night(job).features.changes == ("the rebuild that it was built for was withdrawn",)
 
 
 def test_a_late_decision_changes_the_champion_of_a_day(job: Job) -> None:
