@@ -165,6 +165,8 @@ def test_a_signal_ends_the_job_and_all_of_its_processes(
     program(submit, f"sleep 300 & echo $! >> {pids}; echo $$ >> {pids}; wait")
     code = (
         "import os, signal, subprocess, time\n"
+        # Children of nohup ignore SIGHUP, and a job of theirs rightly goes on.
+        f"signal.signal({number:d}, signal.SIG_DFL)\n"
         "from nightshift import spark_local; from nightshift.settings import Settings; "
         "from nightshift.commands import AuditCommand\n"
         f"{STOPPED_WHILE_IT_STARTS if early else ''}"
