@@ -39,7 +39,6 @@ class TaskPlan:
     wait: int = 0
     start: int = 0
     retries: int = 2
-    retry_delay: int = 20
     pool: str = "default_pool"
     trigger_rule: str = "all_success"
 

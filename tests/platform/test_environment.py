@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from nightshift.platform import environment, logins
-from nightshift.platform.environment import airflow_environment, process_environment, shell_exports
+from nightshift.platform.environment import (
+    airflow_environment,
+    platform_environment,
+    process_environment,
+    shell_exports,
+)
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
@@ -84,6 +89,25 @@ def test_a_shell_with_our_exports_starts_the_platform_with_changed_settings(sett
     assert found["AIRFLOW_CONN_KUBERNETES_DEFAULT"] == "kubernetes://mine"
 
 
+def test_the_pace_is_what_the_operator_sets(settings: Settings) -> None:
+    name = "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY"
+    assert process_environment(settings, {})[name] == "20"
+    assert process_environment(settings, {name: ""})[name] == "20"
+    assert process_environment(settings, {name: "60"})[name] == "60"
+
+
+def test_what_is_not_pace_is_what_the_settings_say(settings: Settings) -> None:
+    name = "AIRFLOW__CORE__PARALLELISM"
+    assert process_environment(settings, {name: "60"})[name] == str(settings.parallelism)
+
+
+def test_a_shell_does_not_keep_the_pace_of_an_older_version(settings: Settings) -> None:
+    exported = shell_exports(settings, {})
+    assert [name for name in platform_environment(settings, {}) if f"export {name}=" not in exported] == [
+        *environment._PACE
+    ]
+
+
 def test_a_shell_understands_the_exports(settings: Settings, tmp_path: Path) -> None:
     awkward = replace(settings, home=tmp_path / "it's $HOME `x`")
     script = f'{shell_exports(awkward)}\nprintf "%s|%s" "$PYTHONPATH" "$PATH"'
@@ -106,7 +130,7 @@ def test_every_setting_is_one_of_airflows(settings: Settings) -> None:
     assert origin.submodule_search_locations
     template = Path(origin.submodule_search_locations[0]) / "config_templates" / "config.yml"
     known = yaml.safe_load(template.read_text())
-    told = airflow_environment(replace(settings, statsd_host="h"))
+    told = platform_environment(replace(settings, statsd_host="h"))
     for name in (name for name in told if name.startswith("AIRFLOW__")):
         section, option = name.removeprefix("AIRFLOW__").lower().split("__", 1)
         assert option.removesuffix("_cmd") in known[section]["options"], name

@@ -83,7 +83,6 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
         "task_id": task.name,
         "doc_md": task.doc,
         "retries": task.retries,
-        "retry_delay": timedelta(seconds=task.retry_delay),
         "execution_timeout": timedelta(seconds=task.timeout),
         "pool": task.pool,
         "priority_weight": task.priority,

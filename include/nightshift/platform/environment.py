@@ -18,34 +18,56 @@ from nightshift.settings import Settings
 
 # Tells a connection that was made from settings from one that an operator set, in a shell that has both.
 _MADE = "made by Nightshift from its settings"
+# How often Airflow looks, and how soon it tries again: measured on two cores (docs/adr/0001-supervisor.md). A variable
+# of this name outside wins.
+_PACE = {
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "20",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
+    # A task whose process and its watcher were both killed is tried again after this; heartbeats come every second.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+    # A changed spec does not change the DAG file: it is seen when the file's turn comes again.
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
+}
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """The variables that Airflow, its tasks and the ``nightshift`` command need."""
+    """The variables that Airflow, its tasks and the ``nightshift`` command need, wherever they run."""
     layout = Layout(settings.var, settings.postgres)
     return {
         **_nightshift(settings),
         **_tools(settings),
         **_airflow_core(settings, layout),
-        **_airflow_pace(settings),
+        **_airflow_limits(settings),
         **_airflow_secrets(layout),
         **_metrics(settings),
         **_connections(settings),
     }
 
 
+def platform_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """``airflow_environment`` and the platform's pace, of which a variable outside may change any."""
+    outer = os.environ if environ is None else environ
+    pace = {name: outer.get(name) or value for name, value in _PACE.items()}
+    return {**airflow_environment(settings), **pace}
+
+
 def process_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """``airflow_environment`` over the variables of this process; connections that the operator set stay."""
+    """``platform_environment`` over the variables of this process; connections that the operator set stay."""
     outer = dict(os.environ if environ is None else environ)
     outer.pop("PYTHONHOME", None)
     path = os.pathsep.join([str(_bin()), outer.get("PATH", os.defpath)])
-    return {**outer, **airflow_environment(settings), **_operators(outer), "PATH": path}
+    return {**outer, **platform_environment(settings, outer), **_operators(outer), "PATH": path}
 
 
 def shell_exports(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
     """Lines for ``eval "$(nightshift env)"``, after which plain ``airflow …`` talks to this platform.
 
-    Connections that the operator set stay.
+    Connections that the operator set stay. The pace is not in them: a shell must not bring back that of its platform's
+    last version.
     """
     variables = airflow_environment(settings) | _operators(os.environ if environ is None else environ)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
@@ -139,23 +161,14 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
     }
 
 
-def _airflow_pace(settings: Settings) -> dict[str, str]:
-    """How much Airflow does at once, and how often it looks: measured on two cores (docs/adr/0001-supervisor.md)."""
+def _airflow_limits(settings: Settings) -> dict[str, str]:
+    """How much Airflow does at once, and how long it may take."""
     return {
         "AIRFLOW__CORE__PARALLELISM": str(settings.parallelism),
         # All shards of a day are tasks of one DAG, for which Airflow's own limit is 16.
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(max(settings.parallelism, 16)),
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
-        # A task whose process and its watcher were both killed is tried again after this; heartbeats come every second.
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
-        # A changed spec does not change the DAG file: it is seen when the file's turn comes again.
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "60",
         "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "120",
     }

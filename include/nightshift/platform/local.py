@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nightshift.errors import PlatformError
 from nightshift.platform import health, logins, migration, postgres, processes, supervisor
-from nightshift.platform.environment import airflow_environment, process_environment
+from nightshift.platform.environment import platform_environment, process_environment
 from nightshift.platform.health import HEALTHY, Component
 from nightshift.platform.layout import Layout, airflow_port, mlflow_port, of_this_machine
 from nightshift.platform.programs import NAMES, Program, programs
@@ -128,7 +128,7 @@ def _down(layout: Layout, report: Report) -> None:
 
 
 def _ensure_supervisor(settings: Settings, layout: Layout, wanted: Sequence[Program], report: Report) -> None:
-    config = supervisor.configuration(layout, wanted, airflow_environment(settings))
+    config = supervisor.configuration(layout, wanted, platform_environment(settings))
     if supervisor.answers(layout):
         with suppress(OSError):
             if layout.supervisor_config.read_text() == config:
