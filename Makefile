@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-faults scoring-image spark-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock
+.PHONY: help setup demo up down test test-fast test-faults scoring-image spark-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ up: setup ## Start Postgres, Airflow and MLflow on this machine
 
 down: ## Stop them
 	@if [ -x $(BIN)/nightshift ]; then $(BIN)/nightshift down; else echo "nothing was set up"; fi
+
+test-fast: setup ## The pure tests alone: no process, no network, no Java; what one runs at every save
+	$(BIN)/pytest tests -m pure --ignore tests/kubernetes --ignore tests/containers -n 2
 
 # The tasks of a backfill have the lowest priority: beside tests of the usual one they would take twice their time.
 test: setup ## The suite, with coverage

@@ -12,7 +12,7 @@ import pytest
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
-pytest_plugins = ["tests.live", "tests.mlflow_server", "tests.postgres"]
+pytest_plugins = ["tests.live", "tests.mlflow_server", "tests.needs", "tests.postgres", "tests.purity"]
 # What they assert is told as a test's own assertions are.
 pytest.register_assert_rewrite("tests.nights", "tests.waiting")
 
@@ -35,6 +35,8 @@ SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server", "year")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share something slow run in one process, one by one; the nights have a platform of their own."""
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         used = next((name for name in SLOW if name in getattr(item, "fixturenames", ())), None)
         if used is not None:
             nights = "nights" if item.path.parent.name == "e2e" else "platform"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.needs import skip
 
 # Bytes of a file system that only a test uses.
 SMALL = 1 << 30
@@ -29,7 +29,7 @@ def small_disk(folder: Path) -> Iterator[None]:
 def full(folder: Path) -> Iterator[None]:
     """Leaves no room on the file system of a folder, if it is a small one."""
     if shutil.disk_usage(folder).total > SMALL:
-        pytest.skip(f"{folder} is not on a small file system, and to fill a large one would harm others")
+        skip(f"{folder} is not on a small file system, and to fill a large one would harm others", "a full disk")
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         try:

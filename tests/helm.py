@@ -5,15 +5,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.conftest import PROJECT
+from tests.needs import needs
 
 CHART = PROJECT / "include" / "k8s" / "chart"
 HELM = shutil.which("helm")
-needs_helm = pytest.mark.skipif(
-    HELM is None, reason="no helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0, or see https://helm.sh"
+needs_helm = needs(
+    HELM, "no helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0, or see https://helm.sh", "our chart makes what it says"
 )
 # A helm that `go install` made takes the cluster for Kubernetes 1.20 where it does not ask one.
 KUBERNETES = "1.34.0"

@@ -191,8 +191,9 @@ def code_version(home: Path) -> str:
     """The commit that runs (``-dirty`` with local changes), else the one an image was made of, or the version."""
     command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     found = ""
-    with suppress(OSError):
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+    if any((folder / ".git").exists() for folder in (home, *home.parents)):
+        with suppress(OSError):
+            found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
     if not found:
         # `make airflow-image` writes it, since an image has neither git nor the repository.
         with suppress(OSError):

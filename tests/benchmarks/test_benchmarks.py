@@ -105,6 +105,7 @@ def test_two_sides_take_turns_and_the_first_round_does_not_count() -> None:
     assert calls == ["ours", "theirs"] * 3
 
 
+@pytest.mark.process
 def test_the_cost_of_a_process_is_its_own_and_that_of_its_children() -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass"
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nprint('done')"
@@ -114,17 +115,20 @@ def test_the_cost_of_a_process_is_its_own_and_that_of_its_children() -> None:
     assert cost.wall >= 0.3
 
 
+@pytest.mark.process
 def test_the_memory_of_this_process_is_not_counted() -> None:
     assert psutil.Process().memory_info().rss > 50e6
     assert process("true").rss < 50
     assert process(sys.executable, "-c", "bytearray(b'x') * 200_000_000").rss > 200
 
 
+@pytest.mark.process
 def test_a_program_that_fails_says_why() -> None:
     with pytest.raises(RuntimeError, match=r"ended with 3:\n(.|\n)*why not"):
         process("sh", "-c", "echo why not >&2; exit 3")
 
 
+@pytest.mark.process
 def test_the_cheapest_pair_runs() -> None:
     before = [path.read_bytes() for path in (RESULTS, PAGE)]
     command = [sys.executable, "-m", "benchmarks", "--quick", "cli_start"]
@@ -138,6 +142,7 @@ def test_the_cheapest_pair_runs() -> None:
     assert [path.read_bytes() for path in (RESULTS, PAGE)] == before
 
 
+@pytest.mark.process
 def test_a_name_that_is_none_is_wrong_usage() -> None:
     command = [sys.executable, "-m", "benchmarks", "scorin"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)

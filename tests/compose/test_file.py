@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
+from tests.needs import needs
 
 FILE = PROJECT / "docker-compose.yaml"
 EXAMPLE = PROJECT / ".env.example"
@@ -37,7 +38,7 @@ def has_compose() -> bool:
     )
 
 
-needs_compose = pytest.mark.skipif(not has_compose(), reason="docker compose v2 is not installed")
+needs_compose = needs(has_compose(), "no docker compose v2", "compose itself reads docker-compose.yaml as it is meant")
 
 
 @pytest.fixture
@@ -119,6 +120,7 @@ def test_every_mounted_file_is_there() -> None:
     assert [name for name in mounted if name.startswith("./") and not (PROJECT / name).exists()] == []
 
 
+@pytest.mark.process
 def test_the_environment_is_made_once_and_keeps_its_passwords(folder: Path) -> None:
     before = (folder / ".env").read_text()
     secrets = sorted((folder / "var" / "compose-secrets").iterdir())

@@ -13,6 +13,7 @@ import yaml
 
 from nightshift.metrics import METRICS
 from tests.conftest import PROJECT
+from tests.needs import needs
 
 FOLDER = PROJECT / "include" / "monitoring"
 DASHBOARD = FOLDER / "grafana" / "dashboards" / "nightshift.json"
@@ -51,6 +52,7 @@ def names(query: str) -> set[str]:
     return set(re.findall(r"\b(?:nightshift|airflow)_\w+", query))
 
 
+@pytest.mark.process
 def test_the_dashboard_is_that_of_the_table_of_metrics() -> None:
     argv = [sys.executable, "-c", "import dashboard, sys; sys.stdout.write(dashboard.text())"]
     made = subprocess.run(argv, cwd=FOLDER, capture_output=True, text=True, check=True).stdout
@@ -81,7 +83,10 @@ def test_an_alert_says_what_to_do() -> None:
     assert [rule["alert"] for rule in rules() if set(rule["annotations"]) != {"summary", "do"}] == []
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
+@pytest.mark.process
+@needs(
+    shutil.which("promtool"), "no promtool (Debian's prometheus)", "Prometheus takes its configuration, and alerts fire"
+)
 @pytest.mark.parametrize(
     "argv", ["check config prometheus.yaml", "check rules alerts.yaml", "test rules alerts_test.yaml"]
 )
@@ -92,8 +97,9 @@ def test_prometheus_takes_its_configuration(argv: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(
-    not EXPORTER, reason="statsd_exporter (go install github.com/prometheus/statsd_exporter) is not there"
+@pytest.mark.process
+@needs(
+    EXPORTER, "no statsd_exporter (go install github.com/prometheus/statsd_exporter@v0.31.0)", "it takes its mapping"
 )
 def test_the_exporter_takes_its_configuration() -> None:
     argv = [str(EXPORTER), "--check-config", f"--statsd.mapping-config={FOLDER / 'statsd.yaml'}"]

@@ -51,12 +51,14 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers
         server.shutdown()
 
 
+@pytest.mark.process
 def test_an_answer_that_passes_is_waited_for(answers: Answers) -> None:
     answers += [LEADERLESS, NO_PODS]
     assert Cluster("night").pods("a=b") == []
     assert answers == []
 
 
+@pytest.mark.process
 def test_a_refusal_is_told_at_once_in_the_servers_words(answers: Answers) -> None:
     answers += [FORBIDDEN, NO_PODS]
     with pytest.raises(NightshiftError) as caught:

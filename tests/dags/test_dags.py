@@ -15,6 +15,9 @@ from nightshift.specs.load import load_all
 from tests.conftest import PROJECT, make_pipeline, spec_document
 from tests.dags.conftest import run_python
 
+pytestmark = pytest.mark.process
+
+
 PARSE = """
 import json, sys, time
 from pathlib import Path

@@ -196,6 +196,7 @@ class TestStepOperator:
         with pytest.raises(AirflowFailException, match="did you mean owner"):
             execute(task("monitor"), context())
 
+    @pytest.mark.process
     def test_sends_the_seconds_of_the_step(
         self, task: Any, use_case: Any, monkeypatch: pytest.MonkeyPatch, statsd: "Listener"
     ) -> None:
@@ -300,6 +301,7 @@ class TestPlanShardsOperator:
 
 
 class TestScoreOperator:
+    @pytest.mark.process
     def test_what_the_process_says_is_the_tasks_log_and_its_error_the_tasks(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -310,6 +312,7 @@ class TestScoreOperator:
         assert (said["step"], said["status"]) == ("score", "failed")
         assert "there is no scoring plan" in said["message"]
 
+    @pytest.mark.process
     def test_shards_are_one_line_of_the_runs_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(ScoreCommand, "module", "quick_scoring")
@@ -327,6 +330,7 @@ class TestScoreOperator:
         [said] = kept()
         assert (said["step"], said["status"], said["message"]) == ("score", "done", "977 rows scored in 2 shards")
 
+    @pytest.mark.process
     def test_ends_the_process_when_the_task_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "slow_scoring.py").write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))

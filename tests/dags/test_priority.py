@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from nightshift.plan import make_plan
 from tests.conftest import make_pipeline
 from tests.dags.conftest import run_python
@@ -28,6 +30,7 @@ print(json.dumps([weights(run) for run in runs]))
 """
 
 
+@pytest.mark.process
 def test_every_task_of_tonight_goes_before_any_task_of_a_backfill(tmp_path: Path) -> None:
     done = run_python(ASK, tmp_path, make_home(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
@@ -38,6 +41,7 @@ def test_every_task_of_tonight_goes_before_any_task_of_a_backfill(tmp_path: Path
     assert sorted(scheduled, key=scheduled.__getitem__) == sorted(backfill, key=backfill.__getitem__)
 
 
+@pytest.mark.process
 def test_a_task_of_a_backfill_gives_way_on_the_processor(tmp_path: Path) -> None:
     code = "import os; from nightshift.orchestration.priority import give_way; give_way(); print(os.nice(0))"
     before = os.nice(0)

@@ -51,6 +51,7 @@ def build(task: Any, use_case: Any) -> Any:
     return task("build_features")
 
 
+@pytest.mark.process
 def test_submits_the_command_and_logs_what_the_driver_says(
     build: Any, spark_submit: Any, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,12 +119,14 @@ def test_who_has_spark_in_a_backfill_builds_for_those_behind_it_and_others_for_t
     assert asked == [(date(2024, 2, 6), date(2024, 2, 7)), ()]
 
 
+@pytest.mark.process
 def test_the_drivers_error_is_the_tasks(build: Any, spark_submit: Any) -> None:
     spark_submit('echo busy; echo "nightshift error: SchemaChanged: the column doors is text." >&2; exit 3')
     with pytest.raises(AirflowFailException, match=r"^the column doors is text\.$"):
         execute(build, context(run_type="manual"))
 
 
+@pytest.mark.process
 def test_a_driver_that_dies_without_a_word_is_tried_again(build: Any, spark_submit: Any) -> None:
     spark_submit("exit 137")
     with pytest.raises(AirflowException, match="ended with status 137 and without saying why") as caught:
@@ -131,6 +134,7 @@ def test_a_driver_that_dies_without_a_word_is_tried_again(build: Any, spark_subm
     assert not isinstance(caught.value, AirflowFailException)
 
 
+@pytest.mark.process
 def test_a_killed_task_takes_spark_along(build: Any, spark_submit: Any, tmp_path: Path) -> None:
     seen = spark_submit('echo $$ > "$SEEN"; exec sleep 60')
 

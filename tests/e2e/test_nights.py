@@ -1,15 +1,12 @@
 """Nights through the live scheduler, the airflow command line and every real engine.
 
-Two pipelines share the platform: the demo's, and one on other data that no line of the library knows (regression,
-hourly rows, a key of two columns, Parquet, a lag of two days, Berlin time). The tests follow one another: each begins
-where the one before it ended.
+The tests follow one another: each begins where the one before it ended.
 """
 
 import csv
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -17,11 +14,8 @@ import pytest
 
 from nightshift import storage, tables
 from nightshift.demo.flights import land
-from nightshift.job import Job
-from nightshift.lineage import Manifest, find_published
 from nightshift.metrics import METRICS
-from nightshift.platform import backfill
-from nightshift.platform.airflow_client import AirflowClient, Run, login
+from nightshift.platform.airflow_client import Run
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
 from nightshift.runs import read_run, summary
@@ -29,7 +23,7 @@ from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 from nightshift.specs.load import load_pipeline
 from nightshift.steps import STEPS
-from tests.e2e.turbines import landing as turbines
+from tests.e2e.published import job, manifest_of, published
 from tests.live import Live, rows_of
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
@@ -37,59 +31,13 @@ pytestmark = [pytest.mark.platform, pytest.mark.spark]
 FIRST_RETRAIN, SECOND_RETRAIN = date(2013, 3, 3), date(2013, 3, 6)
 WEEK = days(date(2013, 3, 4), date(2013, 3, 6))
 AFTER = days(date(2013, 3, 7), date(2013, 3, 8))
-MONDAY = date(2024, 3, 25)
 Versions = dict[str, int]
-
-
-@pytest.fixture(scope="module")
-def live(live_platform: Live) -> Settings:
-    """The platform, with a second pipeline put beside the demo's: one YAML and one feature module, nothing else."""
-    home, given = live_platform.settings.home, Path(__file__).parent / "turbines"
-    shutil.copy(given / "feature_module.py", home / "spark_jobs" / "features" / "turbines.py")
-    shutil.copy(given / "turbines.yaml", home / "include" / "pipelines" / "turbines.yaml")
-    return live_platform.settings
-
-
-@pytest.fixture(scope="module")
-def client(live: Settings) -> Iterator[AirflowClient]:
-    with login(live) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def repair(live: Settings, client: AirflowClient) -> Callable[..., list[Run]]:
-    """Backfill through the airflow command line, wait, and have every run succeed."""
-
-    def run(dag: str, first: date, last: date) -> list[Run]:
-        backfill.create(live, client, dag, first, last, reprocess="completed")
-        lines: list[str] = []
-        runs = backfill.watch(client, dag, first, last, lines.append, seconds=540)
-        failed = {item.ds: client.failed_tasks(dag, item.run_id) for item in runs if item.state == "failed"}
-        assert not failed, failed
-        return runs
-
-    return run
-
-
-def job(live: Settings, name: str, ds: date) -> Job:
-    return Job(live, load_pipeline(live, name), ds)
 
 
 def versions(live: Settings, name: str) -> Versions:
     pipeline = load_pipeline(live, name)
     names = [*(f"inputs/{source}" for source in pipeline.inputs), "features", "labels", "predictions"]
     return {item: tables.state(job(live, name, WEEK[0]).table(item)).version for item in names}
-
-
-def published(live: Settings, name: str, dataset: str, ds: date) -> tables.Partition:
-    return tables.state(job(live, name, ds).table(dataset)).partitions[ds.isoformat()]
-
-
-def manifest_of(live: Settings, name: str, dataset: str, ds: date) -> Manifest:
-    fingerprint = published(live, name, dataset, ds).fingerprint
-    found = find_published(job(live, name, ds).table(dataset), ds.isoformat(), fingerprint)
-    assert found
-    return found
 
 
 def fingerprints(live: Settings, name: str, dataset: str, wanted: list[date]) -> dict[date, str]:
@@ -214,29 +162,6 @@ def test_a_later_retrain_leaves_earlier_days_with_their_champion(
         champion = champion_as_of(entries, ds)
         assert manifest_of(live, "flights", "predictions", ds).model_sha256 == champion.sha256
     assert ledger.verify() == len(ledger.entries())
-
-
-def test_a_pipeline_on_other_data_needs_no_line_of_the_library(
-    live: Settings, repair: Callable[..., list[Run]]
-) -> None:
-    turbines.land_sites(Path(live.landing), date(2024, 1, 1))
-    turbines.land(Path(live.landing), date(2024, 3, 1), date(2024, 3, 28))
-    repair("turbines__retrain", MONDAY, MONDAY)
-    nights = days(date(2024, 3, 26), date(2024, 3, 27))
-    repair("turbines", nights[0], nights[-1])
-    for ds in nights:
-        partition = published(live, "turbines", "predictions", ds)
-        assert partition.rows == 96
-        assert len(partition.files) == 4
-        rows = tables.read(job(live, "turbines", ds).table("predictions"), partition.files)
-        assert rows.column_names == ["site", "hour", "score", "model"]
-        # 96 rows are more than `scoring.gate.rows`: the gate's own Spark job has answered.
-        gate = manifest_of(live, "turbines", "predictions", ds).gate
-        assert gate.status == "passed"
-        attempt = gate.report.rpartition("/")[2].removesuffix(".json")
-        asked = Path(job(live, "turbines", ds).table("_runs")).rglob(f"audit-predictions-{ds}-{attempt}-answer.json")
-        assert len(list(asked)) == 1
-    assert published(live, "turbines", "labels", date(2024, 3, 25))
 
 
 def test_what_tasks_sent_is_what_the_table_of_metrics_says(live_platform: Live) -> None:

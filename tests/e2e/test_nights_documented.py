@@ -1,9 +1,13 @@
-"""Every command that the documents show works as it is written, on the platform that the nights left behind."""
+"""Every command that the documents show works as it is written, on the platform that the nights left behind.
+
+Those of `docs/pipelines.md` are of a pipeline of their own, so that they need no more than a platform.
+"""
 
 import re
 import shlex
 import time
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -44,7 +48,11 @@ def test_make_targets_are_there(document: str) -> None:
             assert (PROJECT / words[1]).is_dir(), line
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+def on_a_platform(document: str) -> Any:
+    return pytest.param(document, marks=pytest.mark.xdist_group("platform") if document == "docs/pipelines.md" else ())
+
+
+@pytest.mark.parametrize("document", map(on_a_platform, DOCUMENTS))
 def test_commands_work_as_they_are_written(document: str, live_platform: Live) -> None:
     for line in shown(document):
         if line.startswith(SETS_UP) or line.startswith("eval"):

@@ -39,12 +39,13 @@ from tests.kubernetes.chart import (
     run,
 )
 from tests.kubernetes.conftest import Cluster
+from tests.needs import needs
 from tests.nights import CHAMPION_AS_OF, NAME, NIGHTS, ROWS
 from tests.waiting import until
 
 pytestmark = [
     needs_helm,
-    pytest.mark.skipif(os.getuid() != 0, reason="makes folders of the pods' account, for which it must be root"),
+    needs(os.getuid() == 0, "not root, who alone makes files of the pods' account", "our chart on a cluster"),
 ]
 HOME = "/nightshift/project"
 # What the image has, in a folder that one pipeline more can be put into.

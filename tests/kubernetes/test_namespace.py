@@ -22,13 +22,18 @@ from nightshift.specs.scoring import Scoring
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import TEMPLATE, Cluster
 from tests.kubernetes.documented import shown
+from tests.needs import needs
 from tests.unit.scoring.parcels import make_plan
 
 NAMESPACE = "nightshift"
 POD_USER = 10001
 MOUNT = "/nightshift"
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="makes files of the pods' account, for which it must be root")
+pytestmark = needs(
+    os.getuid() == 0,
+    "not root, who alone makes files of the pods' account",
+    "pods score under `restricted`, with the accounts and the policy that are shipped",
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from nightshift.scoring.plan import read_result
 from nightshift.settings import Settings
 from nightshift.specs.scoring import Scoring
 from tests.kubernetes.conftest import NAMESPACE, Cluster, template_for
+from tests.needs import skip
 from tests.unit.scoring.parcels import make_plan
 from tests.waiting import until
 
@@ -37,7 +38,10 @@ def endpoint(cluster: Cluster) -> Iterator[str]:
         try:
             probe.bind((address, 0))
         except OSError:
-            pytest.skip(f"the node's address {address} is not this machine's: pods could not reach a server here")
+            skip(
+                f"the node's address {address} is not this machine's: pods could not reach a server here",
+                "pods score from and to an object store",
+            )
         port = str(probe.getsockname()[1])
     url = f"http://{address}:{port}"
     argv = [sys.executable, "-m", "uv", "tool", "run", "--from", MOTO, "moto_server", "-H", address, "-p", port]

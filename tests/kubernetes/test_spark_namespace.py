@@ -22,11 +22,16 @@ from nightshift.storage import write_json
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.spark_nights import DAYS, FIRST, NAME, account_login
 from tests.kubernetes.test_namespace import MOUNT, NAMESPACE, POD_USER, storage
+from tests.needs import needs
 from tests.spark.typed import build_plan
 
 __all__ = ["storage"]
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="makes files of the pods' account, for which it must be root")
+pytestmark = needs(
+    os.getuid() == 0,
+    "not root, who alone makes files of the pods' account",
+    "Spark's pods run under `restricted`, with the accounts that are shipped",
+)
 
 DS = DAYS[0]
 COMMAND = FeaturesCommand(NAME, DS, DS, f"{MOUNT}/lake/plan.json")

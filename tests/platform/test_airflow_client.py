@@ -55,6 +55,7 @@ def client(settings: Settings, server: Busy) -> AirflowClient:
     return AirflowClient(replace(settings, airflow_url=f"http://127.0.0.1:{server.server_port}"), "admin", "p")
 
 
+@pytest.mark.process
 def test_a_server_that_is_busy_is_asked_again(settings: Settings, busy: Busy) -> None:
     busy.answers = [503, 200, 500, 502]
     with client(settings, busy) as asking:
@@ -62,6 +63,7 @@ def test_a_server_that_is_busy_is_asked_again(settings: Settings, busy: Busy) ->
     assert [path.partition("?")[0] for path in busy.asked] == ["/auth/token"] * 2 + ["/api/v2/backfills"] * 3
 
 
+@pytest.mark.process
 def test_one_that_stays_busy_is_an_error_in_a_sentence(settings: Settings, busy: Busy) -> None:
     busy.answers = [200, 503, 503, 503]
     with client(settings, busy) as asking, pytest.raises(PlatformError) as caught:
@@ -72,6 +74,7 @@ def test_one_that_stays_busy_is_an_error_in_a_sentence(settings: Settings, busy:
     )
 
 
+@pytest.mark.process
 def test_what_is_not_there_is_asked_for_once(settings: Settings, busy: Busy) -> None:
     busy.answers = [200, 404]
     with client(settings, busy) as asking:

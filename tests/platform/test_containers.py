@@ -23,6 +23,9 @@ from nightshift.settings import Settings
 from tests.live import free_port
 from tests.postgres import stop
 
+pytestmark = pytest.mark.process
+
+
 PASSWORD = "p@ss/word:of the superuser"
 
 

@@ -108,6 +108,7 @@ def test_a_shell_does_not_keep_the_pace_of_an_older_version(settings: Settings) 
     ]
 
 
+@pytest.mark.process
 def test_a_shell_understands_the_exports(settings: Settings, tmp_path: Path) -> None:
     awkward = replace(settings, home=tmp_path / "it's $HOME `x`")
     script = f'{shell_exports(awkward)}\nprintf "%s|%s" "$PYTHONPATH" "$PATH"'

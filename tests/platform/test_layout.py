@@ -48,6 +48,7 @@ def test_only_a_port_of_this_machine_can_be_served(url: str, variable: str) -> N
     )
 
 
+@pytest.mark.process
 def test_a_free_port_is_held_by_nobody_and_a_taken_one_by_us() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

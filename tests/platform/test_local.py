@@ -22,6 +22,7 @@ from nightshift.platform import health, local, processes, supervisor
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 from tests.live import Live, free_port, live_settings, rows_of
+from tests.needs import needs
 
 pytestmark = pytest.mark.platform
 
@@ -302,7 +303,7 @@ with DAG("preloaded", schedule=None, start_date=datetime(2024, 1, 1)):
 '''
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="tasks are not forked there")
+@needs(sys.platform != "darwin", "tasks are not forked on macOS", "a task finds its modules imported")
 def test_a_task_finds_its_modules_imported(live_platform: Live) -> None:
     (live_platform.settings.home / "dags" / "preloaded.py").write_text(PRELOADED_DAG)
     wait(lambda: any(dag["dag_id"] == "preloaded" for dag in live_platform.airflow("dags", "list")))

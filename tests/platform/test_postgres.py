@@ -10,6 +10,7 @@ import pytest
 
 from nightshift.platform import postgres as subject
 from nightshift.platform.postgres import Cluster, Role
+from tests.needs import needs
 from tests.postgres import Database
 
 
@@ -56,7 +57,8 @@ def test_initialise_leaves_an_existing_cluster_alone(postgres: Cluster) -> None:
     assert subject.initialise(postgres) is False
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+@pytest.mark.process
+@needs(os.geteuid() == 0, "not root", "root's Postgres, which runs as another user, closes its folders")
 def test_root_opens_the_way_but_not_the_folders(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
@@ -64,6 +66,7 @@ def test_root_opens_the_way_but_not_the_folders(tmp_path: Path) -> None:
     assert private.stat().st_mode & 0o777 == 0o701
 
 
+@pytest.mark.process
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with pytest.raises(subject.PlatformError, match=r"^postgres: Postgres does not answer after 0 s: "):
         subject.wait_until_ready(Cluster(tmp_path / "data", tmp_path / "run"), seconds=0)

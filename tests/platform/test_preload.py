@@ -16,9 +16,17 @@ from nightshift.platform import local, supervisor
 from nightshift.platform.layout import Layout
 from nightshift.steps import STEPS
 from tests.live import PROJECT, Live
+from tests.needs import needs
 from tests.waiting import until
 
-pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="tasks are not forked there")
+pytestmark = [
+    needs(
+        sys.platform != "darwin",
+        "tasks are not forked on macOS",
+        "a task finds its modules imported, of the code on disk",
+    ),
+    pytest.mark.process,
+]
 
 # A scheduler that has imported what DAG files need, forked a worker, and later a second one; each forks tasks.
 SCHEDULER = """

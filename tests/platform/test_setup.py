@@ -8,6 +8,9 @@ import pytest
 
 from tests.programs import program
 
+pytestmark = pytest.mark.process
+
+
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "include" / "nightshift" / "platform" / "setup.sh"
 

@@ -18,6 +18,7 @@ from nightshift.settings import Settings
 from nightshift.specs.load import load
 from nightshift.specs.model import Pipeline
 from tests.conftest import PROJECT
+from tests.needs import skip
 from tests.spark.future_blind import changed_columns, days_to_try, differences, rows_of
 from tests.spark.typed import build_plan
 
@@ -58,7 +59,10 @@ def suited(settings: Settings, pipeline: Pipeline) -> Iterator[None]:
     except NightshiftError as error:
         if settings.landing == Settings.from_env().landing or pipeline.name in (*LANDERS, "turbines"):
             raise
-        pytest.skip(f"rows made from the contracts of {pipeline.name} do not suit it; land some days. {error}")
+        skip(
+            f"rows made from its contracts do not suit it; land some days. {error}",
+            f"{pipeline.name} is honest in time",
+        )
 
 
 def built(spark: Any, settings: Settings, pipeline: Pipeline, days: Sequence[date]) -> dict[str, pa.Table]:

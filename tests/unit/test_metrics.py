@@ -30,6 +30,7 @@ def received(listener: socket.socket) -> str:
     return listener.recv(4096).decode()
 
 
+@pytest.mark.process
 def test_lines_on_the_wire(sending: Settings, listener: socket.socket) -> None:
     metrics.count(sending, "rows_in", 958, dataset="inputs/orders", pipeline="parcels")
     assert received(listener) == "nightshift.rows_in,pipeline=parcels,dataset=inputs/orders:958|c"
@@ -39,11 +40,13 @@ def test_lines_on_the_wire(sending: Settings, listener: socket.socket) -> None:
     assert received(listener) == "nightshift.step_seconds,pipeline=parcels,step=score,status=done:2500.000000|ms"
 
 
+@pytest.mark.process
 def test_a_tag_cannot_break_the_line(sending: Settings, listener: socket.socket) -> None:
     metrics.count(sending, "rows_in", 1, dataset="a,b:2|c\nü", pipeline="")
     assert received(listener) == "nightshift.rows_in,pipeline=none,dataset=a_b_2_c__:1|c"
 
 
+@pytest.mark.process
 def test_a_value_that_is_not_finite_is_not_sent(sending: Settings, listener: socket.socket) -> None:
     metrics.gauge(sending, "rmse", float("nan"), pipeline="parcels")
     metrics.gauge(sending, "rmse", 2.0, pipeline="parcels")
@@ -62,6 +65,7 @@ def test_what_the_table_does_not_have_is_a_mistake_even_when_off(settings: Setti
         metrics.gauge(settings, "model_age", 1)
 
 
+@pytest.mark.process
 def test_nobody_listens_and_nobody_is_hurt(settings: Settings) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
         closed.bind(("127.0.0.1", 0))
@@ -70,6 +74,7 @@ def test_nobody_listens_and_nobody_is_hurt(settings: Settings) -> None:
         metrics.count(replace(settings, statsd_host="127.0.0.1", statsd_port=port), "shards", 1, pipeline="p")
 
 
+@pytest.mark.process
 def test_an_unknown_host_is_looked_up_once(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     unknown = replace(settings, statsd_host="no-such-host.invalid")
     with caplog.at_level(logging.WARNING):

@@ -21,6 +21,9 @@ from nightshift.spark_local import Ahead
 from tests.programs import program
 from tests.waiting import until
 
+pytestmark = pytest.mark.process
+
+
 DAY = date(2024, 1, 1)
 COMMAND = FeaturesCommand("p", DAY, DAY, "plan.json")
 

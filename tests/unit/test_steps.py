@@ -95,6 +95,7 @@ def test_without_shards_there_is_nothing_to_score(job: Job) -> None:
     assert (outcome.status, outcome.message) == ("nothing", "0 rows scored in 0 shards")
 
 
+@pytest.mark.process
 def test_a_shard_that_has_its_result_starts_no_process(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,12 +114,14 @@ def test_scoring_before_planning_says_what_to_run(job: Job) -> None:
 class TestScoreProcess:
     """With the real module, and where a process must be slow or stubborn, with one of that behaviour."""
 
+    @pytest.mark.process
     def test_an_error_of_the_process_is_the_error_here(self, tmp_path: Path) -> None:
         lines: list[str] = []
         with pytest.raises(NightshiftError, match="there is no scoring plan"):
             ScoreProcess(ScoreCommand(str(tmp_path / "plan.json"), 0).argv(), 60).run(lines.append)
         assert "there is no scoring plan" in lines[-1]
 
+    @pytest.mark.process
     def test_the_deadline_ends_it_and_says_so(self, stubborn: Callable[[str], None]) -> None:
         stubborn("import time\nprint('started', flush=True)\ntime.sleep(60)")
         started = time.monotonic()
@@ -128,6 +131,7 @@ class TestScoreProcess:
             ScoreProcess(["score"], 0.5).run(lambda line: None)
         assert time.monotonic() - started < 20
 
+    @pytest.mark.process
     def test_what_does_not_listen_is_killed(self, stubborn: Callable[[str], None]) -> None:
         deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
         stubborn(f"import signal, time\n{deaf}\nprint('deaf', flush=True)\ntime.sleep(60)")
@@ -140,6 +144,7 @@ class TestScoreProcess:
         with pytest.raises(NightshiftError, match=r"^deaf"):
             process.run(stop)
 
+    @pytest.mark.process
     def test_an_interrupted_task_takes_its_process_along(self, stubborn: Callable[[str], None]) -> None:
         stubborn("import time\nprint('started', flush=True)\ntime.sleep(60)")
         process = ScoreProcess(["score"], 60)

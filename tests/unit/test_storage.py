@@ -79,6 +79,7 @@ def _create(uri: str, number: int, start: "multiprocessing.synchronize.Event") -
     raise SystemExit(0 if storage.create_bytes(uri, f"{number}".encode() * 100_000) else 1)
 
 
+@pytest.mark.process
 def test_of_many_processes_one_creates_and_its_content_is_whole(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     start = context.Event()

@@ -45,6 +45,7 @@ def test_every_command_that_answers_can_answer_in_json(cli: Cli, command: str) -
     assert "--json" in cli(command, "--help").stdout
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy(home: Settings) -> None:
     code = (
         "import sys; sys.argv = ['nightshift', '--help']\n"
@@ -192,6 +193,7 @@ def test_env_is_for_eval(cli: Cli, home: Settings) -> None:
     assert done.stdout.splitlines() == [str(home.var), str(Path(sys.executable).parent / "airflow")]
 
 
+@pytest.mark.process
 def test_interrupted_is_130(home: Settings) -> None:
     code = (
         "import sys, time; from nightshift import cli; from nightshift.cli import published as history\n"

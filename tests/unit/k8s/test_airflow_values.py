@@ -15,6 +15,7 @@ from nightshift.settings import Settings
 from tests.conftest import PROJECT
 from tests.helm import needs_helm, render
 from tests.kubernetes.airflow import COMMANDS, airflow_pod
+from tests.needs import needs
 
 VALUES = PROJECT / "include" / "k8s" / "airflow-values.yaml"
 DOCUMENT = PROJECT / "docs" / "kubernetes.md"
@@ -104,8 +105,10 @@ def _pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 @needs_helm
-@pytest.mark.skipif(
-    not CHART, reason="no chart of Airflow: helm pull apache-airflow/airflow --version 1.22.0, and name it"
+@needs(
+    CHART,
+    "no chart of Airflow: helm pull apache-airflow/airflow --version 1.22.0, and name it in NIGHTSHIFT_AIRFLOW_CHART",
+    "Airflow's own chart takes our values",
 )
 def test_airflows_chart_takes_them(values: dict[str, Any]) -> None:
     """helm checks the values by the chart's own schema; the objects by that of Kubernetes, quota and `restricted`."""

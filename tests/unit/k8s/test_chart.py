@@ -12,7 +12,7 @@ from nightshift.platform import mlflow_server
 from tests.conftest import PROJECT
 from tests.helm import CHART, KUBERNETES, helm, needs_helm, render
 
-pytestmark = needs_helm
+pytestmark = [needs_helm, pytest.mark.process]
 
 SECRET = ("--set", "mlflow.secret=mlflow")
 NAMESPACE = PROJECT / "include" / "k8s" / "namespace"

@@ -64,6 +64,7 @@ def test_nothing_is_there(job: Job) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_a_day_is_evaluated_once_both_are_there_and_again_when_one_changes(job: Job) -> None:
     publish_predictions(job, "2024-02-10", {"a": 1.0, "b": 2.0, "c": 9.0})
     publish_predictions(job, "2024-02-11", {"a": 1.0})
@@ -148,6 +149,7 @@ def test_runs_at_once_leave_one_row_a_day(job: Job) -> None:
     assert {day: item.rows for day, item in found.partitions.items()} == dict.fromkeys(days, 1)
 
 
+@pytest.mark.process
 def test_gauges_are_of_the_newest_day(job: Job) -> None:
     publish_predictions(job, "2024-02-10", {"a": 1.0})
     publish_labels(job, "2024-02-10", {"a": 3.0})

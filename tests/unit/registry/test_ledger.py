@@ -166,6 +166,7 @@ def test_settings_name_a_ledger(ledger: Ledger, database: Database, settings: Se
     assert (entry.env, entry.seq) == ("staging", 1)
 
 
+@pytest.mark.process
 def test_an_unreachable_server_is_a_platform_error() -> None:
     with pytest.raises(PlatformError):
         Ledger("postgresql://writer:secret@127.0.0.1:1/nightshift", "local").head()
@@ -192,6 +193,7 @@ def test_a_server_that_goes_away_leaves_no_half_entry(ledger: Ledger, database: 
     assert ledger.verify() == 1
 
 
+@pytest.mark.process
 def test_importing_the_registry_imports_no_driver() -> None:
     code = (
         "import sys, nightshift.registry.ledger, nightshift.registry.champions, nightshift.registry.promotion\n"

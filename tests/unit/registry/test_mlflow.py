@@ -132,6 +132,7 @@ def test_names_of_environments() -> None:
     assert mlflow.experiment_name(staging, "parcels") == "staging/parcels"
 
 
+@pytest.mark.process
 def test_server_is_away(settings: Settings) -> None:
     away = replace(settings, mlflow_uri="http://127.0.0.1:9")
     with pytest.raises(NightshiftError) as error:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from nightshift.scoring.plan import read_result
 from tests.conftest import PROJECT
 from tests.unit.scoring.parcels import make_plan
@@ -20,6 +22,7 @@ print(*{getattr(module, "__file__", None) for module in list(sys.modules.values(
 """
 
 
+@pytest.mark.process
 def test_it_has_the_modules_that_scoring_imports_and_no_other(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, [100])
     done = subprocess.run(

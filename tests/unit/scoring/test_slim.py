@@ -40,12 +40,14 @@ def slim_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return python
 
 
+@pytest.mark.process
 def test_the_slim_environment_is_slim(slim_python: str) -> None:
     code = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
     done = subprocess.run([slim_python, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.split() == sorted([*SLIM, "nightshift"])
 
 
+@pytest.mark.process
 def test_the_same_argv_scores_a_shard_to_the_same_bytes(tmp_path: Path, slim_python: str) -> None:
     digests = []
     for name, python in (("slim", slim_python), ("full", sys.executable)):

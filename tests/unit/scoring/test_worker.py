@@ -22,6 +22,9 @@ from nightshift.scoring.score import load_model, score
 from nightshift.scoring.worker import score_shard
 from tests.unit.scoring.parcels import CATEGORIES, COLUMNS, features, make_plan, train, write_plan
 
+pytestmark = pytest.mark.process
+
+
 TIMEOUT = 300  # seconds; a busy machine is slow to start processes
 HEAVY = {
     "airflow",

@@ -35,6 +35,7 @@ def test_the_documented_reference_is_current() -> None:
     assert with_reference(text) == text
 
 
+@pytest.mark.process
 def test_importing_the_models_looks_for_no_source() -> None:
     """Pydantic would look for the source of each among all modules, in every task and every parse."""
     code = "import inspect\ninspect.getmodule = None\nimport nightshift.specs.model"

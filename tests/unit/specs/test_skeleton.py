@@ -10,6 +10,7 @@ from nightshift.settings import Settings
 from nightshift.specs.check import check_specs
 from nightshift.specs.load import load_pipeline
 from nightshift.specs.skeleton import write_skeleton
+from tests.needs import needs
 from tests.unit.specs.home import make_home
 
 
@@ -97,7 +98,7 @@ def test_a_link_to_nowhere_is_not_followed(home: Settings) -> None:
     assert not (home.home / "elsewhere.py").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@needs(os.geteuid() != 0, "root may write everywhere", "`nightshift new` keeps nothing of what it cannot write")
 def test_a_folder_that_may_not_be_written_keeps_nothing(home: Settings) -> None:
     home.feature_modules.chmod(0o500)
     with pytest.raises(SpecError, match="cannot be written: Permission denied"):

@@ -50,6 +50,7 @@ def rows_of(job: Job) -> TrainingSet:
     return TrainingSet.read(job.left("training_set")["training_set"])
 
 
+@pytest.mark.process
 def test_same_rows_give_the_same_bytes_in_two_processes(pinned: Job) -> None:
     settings = pinned.settings
     found = []
