@@ -34,6 +34,8 @@ SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server", "year")
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share something slow run in one process, one by one; the nights have a platform of their own."""
+    # What looks at a platform as it is when it has just been started comes before what works on it.
+    items.sort(key=lambda item: item.path.parent.name == "e2e")
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue

@@ -30,10 +30,9 @@ class Watch:
         main = threading.get_ident()
         self.seen, self._others = [], {found for found in sys._current_frames() if found != main}
 
-    def end(self) -> list[str]:
-        """What was seen; nothing counts from now on."""
-        self._others = None
-        return self.seen
+    def end(self) -> None:
+        """Nothing counts from now on."""
+        self.seen, self._others = [], None
 
     def notice(self, event: str) -> None:
         """Counts an event."""

@@ -138,6 +138,7 @@ def test_the_environment_is_made_once_and_keeps_its_passwords(folder: Path) -> N
 
 
 @needs_compose
+@pytest.mark.process
 def test_compose_takes_it(folder: Path) -> None:
     done = config(folder)
     assert done.returncode == 0, done.stderr
@@ -148,6 +149,7 @@ def test_compose_takes_it(folder: Path) -> None:
 
 
 @needs_compose
+@pytest.mark.process
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_a_missing_secret_is_an_error_that_names_its_variable(folder: Path, name: str) -> None:
     text = (folder / ".env").read_text()
