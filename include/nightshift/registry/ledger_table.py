@@ -5,6 +5,7 @@ whoever reads with SQL. Triggers turn down every change, and every insert that d
 never be removed must not come in wrong.
 """
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from nightshift import database
@@ -13,6 +14,9 @@ from nightshift.registry.entry import KINDS
 if TYPE_CHECKING:
     from psycopg import Connection, sql
     from psycopg.rows import TupleRow
+
+# An entry takes milliseconds.
+_WAIT = timedelta(minutes=2)
 
 # The name that Postgres gave to the check of the column.
 _KINDS_CHECK = "ledger_kind_check"
@@ -110,5 +114,6 @@ def _allow_kinds(connection: "Connection[TupleRow]", kinds: "sql.Composed") -> N
 
 
 def lock_ledger(connection: "Connection[TupleRow]", env: str) -> None:
-    """Waits for the turn to write; it ends with the transaction."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (database.lock_key(env, "ledger"),))
+    """Waits for the turn to write; it ends with the transaction. Raises PlatformError naming who has it for long."""
+    key = database.lock_key(env, "ledger")
+    database.take(connection, "SELECT pg_advisory_xact_lock(%s)", key, "ledger", _WAIT)

@@ -164,11 +164,12 @@ def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, Champion | N
     Of two retrains at once the second must see the entry of the first, and leave the alias where that puts it.
     """
     ledger, name = Ledger.of(job.settings), job.pipeline.name
-    with advisory_lock(job.settings, f"promote {name}"):
+    with advisory_lock(job.settings, f"promote {name}") as lock:
         recorded = record_decision(ledger, job.pipeline, verdict)
         if recorded is None:
             return None, None
         champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
+        lock.confirm()  # of two, the one without it may know less
         mlflow.set_champion(job.settings, name, champion.version if champion else None)
     return recorded, champion
 
