@@ -30,8 +30,8 @@ class Job:
     """One try of one step for one day of one pipeline.
 
     ``run_id`` names the run whose steps belong together. ``also`` are other days that wait for the same step
-    (the rest of a backfill): a step may do their work, too. ``history`` says that the past is rebuilt: a decision
-    then takes effect on the day after ``ds``, whenever it is recorded. ``actor`` is who asked. ``run_spark`` runs a
+    (the rest of a backfill): a step may do their work, too. ``backfill`` says that the run is one of a
+    backfill: it gives way to tonight's, and decides in the order of dates. ``actor`` is who asked. ``run_spark`` runs a
     Spark command to its end, for gates of partitions too large for pandas; None where there is no Spark.
     """
 
@@ -41,7 +41,7 @@ class Job:
     run_id: str = "manual"
     attempt: str = field(default_factory=new_attempt)
     also: tuple[date, ...] = ()
-    history: bool = False
+    backfill: bool = False
     actor: str = ""
     run_spark: Callable[[Settings, Any], None] | None = field(default=None, repr=False, compare=False)
 

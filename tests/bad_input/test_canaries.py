@@ -173,7 +173,7 @@ def test_a_retrain_says_nothing_of_a_cell(
     settings = mlflow_server.settings(night.settings, f"t{uuid.uuid4().hex[:10]}")
     settings = replace(settings, database_url=night.settings.database, statsd_host="127.0.0.1",
                        statsd_port=ears.socket.getsockname()[1])  # fmt: skip
-    job = Job(settings, night.job.pipeline, D, run_id="retrain", history=True)
+    job = Job(settings, night.job.pipeline, D, run_id="retrain")
     for ds in training_days(job.pipeline, D):
         for dataset, rows in zip(("features", "labels"), day_of_rows(job, ds.isoformat(), 60), strict=True):
             content = rows.to_pydict()

@@ -53,13 +53,13 @@ def kept(dag: str = "parcels") -> list[dict[str, Any]]:
 class TestJob:
     def test_is_what_the_run_says(self) -> None:
         job = job_of(context(), "parcels")
-        assert (job.pipeline.name, job.ds, job.history, job.actor) == ("parcels", DS, True, "ada")
+        assert (job.pipeline.name, job.ds, job.backfill, job.actor) == ("parcels", DS, True, "ada")
         assert job.run_id == "backfill__2024-02-05T07:00:00+00:00"
         assert job.also == ()
 
-    def test_of_a_scheduled_run_is_no_history_and_airflows(self) -> None:
+    def test_of_a_scheduled_run_is_no_backfill_and_airflows(self) -> None:
         job = job_of(context(run_type="scheduled", triggering_user_name=None), "parcels")
-        assert (job.history, job.actor) == (False, "airflow")
+        assert (job.backfill, job.actor) == (False, "airflow")
 
     def test_each_try_is_an_attempt_of_its_own(self) -> None:
         assert job_of(context(), "parcels").attempt != job_of(context(), "parcels").attempt

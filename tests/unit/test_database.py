@@ -6,14 +6,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from nightshift import database
+from nightshift.database import advisory_lock, connect, lock_key
 from nightshift.errors import NightshiftError, PlatformError
+from nightshift.registry import ledger_table
+from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
-from tests.postgres import Database
+from tests.postgres import WRITER, Database
+from tests.unit.registry.entries import execute, promotion
 from tests.waiting import until
 
 
@@ -140,6 +145,57 @@ def test_the_death_of_a_process_releases_its_lock(here: Settings, holder: "subpr
     holder.send_signal(signal.SIGKILL)
     assert got.wait(20)
     thread.join(20)
+
+
+def test_waiting_has_an_end_and_names_who_holds_the_lock(here: Settings, holder: "subprocess.Popen[str]") -> None:
+    with (
+        pytest.raises(PlatformError, match=r"^the lock a was not free within 0:00:00.2") as caught,
+        database.advisory_lock(here, "a", wait=timedelta(seconds=0.2)),
+    ):
+        pass
+    assert f" {holder.pid} holds it (Postgres process " in str(caught.value)
+    assert caught.value.retryable
+
+
+def test_the_ledger_names_who_stops_it_as_well(
+    here: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger_table.create_ledger(database.owner_url, WRITER)
+    monkeypatch.setattr(ledger_table, "_WAIT", timedelta(seconds=0.2))
+    with connect(here) as stuck:
+        stuck.execute("SELECT pg_advisory_xact_lock(%s)", (lock_key(here.env, "ledger"),))
+        with pytest.raises(PlatformError, match=r"^the lock ledger was not free within .* nightshift"):
+            Ledger.of(here).append(promotion())
+    assert Ledger.of(here).append(promotion()).seq == 1
+
+
+def test_a_lock_whose_session_ended_is_not_confirmed(here: Settings, database: Database) -> None:
+    with advisory_lock(here, "a") as lock:
+        lock.confirm()
+        execute(
+            database.owner_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted",
+        )
+        with pytest.raises(PlatformError, match=r"^the lock a was lost"):
+            lock.confirm()
+
+
+def test_a_lock_that_the_session_no_longer_has_is_not_confirmed(here: Settings) -> None:
+    """As behind a pooler that hands its sessions on and resets them."""
+    with database.advisory_lock(here, "a") as lock, database.advisory_lock(here, "b") as other:
+        lock._connection.execute("SELECT pg_advisory_unlock_all()")  # type: ignore[union-attr]
+        other.confirm()
+        with pytest.raises(PlatformError, match=r"^the lock a was lost"):
+            lock.confirm()
+
+
+def test_a_vanished_host_is_noticed_on_both_sides_within_a_minute(here: Settings) -> None:
+    with database.advisory_lock(here, "a") as lock:
+        assert lock._connection is not None
+        asked = lock._connection.info.get_parameters()
+        assert (asked["keepalives_idle"], asked["keepalives_interval"], asked["keepalives_count"]) == ("30", "10", "3")
+        row = lock._connection.execute("SELECT current_setting('tcp_keepalives_idle')").fetchone()
+        assert row in (("30",), ("0",)), "a socket of this machine has none, and shows 0"
 
 
 def test_keys_are_signed_64_bit_and_differ_by_environment_and_name() -> None:

@@ -115,10 +115,10 @@ def _warnings(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[s
     from datetime import UTC, datetime
 
     from nightshift.errors import NightshiftError
+    from nightshift.features.serving import differs
     from nightshift.model_manifest import read_manifest
     from nightshift.registry.champions import alias_target
     from nightshift.registry.ledger import Ledger
-    from nightshift.scoring.planning import differs
 
     for spec in specs:
         try:

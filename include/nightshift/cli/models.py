@@ -152,9 +152,22 @@ def _verify(as_json: bool) -> None:
 
     settings = Settings.from_env()
     chain = Ledger.of(settings)
-    count, head = chain.verify(), chain.head()
-    text = f"ledger of {settings.env}: {count} entries, the chain is whole" + (f", head {head[:16]}" if head else "")
-    emit(as_json, {"env": settings.env, "entries": count, "head": head, "whole": True}, text)
+    count, head, future = chain.verify(), chain.head(), chain.of_the_future()
+    lines = [f"ledger of {settings.env}: {count} entries, the chain is whole" + (f", head {head[:16]}" if head else "")]
+    lines += [
+        f"entry {item.seq} of {item.pipeline} is of the future: recorded at {item.recorded_at:%Y-%m-%d %H:%M} UTC"
+        + (f", effective from {item.effective_from}" if item.effective_from else "")
+        for item in future
+    ]
+    if future:
+        lines.append(
+            "A clock was ahead when the first of them was recorded, or is behind now. What to do: compare the clocks "
+            "of the database and of this machine. Effective dates of later entries follow these clocks, not an entry."
+        )
+    document = {"env": settings.env, "entries": count, "head": head, "whole": True}
+    emit(as_json, {**document, "future": [item.seq for item in future]}, "\n".join(lines))
+    if future:
+        raise typer.Exit(1)
 
 
 def _show_entries(name: str, as_json: bool) -> None:

@@ -172,7 +172,8 @@ def retrain(
 ) -> None:
     """Train a challenger as of a day, and decide.
 
-    A decision as of a day that is over is history rebuilt: it takes effect on the day after it.
+    A day that is over, before the first live decision, is history rebuilt: the decision takes effect on the day
+    after it. Any other decision takes effect on a night that is to come, or is superseded by that of a later day.
 
     Example: nightshift retrain flights --as-of 2013-03-10
     """
@@ -217,16 +218,14 @@ def _prepare() -> None:
 
 
 def _job(name: str, ds: date, run_id: str) -> "Job":
-    """A job of this user. A day before the current one is history: rebuilt on purpose."""
+    """A job of this user."""
     from nightshift.job import Job
     from nightshift.settings import Settings
-    from nightshift.specs.calendar import current_ds
     from nightshift.specs.load import load_pipeline
 
     settings = Settings.from_env()
     spec = load_pipeline(settings, name)
-    past = ds < current_ds(spec.schedule, datetime.now(UTC))
-    return Job(settings, spec, ds, run_id=run_id, history=past, actor=getpass.getuser())
+    return Job(settings, spec, ds, run_id=run_id, actor=getpass.getuser())
 
 
 def _line(outcome: "Outcome") -> str:

@@ -38,15 +38,15 @@ def job_of(context: Context, pipeline: str) -> Job:
     """
     settings = task_settings()
     spec, run = load_pipeline(settings, pipeline), context["dag_run"]
-    history = run.run_type == "backfill"
-    if history:
+    backfill = run.run_type == "backfill"
+    if backfill:
         give_way()
     return Job(
         settings,
         spec,
         ds_of(run, spec),
         run_id=run.run_id,
-        history=history,
+        backfill=backfill,
         actor=run.triggering_user_name or "airflow",
     )
 

@@ -52,7 +52,7 @@ class SparkStepOperator(WaitOperator):
     def call(self, context: Context, job: Job) -> Outcome:
         """Calls the step. Raises SparkBusy where another task of a backfill has Spark and this one needs it."""
         submit = partial(self._submit, context, job)
-        if not job.history:
+        if not job.backfill:
             return perform(self, job, submit)
         with lock_unless_held(job.settings, PAST) as held:
             if not held:

@@ -180,7 +180,7 @@ class TurnOperator(WaitOperator):
 
     def obstacle(self, context: Context, job: Job) -> NightshiftError | None:
         """The earlier dates that are not done."""
-        if not job.history:
+        if not job.backfill:
             return None
         before = unfinished_days(context, days(job.pipeline.schedule.start, job.ds)[-400:-1])
         if not before:

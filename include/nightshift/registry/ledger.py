@@ -1,122 +1,29 @@
-"""The ledger: an append-only, hash-chained Postgres table of what happened to models.
-
-The truth of an entry is its canonical text, stored as text; Postgres generates the other columns from it, for
-whoever reads with SQL. Triggers turn down every change, and every insert that does not continue the chain: what can
-never be removed must not come in wrong. Each environment has a chain of its own.
-"""
+"""The ledger: an append-only, hash-chained record of what happened to models, one chain for each environment."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from nightshift import database
 from nightshift.errors import LedgerCorrupt, PlatformError
 from nightshift.lineage import sha256
 from nightshift.registry.entry import KINDS, Entry, Kind, NewEntry, chained, content, read
+from nightshift.registry.ledger_table import create_ledger, lock_ledger
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
-    from psycopg import Connection, sql
+    from psycopg import Connection
     from psycopg.rows import TupleRow
 
 __all__ = ["KINDS", "Entry", "Kind", "Ledger", "NewEntry", "create_ledger"]
 
+Compose = Callable[[list[Entry], datetime], NewEntry | Entry | None]
+
+# Clocks of two machines differ by seconds; by more only if one of them is wrong.
+CLOCKS_DIFFER = timedelta(minutes=5)
+
 _COLUMNS = ("seq", "env", "pipeline", "kind", "recorded_at", "effective_from", "as_of", "version", "once")
-
-# The name that Postgres gave to the check of the column.
-_KINDS_CHECK = "ledger_kind_check"
-
-_TABLE = """
-CREATE TABLE IF NOT EXISTS public.ledger (
-    env            text   NOT NULL GENERATED ALWAYS AS (content::jsonb ->> 'env') STORED,
-    seq            bigint NOT NULL GENERATED ALWAYS AS ((content::jsonb ->> 'seq')::bigint) STORED CHECK (seq > 0),
-    pipeline       text   NOT NULL GENERATED ALWAYS AS (content::jsonb ->> 'pipeline') STORED,
-    kind           text   NOT NULL GENERATED ALWAYS AS (content::jsonb ->> 'kind') STORED CHECK (kind IN ({kinds})),
-    recorded_at    text   NOT NULL GENERATED ALWAYS AS (content::jsonb ->> 'recorded_at') STORED,
-    effective_from text   GENERATED ALWAYS AS (content::jsonb ->> 'effective_from') STORED,
-    as_of          text   GENERATED ALWAYS AS (content::jsonb ->> 'as_of') STORED,
-    version        text   NOT NULL GENERATED ALWAYS AS (content::jsonb ->> 'version') STORED,
-    once           text   GENERATED ALWAYS AS (content::jsonb ->> 'once') STORED,
-    content        text   NOT NULL,
-    hash           text   NOT NULL,
-    PRIMARY KEY (env, seq),
-    UNIQUE (env, pipeline, once)
-);
-COMMENT ON TABLE public.ledger IS
-    'Append-only. content is canonical JSON, hash its SHA-256; verify with: nightshift ledger verify';
-"""
-
-# The functions name public.ledger and search pg_catalog alone: a temporary table must not stand in for the ledger.
-_TRIGGERS = """
-CREATE OR REPLACE FUNCTION public.ledger_never_changes() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'the ledger is append-only: % is not allowed', TG_OP;
-END $$;
-
-CREATE OR REPLACE FUNCTION public.ledger_continues() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-DECLARE
-    recorded timestamptz := (NEW.recorded_at)::timestamptz;
-    previous record;
-BEGIN
-    SELECT hash, recorded_at::timestamptz AS recorded INTO previous
-        FROM public.ledger WHERE env = NEW.env AND seq = NEW.seq - 1;
-    IF NOT FOUND AND NEW.seq > 1 THEN
-        RAISE EXCEPTION 'ledger entry % has no entry before it', NEW.seq;
-    ELSIF NEW.content::jsonb ->> 'previous_hash' IS DISTINCT FROM coalesce(previous.hash, '') THEN
-        RAISE EXCEPTION 'ledger entry % does not name the hash of the entry before it', NEW.seq;
-    ELSIF NEW.hash IS DISTINCT FROM encode(sha256(convert_to(NEW.content, 'UTF8')), 'hex') THEN
-        RAISE EXCEPTION 'the hash of ledger entry % is not that of its content', NEW.seq;
-    ELSIF recorded < greatest(transaction_timestamp(), previous.recorded)
-        OR recorded > greatest(clock_timestamp(), previous.recorded) THEN
-        RAISE EXCEPTION 'ledger entry % is not recorded at the time of its transaction', NEW.seq;
-    END IF;
-    RETURN NULL;
-END $$;
-
-CREATE OR REPLACE TRIGGER never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ledger
-    FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_never_changes();
-CREATE OR REPLACE TRIGGER continues AFTER INSERT ON public.ledger
-    FOR EACH ROW EXECUTE FUNCTION public.ledger_continues();
-ALTER TABLE public.ledger ENABLE ALWAYS TRIGGER never_changes, ENABLE ALWAYS TRIGGER continues;
-"""
-
-_GRANTS = """
-REVOKE ALL ON public.ledger FROM PUBLIC, {writer};
-GRANT SELECT, INSERT ON public.ledger TO {writer};
-"""
-
-
-def create_ledger(owner_dsn: str, writer_role: str) -> None:
-    """Creates the table, its triggers and the writer's two rights, where they are not there yet.
-
-    ``owner_dsn`` belongs to the role that shall own the table; ``writer_role`` exists. Raises PlatformError.
-    """
-    from psycopg import sql
-
-    kinds = sql.SQL(", ").join(sql.Literal(kind) for kind in KINDS)
-    with database.connect_to(owner_dsn) as connection:
-        connection.execute("SET LOCAL client_min_messages = warning")
-        _lock(connection, "")  # concurrent CREATE OR REPLACE statements fail instead of waiting
-        connection.execute(sql.SQL(_TABLE).format(kinds=kinds))
-        _allow_kinds(connection, kinds)
-        connection.execute(_TRIGGERS)
-        connection.execute(sql.SQL(_GRANTS).format(writer=sql.Identifier(writer_role)))
-
-
-def _allow_kinds(connection: "Connection[TupleRow]", kinds: "sql.Composed") -> None:
-    """Lets a table that was made before a kind was known take it. Entries are not touched."""
-    from psycopg import sql
-
-    query = """SELECT pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE conrelid = 'public.ledger'::regclass AND conname = %s"""
-    row = connection.execute(query, (_KINDS_CHECK,)).fetchone()
-    if row is not None and all(f"'{kind}'" in row[0] for kind in KINDS):
-        return
-    change = (
-        "ALTER TABLE public.ledger DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name} CHECK (kind IN ({kinds}))"
-    )
-    connection.execute(sql.SQL(change).format(name=sql.Identifier(_KINDS_CHECK), kinds=kinds))
 
 
 class Ledger:
@@ -133,24 +40,34 @@ class Ledger:
 
     def append(self, new: NewEntry) -> Entry:
         """Appends one entry and returns it; returns the first one where ``new.once`` is there already."""
-        return self.append_seeing(new.pipeline, lambda _past, _now: new)
+        entry = self.append_seeing(new.pipeline, lambda _past, _now: new)
+        assert entry is not None  # noqa: S101
+        return entry
 
-    def append_seeing(self, pipeline: str, compose: Callable[[list[Entry], datetime], NewEntry]) -> Entry:
+    def append_seeing(self, pipeline: str, compose: Compose) -> Entry | None:
         """Appends the entry that ``compose`` makes of the pipeline's entries so far and the moment of recording.
 
+        Where that is an entry that is there already, or None, it is returned and nothing is appended.
+
         No other entry comes in between: for what depends on the past or on its own moment. ``compose`` must be
-        quick, since every other append of the environment waits. The moment is the database's, never before the
-        entry ahead.
+        quick, since every other append of the environment waits. The moment is the database's. The entry is recorded
+        at it, or with the entry ahead where that is later. Raises PlatformError where the clocks of the database and of
+        this machine differ: an entry would be of the future, or its effective date, for ever.
         """
         with self._open() as connection:
-            _lock(connection, self.env)
+            lock_ledger(connection, self.env)
             previous = self._last(connection)
-            now = _clock(connection, previous)
+            now = _clock(connection)
+            recorded_at = max(now, previous.recorded_at) if previous else now
+            if recorded_at - now <= CLOCKS_DIFFER:  # no effective date follows an entry of the future
+                now = recorded_at
             new = compose(self._read(connection, pipeline), now)
+            if not isinstance(new, NewEntry):
+                return new
             found = self._read(connection, new.pipeline, once=new.once) if new.once is not None else []
             if found:
                 return found[0]
-            entry = chained(new, self.env, now, previous)
+            entry = chained(new, self.env, recorded_at, previous)
             connection.execute(
                 "INSERT INTO public.ledger (content, hash) VALUES (%s, %s)", (content(entry), entry.hash)
             )
@@ -176,6 +93,13 @@ class Ledger:
                 found = dict(zip(_COLUMNS, columns, strict=True))
                 previous = self._verified(text, hash_, found, previous)
         return previous.seq if previous else 0
+
+    def of_the_future(self) -> list[Entry]:
+        """The entries that were recorded at a time which has not come, by the clock here or by the database's."""
+        with self._open() as connection:
+            entries, there = self._read(connection), _moment(connection)
+        now = min(there, datetime.now(UTC)) + CLOCKS_DIFFER
+        return [entry for entry in entries if entry.recorded_at > now]
 
     @contextmanager
     def _open(self) -> "Iterator[Connection[TupleRow]]":
@@ -239,15 +163,21 @@ class Ledger:
         return [read(text, hash_) for text, hash_ in rows]
 
 
-def _lock(connection: "Connection[TupleRow]", env: str) -> None:
-    """Waits for the turn to write; it ends with the transaction."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (database.lock_key(env, "ledger"),))
+def _clock(connection: "Connection[TupleRow]") -> datetime:
+    """The database's time. Raises PlatformError where this machine's time is another."""
+    there, here = _moment(connection), datetime.now(UTC)
+    if abs(there - here) <= CLOCKS_DIFFER:
+        return there
+    raise PlatformError(
+        f"the database's clock says {there:%Y-%m-%d %H:%M:%S} UTC, this machine's {here:%Y-%m-%d %H:%M:%S} UTC",
+        where="ledger",
+        allowed=f"a difference of {CLOCKS_DIFFER.seconds // 60} minutes; nothing was recorded",
+        do="correct the clock that is wrong, then clear the task",
+    )
 
 
-def _clock(connection: "Connection[TupleRow]", previous: Entry | None) -> datetime:
-    """The database's time, or that of the entry ahead where the clock was set back."""
-    query = "SELECT greatest(clock_timestamp(), %s::timestamptz)"
-    row = connection.execute(query, (previous.recorded_at if previous else None,)).fetchone()
+def _moment(connection: "Connection[TupleRow]") -> datetime:
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None  # noqa: S101
-    moment: datetime = row[0]
+    moment: datetime = row[0].astimezone(UTC)
     return moment

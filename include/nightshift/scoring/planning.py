@@ -5,7 +5,8 @@ from datetime import date
 
 from nightshift import metrics, storage, tables
 from nightshift.errors import InputMissing, ModelMismatch, ModelNotFound, NightshiftError
-from nightshift.features.recipes import Recipes, code_of, feature_spec
+from nightshift.features.recipes import Recipes
+from nightshift.features.serving import other_code, other_spec
 from nightshift.job import Job, Outcome, Status
 from nightshift.lineage import find_published, recipe, recipe_of
 from nightshift.model_manifest import ModelManifest, model_uri, read_manifest
@@ -13,8 +14,6 @@ from nightshift.registry.champions import Champion, champion_as_of, first_champi
 from nightshift.registry.ledger import Ledger
 from nightshift.scoring.plan import ScoringPlan, scoring_code
 from nightshift.scoring.shards import divide
-from nightshift.settings import Settings
-from nightshift.specs.model import Pipeline
 
 
 @dataclass(frozen=True)
@@ -94,28 +93,6 @@ def predictions_fingerprint(features: str, model_sha256: str, code: str) -> str:
     return recipe(features=features, model=model_sha256, code=code)
 
 
-def differs(settings: Settings, pipeline: Pipeline, manifest: ModelManifest) -> str:
-    """What of spec and module is not as the model was trained with, empty where all is: a night would refuse it."""
-    return _other_spec(pipeline, manifest) or _other_code(settings, pipeline, manifest)
-
-
-def _other_spec(pipeline: Pipeline, manifest: ModelManifest) -> str:
-    if manifest.feature_spec == feature_spec(pipeline):
-        return ""
-    here = {name: column.type for name, column in pipeline.features.columns.items()}
-    there = {column.name: column.type for column in manifest.columns}
-    changed = [name for name in {**here, **there} if here.get(name) != there.get(name)]
-    what = f"columns {', '.join(changed)}" if changed else "key, inputs, lags or timezone"
-    return f"the model was trained on another feature spec ({what})"
-
-
-def _other_code(settings: Settings, pipeline: Pipeline, manifest: ModelManifest) -> str:
-    code = code_of(settings.home, pipeline)["features"]
-    if code == manifest.feature_code:
-        return ""
-    return f"the model was trained with feature code {manifest.feature_code}, now it is {code}"
-
-
 def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     """Raise ModelMismatch unless code and spec that the model was trained on are those that made the features.
 
@@ -123,7 +100,7 @@ def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     """
     where = f"{job.pipeline.name}, version {wanted.champion.version} (model {manifest.sha256[:16]})"
     do = f"retrain as of a day before {job.day}, or score with the code and spec that the model was trained on"
-    if what := _other_spec(job.pipeline, manifest):
+    if what := other_spec(job.pipeline, manifest):
         raise ModelMismatch(what, where=where, do=do)
     published = find_published(wanted.features.uri, job.day, wanted.features.fingerprint(job.day))
     if published is None:
@@ -134,7 +111,7 @@ def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     as_trained = Recipes(job.pipeline, {}, {"features": manifest.feature_code})
     if as_trained.fingerprint("features", reads, published.rebuild) == recipe_of(published.fingerprint):
         return
-    if what := _other_code(job.settings, job.pipeline, manifest):
+    if what := other_code(job.settings, job.pipeline, manifest):
         raise ModelMismatch(what, where=where, do=do)
     raise ModelMismatch(
         f"the features of {job.day} were built with other code or another spec than the model's",

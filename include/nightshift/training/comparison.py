@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from nightshift import storage
-from nightshift.errors import ModelMismatch, ModelNotFound
+from nightshift.errors import ModelNotFound
+from nightshift.features.serving import servable, whole
 from nightshift.job import Job
-from nightshift.model_manifest import ModelManifest, encode, model_uri, read_manifest
+from nightshift.model_manifest import ModelManifest, encode, model_uri
 from nightshift.registry.champions import Champion
+from nightshift.registry.promotion import NO_CHAMPION
 from nightshift.training import baseline
 from nightshift.training import training_set as sets
 from nightshift.training.evaluate import Vector, metrics
@@ -44,7 +46,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Compared:
-    """Metrics by name on ``days`` of the holdout; ``champion`` is None where ``why`` says why it is not compared."""
+    """Metrics by name on ``days`` of the holdout; ``champion`` is None where ``why`` says why it does not count."""
 
     days: tuple[str, ...]
     rows: int
@@ -119,22 +121,18 @@ def score(booster: Any, manifest: ModelManifest, rows: pa.Table) -> Vector:
 
 
 def _champion_manifest(job: Job, champion: Champion | None) -> tuple[ModelManifest | None, str]:
-    """The champion's manifest, or why there is none that can score these features."""
+    """The champion's manifest, or the reason for which the baseline alone decides."""
     if champion is None:
-        return None, "no version is champion"
+        return None, NO_CHAMPION
+    manifest, why = servable(job.settings, job.pipeline, champion)
+    if manifest is None:
+        return None, f"there is no champion that can serve: {why}"
     name, label = f"version {champion.version}", job.pipeline.label
-    try:
-        manifest = read_manifest(job.settings.models, champion.sha256)
-    except (ModelNotFound, ModelMismatch):
-        return None, f"the files of {name} are gone or altered"
-    if not storage.exists(model_uri(job.settings.models, manifest.evaluated_sha256)):
-        return None, f"the files of {name} are gone"
+    if not whole(job.settings.models, manifest.evaluated_sha256):
+        return None, f"the champion cannot be compared: the files of {name} are gone or altered"
     if (manifest.label, manifest.objective) != (label.column, label.objective):
-        return None, f"{name} predicts {manifest.objective} {manifest.label}, not {label.objective} {label.column}"
-    types = {name: column.type for name, column in job.pipeline.features.columns.items()}
-    other = [column.name for column in manifest.columns if types.get(column.name) != column.type]
-    if other:
-        return None, f"{name} needs columns that the features no longer have: {', '.join(other)}"
+        what = f"{name} predicts {manifest.objective} {manifest.label}, not {label.objective} {label.column}"
+        return None, f"the champion cannot be compared: {what}"
     return manifest, ""
 
 

@@ -5,10 +5,8 @@ between have nothing to do, and ``promote`` writes it to the ledger.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 from nightshift import metrics as statsd
 from nightshift.database import advisory_lock
@@ -17,21 +15,26 @@ from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome, Status
 from nightshift.model_manifest import ModelManifest, read_manifest
 from nightshift.registry import mlflow
-from nightshift.registry.champions import Champion, alias_target, champion_as_of
+from nightshift.registry.champions import Champion, alias_target
+from nightshift.registry.decisions import Recorded, Verdict, record_decision
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
-from nightshift.registry.promotion import Decision, live_decision, record_decision, refused
-from nightshift.registry.promotion import decide as by_rule
+from nightshift.registry.promotion import refused
 from nightshift.specs.calendar import training_days
 from nightshift.tables import state
 from nightshift.training import training_set as sets
 from nightshift.training.challenger import trained
-from nightshift.training.comparison import Compared, compare, predict_holdout
+from nightshift.training.comparison import predict_holdout
+from nightshift.training.evidence import Evidence, gather
 from nightshift.training.gate import audited
 from nightshift.training.record import record
 from nightshift.training.training_set import TrainingSet
 
 log = logging.getLogger("nightshift.training")
+
+# How often a decision is offered to the ledger, each time with the champion of that moment.
+_TRIES = 3
+_SUPERSEDED = f"superseded: the champion changed {_TRIES} times while the challenger was compared with it"
 
 
 def training_set(job: Job) -> Outcome:
@@ -113,61 +116,68 @@ def evaluate_and_register(job: Job) -> Outcome:
 
 
 def decide(job: Job) -> Outcome:
-    """Compare challenger, champion as of the day after and baseline on the same holdout, by the spec's rule."""
+    """Compare challenger, baseline and the champion that a promotion would replace on the same holdout, by the rule.
+
+    Raises PromotionRefused where the as-of date has not come yet.
+    """
     rows = _training_set(job)
     if rows is None:
-        decision = refused(job.left("training_set")["refused"])
-        job.leave("decide", {**_decision_document(decision), "version": "", "sha256": "", "champion": ""})
+        job.leave("decide", Evidence(refused(job.left("training_set")["refused"])).document())
         return _nothing(job, "decide")
-    manifest, version = _challenger(job), job.left("evaluate_and_register")["version"]
-    champion = champion_as_of(_ledger(job).entries(job.pipeline.name), job.ds + timedelta(days=1))
-    compared = compare(job, rows, predict_holdout(job, rows, manifest), champion)
-    decision = _decision(job, compared, champion)
-    job.leave(
-        "decide",
-        {
-            **_decision_document(decision),
-            "version": version,
-            "sha256": manifest.sha256,
-            "champion": champion.sha256 if champion else "",
-        },
-    )
+    evidence = gather(job, rows, _challenger(job), job.left("evaluate_and_register")["version"])
+    job.leave("decide", evidence.document())
+    decision = evidence.decision
     verdict = "to be promoted" if decision.promote else "refused"
-    message = f"version {version} as of {job.day} is {verdict}: {decision.reason}"
+    message = f"version {evidence.version} as of {job.day} is {verdict}: {decision.reason}"
     return Outcome("decide", job.day, "done", message, {"promote": float(decision.promote)})
 
 
 def promote(job: Job) -> Outcome:
     """Record the decision in the ledger, and let MLflow's alias follow it.
 
-    A question that has been answered (the same challenger against the same champion) is not recorded again.
+    Where the champion changed since ``decide``, it compares again. A question that has been answered (the same
+    challenger against the same champion) is not recorded again.
     """
-    left, ledger, name = job.left("decide"), _ledger(job), job.pipeline.name
-    decision = Decision(left["promote"], tuple(left["reasons"]), left["details"])
-    # Of two retrains at once the second must see the entry of the first, and leave the alias where that puts it.
-    with advisory_lock(job.settings, f"promote {name}"):
-        entries = ledger.entries(name)
-        answered = _answered(job, entries, left)
-        entry = answered or record_decision(
-            ledger,
-            job.pipeline,
-            job.ds,
-            decision,
-            version=left["version"],
-            model_sha256=left["sha256"],
-            run_id=job.run_id,
-            actor=job.actor or "retrain",
-            history=job.history,
-            details={"champion_sha256": left["champion"]},
-        )
-        champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
-        mlflow.set_champion(job.settings, name, champion.version if champion else None)
-    if answered is None:
+    name = job.pipeline.name
+    evidence = Evidence.read(job.left("decide"))
+    for _ in range(_TRIES):
+        recorded, champion = _recorded(job, evidence.verdict(job))
+        if recorded is not None:
+            break
+        log.info("the champion changed since it was compared: comparing again")
+        evidence = _compared_again(job, evidence)
+    else:
+        recorded, champion = _recorded(job, evidence.verdict(job, _SUPERSEDED))
+    assert recorded is not None  # noqa: S101
+    entry, stands = recorded.entry, recorded.stands
+    if not stands:
         statsd.count(job.settings, "promotion_decisions", 1, pipeline=name, decision=entry.kind)
-    status: Status = "up_to_date" if answered else "done"
+    status: Status = "up_to_date" if stands else "done"
     alias = f"the alias {mlflow.CHAMPION} names version {champion.version}" if champion else "there is no champion"
-    message = f"entry {entry.seq} of the ledger{' stands' if answered else ''}: {_told(entry)}; {alias}"
+    message = f"entry {entry.seq} of the ledger{' stands' if stands else ''}: {_told(entry)}; {alias}"
     return Outcome("promote", job.day, status, message)
+
+
+def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, Champion | None]:
+    """The entry of a verdict, and the champion that the alias names; neither where another champion was compared.
+
+    Of two retrains at once the second must see the entry of the first, and leave the alias where that puts it.
+    """
+    ledger, name = Ledger.of(job.settings), job.pipeline.name
+    with advisory_lock(job.settings, f"promote {name}") as lock:
+        recorded = record_decision(ledger, job.pipeline, verdict)
+        if recorded is None:
+            return None, None
+        champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
+        lock.confirm()  # of two, the one without it may know less
+        mlflow.set_champion(job.settings, name, champion.version if champion else None)
+    return recorded, champion
+
+
+def _compared_again(job: Job, evidence: Evidence) -> Evidence:
+    rows = _training_set(job)
+    assert rows is not None  # noqa: S101  a decision without a training set was compared with nothing
+    return gather(job, rows, _challenger(job), evidence.version)
 
 
 def _training_set(job: Job) -> TrainingSet | None:
@@ -183,54 +193,6 @@ def _nothing(job: Job, step: str) -> Outcome:
 
 def _challenger(job: Job) -> ModelManifest:
     return read_manifest(job.settings.models, job.left("train")["sha256"])
-
-
-def _ledger(job: Job) -> Ledger:
-    return Ledger.of(job.settings)
-
-
-def _decision(job: Job, compared: Compared, champion: Champion | None) -> Decision:
-    metric = job.pipeline.promotion.metric
-    numbers = asdict(compared)
-    if not compared.days:
-        return refused(compared.why, holdout=numbers)
-    if metric not in compared.challenger:
-        return refused(f"the holdout has labels of one class alone, which leaves {metric} undefined", holdout=numbers)
-    decision = by_rule(
-        job.pipeline.promotion,
-        challenger=compared.challenger[metric],
-        champion=compared.champion[metric] if compared.champion else None,
-        baseline=compared.baseline[metric],
-    )
-    reasons = decision.reasons
-    if champion is not None and compared.champion is None:
-        reasons = (*reasons, f"the champion cannot be compared: {compared.why}")
-    return Decision(decision.promote, reasons, {**decision.details, "holdout": numbers})
-
-
-def _decision_document(decision: Decision) -> dict[str, Any]:
-    return {"promote": decision.promote, "reasons": list(decision.reasons), "details": decision.details}
-
-
-def _answered(job: Job, entries: Sequence[Entry], left: dict[str, Any]) -> Entry | None:
-    """The entry that answers this question already: this challenger is champion, or was refused against the same one.
-
-    A date with a live decision always records that it was run again.
-    """
-    if job.history and live_decision(entries, job.ds) is not None:
-        return None
-    champion = champion_as_of(entries, job.ds + timedelta(days=1))
-    if champion is not None and champion.sha256 == left["sha256"]:
-        return next(entry for entry in entries if entry.seq == champion.seq)
-    own = [entry for entry in entries if entry.as_of == job.ds and entry.model_sha256 == left["sha256"]]
-    last = next((entry for entry in reversed(own) if entry.kind in ("promotion", "refusal")), None)
-    if last is None:
-        return None
-    if last.effective_from is not None:
-        then = champion_as_of(entries, last.effective_from)
-        return last if then is not None and then.seq == last.seq else None
-    said = (last.details.get("champion_sha256"), last.reason)
-    return last if said == (left["champion"], "; ".join(left["reasons"])) and not left["promote"] else None
 
 
 def _told(entry: Entry) -> str:

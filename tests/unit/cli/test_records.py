@@ -20,6 +20,7 @@ from tests.conftest import make_pipeline
 from tests.postgres import Database
 from tests.unit.cli.conftest import Cli
 from tests.unit.inputs.landed import drop, drop_day
+from tests.unit.registry.entries import append_at, promotion
 from tests.unit.specs.home import add_spec
 
 DAY = date(2024, 3, 4)
@@ -112,7 +113,7 @@ def test_the_chain_is_verified(cli: Cli, promoted: Ledger) -> None:
     head = promoted.head()
     done = cli("ledger", "verify")
     assert (done.returncode, done.stdout) == (0, f"ledger of local: 3 entries, the chain is whole, head {head[:16]}\n")
-    expected = {"env": "local", "entries": 3, "head": head, "whole": True}
+    expected = {"env": "local", "entries": 3, "head": head, "whole": True, "future": []}
     assert json.loads(cli("ledger", "verify", "--json").stdout) == expected
 
 
@@ -124,6 +125,19 @@ def test_a_chain_that_was_changed_is_1_and_the_first_bad_entry_is_named(cli: Cli
     done = cli("ledger", "verify")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("LedgerCorrupt: ledger of environment local: entry 2 is bad: ")
+
+
+def test_entries_of_the_future_are_named(cli: Cli, promoted: Ledger, database: Database) -> None:
+    last = promoted.entries()[-1]
+    append_at(database.owner_url, last, "2099-01-01T00:00:00.000000+00:00", effective_from="2099-01-02")
+    promoted.append(promotion())
+    done = cli("ledger", "verify")
+    assert done.returncode == 1
+    whole, first, second, *_ = done.stdout.splitlines()
+    assert "5 entries, the chain is whole" in whole
+    assert first == "entry 4 of parcels is of the future: recorded at 2099-01-01 00:00 UTC, effective from 2099-01-02"
+    assert second.startswith("entry 5 of parcels is of the future: recorded at 2099-01-01 00:00 UTC")
+    assert json.loads(cli("ledger", "verify", "--json").stdout)["future"] == [4, 5]
 
 
 def test_a_database_that_is_away_is_3(cli: Cli) -> None:

@@ -57,7 +57,7 @@ def test_run_is_one_step_of_one_job(invoke: Callable[..., Result], jobs: list[tu
     assert (result.exit_code, result.stdout) == (0, "gate_inputs 2024-03-04: did gate_inputs\n  report: /r.html\n")
     [(step, job, mask)] = jobs
     assert (step, job.pipeline.name, job.ds, job.run_id) == ("gate_inputs", "parcels", date(2024, 3, 4), "again")
-    assert (job.history, mask) == (True, 0o077)
+    assert (job.backfill, mask) == (False, 0o077)
     assert job.actor
 
 
@@ -72,11 +72,6 @@ def test_run_as_a_document(invoke: Callable[..., Result]) -> None:
         "links": {"report": "/r.html"},
         "names": {},
     }
-
-
-def test_a_day_that_is_not_over_is_live(invoke: Callable[..., Result], jobs: list[tuple[str, Job, int]]) -> None:
-    invoke("run", "parcels", "promote", "--ds", "2999-01-01")
-    assert jobs[0][1].history is False
 
 
 def test_retrain_is_all_steps_of_one_run(invoke: Callable[..., Result], jobs: list[tuple[str, Job, int]]) -> None:

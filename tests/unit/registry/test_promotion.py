@@ -1,32 +1,12 @@
 import math
-from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.registry.champions import champion_as_of
-from nightshift.registry.effective import next_ds
-from nightshift.registry.ledger import Entry, Ledger
-from nightshift.registry.promotion import (
-    DIRECTIONS,
-    Decision,
-    decide,
-    improvement,
-    live_decision,
-    record_decision,
-    refused,
-)
+from nightshift.registry.promotion import DIRECTIONS, Decision, decide, improvement
 from nightshift.specs.model import METRICS, Promotion
-from tests.conftest import make_pipeline
-from tests.unit.registry.entries import entry
-
-PIPELINE = make_pipeline()
-D = date(2024, 2, 20)
-GOOD = Decision(promote=True, reasons=("it is better",), details={"challenger": 1.5})
-BAD = Decision(promote=False, reasons=("it is worse", "by far"), details={"challenger": 9.5})
 
 
 def rule(metric: str = "log_loss", **changes: float) -> Promotion:
@@ -148,110 +128,3 @@ def test_the_rule_answers_for_every_number_and_its_details_are_json(
     if found.promote:
         assert improvement(metric, challenger, baseline) > skill
         assert champion is None or improvement(metric, challenger, champion) >= needed
-
-
-# ---- what is recorded
-
-
-def record(ledger: Ledger, decision: Decision, version: str = "1", **changes: Any) -> Entry:
-    fields: dict[str, Any] = {
-        "version": version,
-        "model_sha256": f"sha-{version}" if version else "",
-        "run_id": "run-1",
-        "actor": "retrain",
-        "history": True,
-    }
-    as_of = changes.pop("as_of", D)
-    return record_decision(ledger, PIPELINE, as_of, decision, **{**fields, **changes})
-
-
-def test_a_promotion_while_history_is_rebuilt_counts_from_the_next_day(ledger: Ledger) -> None:
-    found = record(ledger, GOOD, details={"champion_version": "7"})
-    assert (found.kind, found.as_of, found.effective_from) == ("promotion", D, D + timedelta(days=1))
-    assert (found.version, found.model_sha256, found.actor) == ("1", "sha-1", "retrain")
-    assert found.reason == "it is better"
-    assert found.details == {"challenger": 1.5, "champion_version": "7", "history": True, "run_id": "run-1"}
-    assert found.pipeline == "parcels"
-
-
-def test_a_live_promotion_counts_from_the_first_cutoff_after_it_was_recorded(ledger: Ledger) -> None:
-    found = record(ledger, GOOD, history=False)
-    assert found.effective_from == next_ds(PIPELINE.schedule, found.recorded_at) > D + timedelta(days=1)
-    assert champion_as_of(ledger.entries("parcels"), D + timedelta(days=1)) is None
-
-
-def test_a_refusal_has_no_effective_date_and_all_reasons(ledger: Ledger) -> None:
-    found = record(ledger, BAD)
-    assert (found.kind, found.effective_from, found.reason) == ("refusal", None, "it is worse; by far")
-
-
-def test_a_refusal_without_a_challenger(ledger: Ledger) -> None:
-    found = record(ledger, refused("5 days are fewer than min_days 6", days=5), version="")
-    assert (found.kind, found.version, found.model_sha256) == ("refusal", "", "")
-    assert found.reason == "5 days are fewer than min_days 6"
-    assert found.details["days"] == 5
-
-
-def test_an_approved_promotion_is_an_approval_by_its_person(ledger: Ledger) -> None:
-    found = record(ledger, GOOD, actor="ada", approved=True)
-    assert (found.kind, found.actor, found.effective_from) == ("approval", "ada", D + timedelta(days=1))
-    champion = champion_as_of(ledger.entries("parcels"), D + timedelta(days=1))
-    assert champion is not None
-    assert champion.version == "1"
-
-
-def test_a_retry_records_nothing_new_and_another_decision_does(ledger: Ledger) -> None:
-    first = record(ledger, GOOD)
-    assert record(ledger, GOOD) == first
-    assert record(ledger, BAD).seq == 2
-    assert record(ledger, GOOD, run_id="run-2").seq == 3
-    assert record(ledger, GOOD, version="2").seq == 4
-    assert record(ledger, GOOD, as_of=D + timedelta(days=1)).seq == 5
-
-
-@pytest.mark.parametrize("live", [GOOD, BAD])
-def test_a_date_with_a_live_decision_is_recorded_but_not_decided_again(ledger: Ledger, live: Decision) -> None:
-    record(ledger, live, history=False)
-    before = ledger.entries("parcels")
-    again = record(ledger, GOOD, version="2", run_id="backfill")
-    assert (again.kind, again.effective_from, again.version) == ("rerun", None, "2")
-    assert again.reason == ("2024-02-20 keeps its live decision, entry 1; this rerun would be promoted: it is better")
-    worse = record(ledger, BAD, version="3", run_id="backfill")
-    assert worse.reason.endswith("this rerun would be refused: it is worse; by far")
-    days = [D + timedelta(days=number) for number in range(-3, 4000, 500)]
-    for day in days:
-        assert champion_as_of(ledger.entries("parcels"), day) == champion_as_of(before, day)
-
-
-def test_the_retry_of_a_live_decision_is_not_its_rerun(ledger: Ledger) -> None:
-    first = record(ledger, GOOD, history=False)
-    assert record(ledger, GOOD, history=False) == first
-    assert len(ledger.entries()) == 1
-
-
-def test_a_date_decided_while_history_was_rebuilt_is_decided_again(ledger: Ledger) -> None:
-    record(ledger, GOOD)
-    assert record(ledger, GOOD, version="2", run_id="run-2").kind == "promotion"
-    champion = champion_as_of(ledger.entries("parcels"), D + timedelta(days=1))
-    assert champion is not None
-    assert champion.version == "2"
-
-
-def test_of_two_live_decisions_at_once_one_is_a_rerun(ledger: Ledger) -> None:
-    with ThreadPoolExecutor(6) as pool:
-        kinds = list(pool.map(lambda run: record(ledger, GOOD, history=False, run_id=str(run)).kind, range(6)))
-    assert sorted(kinds) == ["promotion", *["rerun"] * 5]
-
-
-def test_a_live_decision_is_one_of_that_date_and_no_rerun() -> None:
-    live, history = {"history": False}, {"history": True}
-    entries = [
-        entry(1, "promotion", 3, as_of=D, details=history),
-        entry(2, "rerun", None, as_of=D, details=live),
-        entry(3, "rollback", 3, as_of=D, details=live),
-        entry(4, "refusal", None, as_of=D - timedelta(days=1), details=live),
-        entry(5, "promotion", 3, as_of=D),
-    ]
-    assert live_decision(entries, D) is None
-    refusal = entry(6, "refusal", None, as_of=D, details=live)
-    assert live_decision([*entries, refusal], D) is refusal

@@ -13,7 +13,7 @@ from tests.unit.training.lake import D
 @pytest.fixture
 def job(settings: Settings, pipeline: Pipeline, tmp_path: Path) -> Job:
     """A retrain as of D on an empty lake, after a window gate that left out nothing."""
-    job = Job(home_with_module(settings, tmp_path / "home"), pipeline, D, run_id="retrain", history=True)
+    job = Job(home_with_module(settings, tmp_path / "home"), pipeline, D, run_id="retrain")
     job.leave("gate_window", {"blocked": [], "missing": []})
     return job
 

@@ -5,7 +5,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nightshift.model_manifest import manifest_uri, model_uri, read_manifest
 from nightshift.registry import mlflow
 from nightshift.registry.entry import Entry, NewEntry
 from nightshift.registry.ledger import Ledger, create_ledger
+from nightshift.specs.calendar import current_ds
 from nightshift.specs.calendar import days as days_between
 from nightshift.training import run
 from tests.conftest import spec_document
@@ -221,8 +222,8 @@ def test_champion_that_cannot_score_these_features(retrain: Job) -> None:
     later = with_spec(again(retrain, days=1), features=document)
     outcome = all_steps(later)["decide"]
 
-    why = "the champion cannot be compared: version 1 needs columns that the features no longer have: doors"
-    assert why in outcome.message
+    why = "there is no champion that can serve: version 1: the model was trained on another feature spec"
+    assert f"{why} (columns doors)" in outcome.message
     assert ledger(later)[-1].kind == "promotion"
     assert ledger(later)[-1].details["holdout"]["champion"] is None
 
@@ -232,22 +233,50 @@ def test_champion_of_another_label(retrain: Job) -> None:
     all_steps(retrain)
     other = again(with_spec(retrain, generation=2, **BINARY))
     publish(other, window(other))
-    assert "version 1 predicts regression hours, not binary late" in all_steps(other)["decide"].message
+    assert "there is no champion that can serve: version 1: " in all_steps(other)["decide"].message
 
 
-@pytest.mark.parametrize("which", ["manifest", "evaluated"])
-def test_champion_whose_files_are_gone(retrain: Job, which: str) -> None:
+# No challenger is half as bad as a champion of the same recipe: with this rule a champion that counts is a veto.
+VETO: dict[str, Any] = {"metric": "rmse", "baseline": ["depot"], "improvement": 0.5}
+
+
+def test_champion_of_other_feature_code_has_no_veto(retrain: Job) -> None:
+    retrain = with_spec(retrain, promotion=VETO)
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 22))])
+    all_steps(retrain)
+    all_steps(again(retrain, days=1))
+    module = retrain.settings.home / "spark_jobs" / "features" / "parcels.py"
+    module.write_text(module.read_text().replace("return inputs, days", "return days, inputs, days"))
+
+    all_steps(again(retrain, days=2))
+
+    kept, promoted = ledger(retrain)[1:]
+    assert (kept.kind, promoted.kind) == ("refusal", "promotion")
+    assert "there is no champion that can serve: version 1: the model was trained with feature code" in promoted.reason
+    assert promoted.details["champion_sha256"] == ledger(retrain)[0].model_sha256, "it is replaced all the same"
+
+
+@pytest.mark.parametrize("which", ["manifest", "model", "evaluated"])
+@pytest.mark.parametrize("harm", ["gone", "altered"])
+def test_champion_whose_files_are_not_whole_has_no_veto(retrain: Job, which: str, harm: str) -> None:
+    retrain = with_spec(retrain, promotion=VETO)
     publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 21))])
     all_steps(retrain)
     models = retrain.settings.models
     manifest = read_manifest(models, retrain.left("train")["sha256"])
     files = {
         "manifest": manifest_uri(models, manifest.sha256),
+        "model": model_uri(models, manifest.sha256),
         "evaluated": model_uri(models, manifest.evaluated_sha256),
     }
-    storage.local_path(files[which]).unlink()
+    path = storage.local_path(files[which])
+    path.unlink() if harm == "gone" else path.write_bytes(path.read_bytes().replace(b"e", b"f"))
 
-    assert "the files of version 1 are gone" in all_steps(again(retrain, days=1))["decide"].message
+    message = all_steps(again(retrain, days=1))["decide"].message
+
+    assert "the files of version 1 " in message
+    assert ("there is no champion that can serve" in message) == (which != "evaluated")
+    assert ledger(retrain)[-1].kind == "promotion"
 
 
 def test_too_few_days_are_a_recorded_refusal(retrain: Job) -> None:
@@ -309,27 +338,103 @@ def test_registration_waits_for_another_process(retrain: Job) -> None:
     assert retrain.left("evaluate_and_register")["version"] == "1"
 
 
+def live(job: Job) -> Job:
+    """A retrain as of the current day, on a lake whose days are as old as those of the fixture."""
+    schedule = spec_document()["schedule"]
+    today = current_ds(job.pipeline.schedule, datetime.now(UTC))
+    schedule = {**schedule, "start": (today - timedelta(days=20)).isoformat(), "end": None}
+    return again(with_spec(replace(job, ds=today), schedule=schedule))
+
+
 def test_live_decision_counts_from_tomorrow_and_once(retrain: Job) -> None:
-    """2024 is over: a live decision about it is effective after the spec's end, so no alias moves."""
-    live = replace(retrain, history=False)
-    publish(live, window(live))
-    all_steps(live)
-    all_steps(again(live))
-    [entry] = ledger(live)
-    assert entry.effective_from is not None
-    assert entry.effective_from > date(2026, 1, 1)
+    job = live(retrain)
+    publish(job, window(job))
+    all_steps(job)
+    all_steps(again(job))
+    [entry] = ledger(job)
+    assert entry.effective_from == job.ds + timedelta(days=1)
     assert entry.details["history"] is False
-    assert alias(live) is None
+    assert alias(job) is None
 
 
 def test_date_with_a_live_decision_is_recorded_but_not_decided_again(retrain: Job) -> None:
-    live = replace(retrain, history=False)
-    publish(live, window(live))
-    all_steps(live)
-    outcomes = all_steps(again(live, history=True))
-    assert [entry.kind for entry in ledger(live)] == ["promotion", "rerun"]
+    job = live(retrain)
+    publish(job, window(job)[:-1])
+    all_steps(job)
+    publish(job, window(job)[-1:])
+    outcomes = all_steps(again(job, backfill=True))
+    assert [entry.kind for entry in ledger(job)] == ["promotion", "rerun"]
     assert "keeps its live decision, entry 1" in outcomes["promote"].message
-    assert ledger(live)[1].effective_from is None
+    assert ledger(job)[1].effective_from is None
+
+
+def test_late_retrain_of_an_old_date_never_displaces_a_later_champion(retrain: Job) -> None:
+    """A cleared run of an older date, or one that ends after its successor."""
+    job = live(retrain)
+    publish(job, [day.isoformat() for day in days_between(job.ds - timedelta(days=20), job.ds)])
+    first = job.ds - timedelta(days=9)
+    Ledger.of(job.settings).append(
+        NewEntry("parcels", "refusal", "retrain", "no skill", first, details={"history": False, "run_id": "then"})
+    )
+    all_steps(job)
+    late = all_steps(again(job, days=-5))["promote"]
+    champion = ledger(job)[1]
+    assert champion.kind == "promotion"
+    assert f"superseded: {champion.as_of} was decided before" in late.message
+    assert [entry.kind for entry in ledger(job)] == ["refusal", "promotion", "refusal"]
+
+
+def promoted_meanwhile(job: Job, version: str) -> Entry:
+    """Somebody else's decision about the same nights, with the files of the challenger as those of its model."""
+    found = ledger(job)[0]
+    new = NewEntry(
+        "parcels", "rollback", "ann", "", None, job.ds + timedelta(days=1), found.version, found.model_sha256
+    )
+    return Ledger.of(job.settings).append(replace(new, version=version))
+
+
+def test_champion_that_changed_since_it_was_compared_is_compared_again(retrain: Job) -> None:
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 25))])
+    all_steps(retrain)
+    later = again(retrain, days=5)
+    Ledger.of(later.settings).append(NewEntry("parcels", "retirement", "ann", "", None, later.ds + timedelta(days=1)))
+    for step in STEPS[:-1]:
+        step(later)
+    assert later.left("decide")["champion"] == ""
+    promoted_meanwhile(later, "1")
+
+    run.promote(later)
+
+    first, *_, entry = ledger(later)
+    assert entry.details["champion_sha256"] == first.model_sha256
+    assert "than the champion's" in entry.reason
+    assert entry.details["holdout"]["champion"] is not None
+
+
+def test_champion_that_changes_at_each_try_supersedes(retrain: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between comparing and recording, another decision comes in every time."""
+    publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 25))])
+    all_steps(retrain)
+    later = again(retrain, days=5)
+    for step in STEPS[:-1]:
+        step(later)
+    compared, chain = run.gather, Ledger.of(later.settings)
+    effective = later.ds + timedelta(days=1)
+    shas = iter(("a" * 64, "b" * 64, "c" * 64, "d" * 64))
+
+    def and_then_another(*arguments: Any) -> Any:
+        found = compared(*arguments)
+        chain.append(NewEntry("parcels", "rollback", "ann", "", None, effective, "1", next(shas)))
+        return found
+
+    monkeypatch.setattr(run, "gather", and_then_another)
+    and_then_another(later, run._training_set(later), run._challenger(later), "2")
+    run.promote(later)
+
+    entry = ledger(later)[-1]
+    assert (entry.kind, entry.effective_from, entry.version) == ("refusal", None, "2")
+    assert entry.reason.startswith("superseded: the champion changed 3 times")
+    assert len(ledger(later)) == 1 + 4 + 1
 
 
 def test_alias_follows_history_in_date_order(retrain: Job) -> None:

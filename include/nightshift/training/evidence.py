@@ -1,0 +1,78 @@
+"""What a decision rests on: challenger, baseline and the champion that a promotion would replace, on one holdout."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from nightshift.job import Job
+from nightshift.model_manifest import ModelManifest
+from nightshift.registry.decisions import Verdict, standing
+from nightshift.registry.ledger import Ledger
+from nightshift.registry.promotion import Decision, decide, refused
+from nightshift.training.comparison import Compared, compare, predict_holdout
+from nightshift.training.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The decision; version and SHA-256 of the challenger; the SHA-256 of the champion that it was compared with.
+
+    Each is empty where there was none.
+    """
+
+    decision: Decision
+    version: str = ""
+    sha256: str = ""
+    champion: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The evidence as plain data."""
+        return {**asdict(self.decision), "version": self.version, "sha256": self.sha256, "champion": self.champion}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "Evidence":
+        """The evidence that ``document()`` made."""
+        decision = Decision(document["promote"], tuple(document["reasons"]), document["details"])
+        return cls(decision, document["version"], document["sha256"], document["champion"])
+
+    def verdict(self, job: Job, reason: str = "") -> Verdict:
+        """What is to be recorded of it; with a ``reason``, a refusal for it that rests on no champion."""
+        return Verdict(
+            as_of=job.ds,
+            decision=refused(reason, **self.decision.details) if reason else self.decision,
+            version=self.version,
+            model_sha256=self.sha256,
+            compared=None if reason or not self.sha256 else self.champion,
+            run_id=job.run_id,
+            actor=job.actor or "retrain",
+        )
+
+
+def gather(job: Job, rows: TrainingSet, challenger: ModelManifest, version: str) -> Evidence:
+    """Compares the challenger with the champion that it would replace if it were recorded now.
+
+    It reads the holdout. Raises PromotionRefused where the as-of date has not come yet.
+    """
+    entries = Ledger.of(job.settings).entries(job.pipeline.name)
+    found = standing(entries, job.pipeline.schedule, job.ds, datetime.now(UTC))
+    compared = compare(job, rows, predict_holdout(job, rows, challenger), found.champion)
+    decision = _decision(job, compared)
+    return Evidence(decision, version, challenger.sha256, found.champion_sha256)
+
+
+def _decision(job: Job, compared: Compared) -> Decision:
+    metric = job.pipeline.promotion.metric
+    numbers = asdict(compared)
+    if not compared.days:
+        return refused(compared.why, holdout=numbers)
+    if metric not in compared.challenger:
+        return refused(f"the holdout has labels of one class alone, which leaves {metric} undefined", holdout=numbers)
+    decision = decide(
+        job.pipeline.promotion,
+        challenger=compared.challenger[metric],
+        champion=compared.champion[metric] if compared.champion else None,
+        baseline=compared.baseline[metric],
+        without=compared.why,
+    )
+    return Decision(decision.promote, decision.reasons, {**decision.details, "holdout": numbers})
