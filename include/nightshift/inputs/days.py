@@ -176,9 +176,17 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
         else:
             passed.append(audited)
     schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
-    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed)
+
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
+        return {manifest.ds for manifest in manifests if _as_landed(job, contract, manifest)}
+
+    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed, still_wanted)
     gated.published += publication.published
-    gated.up_to_date += [*publication.up_to_date, *publication.superseded]
+    gated.up_to_date += publication.up_to_date
+    for ds in publication.superseded:
+        gated.kept[ds] = InputMissing(
+            f"the landing files of {ds} changed while they were gated", where=f"inputs/{gated.source}"
+        )
     gated.dirty += [audited.manifest.ds for audited in passed if audited.report.failed]
     gated.warned += sum(audited.manifest.warnings for audited in passed)
     for audited in passed:
@@ -236,6 +244,13 @@ def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, land
     )
     tables.leave_staged(table, manifest)
     return manifest
+
+
+def _as_landed(job: Job, contract: Input, manifest: Manifest) -> bool:
+    """Whether landing has the files of a manifest, by their sizes and times."""
+    there = partition_files(job.settings, contract, date.fromisoformat(manifest.ds))
+    files = [(file.uri, file.size, file.mtime_ns) for file in there]
+    return files == [(file.uri, file.size, file.mtime_ns) for file in manifest.landing]
 
 
 def _reusable(table: str, staged: Manifest) -> bool:

@@ -1,6 +1,6 @@
 """Evaluate every day whose predictions and labels are both published, once for each state of the two."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,12 @@ def monitor(job: Job) -> Outcome:
         return Outcome("monitor", job.day, "up_to_date", "every day with predictions and labels is evaluated")
     rows = {day: _evaluated(job, survey, day) for day in days}
     manifests = [_staged(job, survey, day, rows[day]) for day in days]
-    publication = tables.publish(
-        job.table(MONITORING),
-        tables.arrow_schema(COLUMNS),
-        manifests,
-        still_wanted=lambda manifest: _survey(job).wanted(manifest.ds) == manifest.fingerprint,
-    )
+
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
+        now = _survey(job)
+        return {manifest.ds for manifest in manifests if now.wanted(manifest.ds) == manifest.fingerprint}
+
+    publication = tables.publish(job.table(MONITORING), tables.arrow_schema(COLUMNS), manifests, still_wanted)
     _emit(job, publication, rows[days[-1]])
     left = len(survey.stale) - len(days)
     message = f"days evaluated: {len(days)} ({days[0]} to {days[-1]}); {days[-1]}: {_said(rows[days[-1]])}"

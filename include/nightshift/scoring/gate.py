@@ -1,6 +1,7 @@
 """The gate of predictions: every shard there, every key once, every score as it should be; then published."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from nightshift import metrics, storage, tables
@@ -114,11 +115,12 @@ def _reconciled(job: Job, plan: ScoringPlan, staged: Manifest) -> tuple[CheckRes
 def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[ShardResult]) -> Outcome:
     schema = tables.arrow_schema(prediction_columns(plan.key))
 
-    def still_wanted(manifest: Manifest) -> bool:
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
         try:
-            return resolve(job).fingerprint == recipe_of(manifest.fingerprint)
+            wanted = resolve(job).fingerprint
         except (InputMissing, ModelNotFound):
-            return False
+            return set()
+        return {manifest.ds for manifest in manifests if recipe_of(manifest.fingerprint) == wanted}
 
     publication = publish_audited(job, PREDICTIONS, schema, [audited], still_wanted)
     rows = audited.manifest.rows
@@ -126,6 +128,7 @@ def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[Shar
     counts |= {"warnings": float(audited.manifest.warnings)}
     links = {"gate report": audited.report_uri_html}
     if publication.superseded:
+        tables.refuse_overtaken(job.table(PREDICTIONS), audited.manifest, "plan_scoring")
         message = f"predictions of {job.day}: a newer attempt was published meanwhile, this one is discarded"
         return Outcome("gate_predictions", job.day, "up_to_date", message, counts, links)
     _emit(job, plan, rows, results)

@@ -3,20 +3,23 @@
 A reader sees a whole partition or the one before it. Nothing here needs a JVM.
 """
 
-from nightshift.tables.publish import Publication, publish
+from nightshift.tables.publish import Publication, StillWanted, outcomes, publish, refuse_overtaken
 from nightshift.tables.staging import folder, leave_staged, staged_files, write_partition
 from nightshift.tables.state import Partition, TableState, arrow_schema, read, read_batches, state
 
 __all__ = [
     "Partition",
     "Publication",
+    "StillWanted",
     "TableState",
     "arrow_schema",
     "folder",
     "leave_staged",
+    "outcomes",
     "publish",
     "read",
     "read_batches",
+    "refuse_overtaken",
     "staged_files",
     "state",
     "write_partition",

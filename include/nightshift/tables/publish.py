@@ -3,9 +3,9 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -15,6 +15,9 @@ from nightshift.lineage import Manifest, published_uri
 from nightshift.tables.state import TableState, state
 
 log = logging.getLogger("nightshift.tables")
+
+# Of some manifests, the days whose manifest is what the present upstream asks for.
+StillWanted = Callable[[Sequence[Manifest]], Collection[str]]
 
 _TRIES = 20
 _EXPIRY = {"delta.enableExpiredLogCleanup": "false"}
@@ -34,20 +37,18 @@ def publish(
     table: str,
     schema: pa.Schema,
     manifests: Sequence[Manifest],
-    still_wanted: Callable[[Manifest], bool] | None = None,
+    still_wanted: StillWanted | None = None,
 ) -> Publication:
     """Publishes staged partitions, at most one for each day, in one commit.
 
-    A day whose published fingerprint is the manifest's is up to date. A day that something else was published for
-    since the attempt was planned (``Manifest.replaces``) is superseded, unless ``still_wanted`` says that the
-    attempt is what the present upstream asks for. Raises SchemaChanged, PublishConflict, or NightshiftError where
-    a manifest's file is not as it says.
+    ``outcomes`` says what becomes of each day; it is asked anew after each conflict. Raises SchemaChanged,
+    PublishConflict, or NightshiftError where a manifest's file is not as it says.
     """
     _check_files(table, manifests)
     for number in range(_TRIES):
         found = _prepared(table, schema)
-        outcome = [(_outcome(found, manifest, still_wanted), manifest) for manifest in manifests]
-        wanted = [manifest for what, manifest in outcome if what == "publish"]
+        outcome = outcomes(found, manifests, still_wanted)
+        wanted = [manifest for manifest in manifests if outcome[manifest.ds] == "publish"]
         version = found.version
         if wanted:
             for manifest in wanted:
@@ -61,7 +62,7 @@ def publish(
                 continue
             version = committed
         published, up_to_date, superseded = (
-            tuple(manifest.ds for what, manifest in outcome if what == name)
+            tuple(manifest.ds for manifest in manifests if outcome[manifest.ds] == name)
             for name in ("publish", "up_to_date", "superseded")
         )
         return Publication(version, published, up_to_date, superseded)
@@ -70,13 +71,39 @@ def publish(
     )
 
 
-def _outcome(found: TableState, manifest: Manifest, still_wanted: Callable[[Manifest], bool] | None) -> str:
-    active = found.fingerprint(manifest.ds)
-    if active == manifest.fingerprint:
-        return "up_to_date"
-    if active == manifest.replaces or (still_wanted is not None and still_wanted(manifest)):
-        return "publish"
-    return "superseded"
+def outcomes(
+    found: TableState, manifests: Sequence[Manifest], still_wanted: StillWanted | None
+) -> dict[str, Literal["publish", "up_to_date", "superseded"]]:
+    """What becomes of each manifest's day on a state of the table.
+
+    A day whose published fingerprint is the manifest's is up to date. One that has nothing published, and had nothing
+    when the attempt was planned (``Manifest.replaces``), is published. Of all others ``still_wanted`` is asked: that a
+    day is as the attempt found it proves nothing, since the upstream may have changed and gone back meanwhile.
+    Without ``still_wanted`` a day is superseded where it is no longer as the attempt found it.
+    """
+    active = {manifest.ds: found.fingerprint(manifest.ds) for manifest in manifests}
+    new = [manifest for manifest in manifests if active[manifest.ds] != manifest.fingerprint]
+    wanted = {manifest.ds for manifest in new if active[manifest.ds] == manifest.replaces}
+    if still_wanted is not None:
+        wanted = {ds for ds in wanted if not active[ds]}
+        asked = [manifest for manifest in new if manifest.ds not in wanted]
+        wanted |= set(still_wanted(asked)) if asked else set()
+    others = {manifest.ds for manifest in new} - wanted
+    return {ds: "publish" if ds in wanted else "superseded" if ds in others else "up_to_date" for ds in active}
+
+
+def refuse_overtaken(table: str, manifest: Manifest, step: str) -> None:
+    """Raises NightshiftError where a manifest was superseded although nothing newer is published.
+
+    What it was made of has changed, so the day is stale as it is: to call the run up to date would hide that.
+    ``step`` is the one that makes the attempt anew.
+    """
+    if state(table).fingerprint(manifest.ds) == manifest.replaces:
+        raise NightshiftError(
+            f"{manifest.dataset} of {manifest.ds}: what they are made of changed meanwhile, nothing is published",
+            where=table,
+            do=f"clear {step} of this run and what follows",
+        )
 
 
 def _check_files(table: str, manifests: Sequence[Manifest]) -> None:

@@ -118,6 +118,20 @@ def test_a_day_republished_meanwhile_does_not_change_what_the_job_says_it_read(j
     assert command is not None, "the corrected day makes the features stale"
 
 
+def test_what_was_built_from_a_correction_that_was_taken_back_is_not_published(job: Job) -> None:
+    built(job)
+    gate_features(job)
+    before = fingerprints(job, "features")
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="corrected")
+    late = again(job)
+    built(late)
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="f0")
+    with pytest.raises(NightshiftError, match="what they are made of changed meanwhile") as caught:
+        gate_features(late)
+    assert "clear build_features" in str(caught.value)
+    assert fingerprints(job, "features") == before
+
+
 def test_an_older_attempt_does_not_replace_a_newer_one(job: Job) -> None:
     older = replace(job, run_id="older")
     built(older)

@@ -10,6 +10,7 @@ import pytest
 
 from nightshift import storage, tables
 from nightshift.errors import GateFailed, InputMissing, SchemaChanged
+from nightshift.gates.partition import Audited, audit_partition
 from nightshift.inputs.days import gate_days
 from nightshift.inputs.run import gate_inputs, inputs_landed, window_inputs
 from nightshift.job import Job
@@ -99,6 +100,24 @@ def test_a_correction_that_is_taken_back_is_published_again_with_its_own_manifes
     assert fingerprints[0] == fingerprints[2] != fingerprints[1]
     kept = storage.list_files(storage.join(job.table("inputs/orders"), "_manifests/ds=2024-02-10"))
     assert len(kept) == 3
+
+
+def test_a_correction_that_is_taken_back_while_it_is_gated_is_not_published(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,7")
+
+    def audited(*arguments: Any, **named: Any) -> Audited:
+        found = audit_partition(*arguments, **named)
+        drop_day(job.settings, "2024-02-10", ())
+        return found
+
+    monkeypatch.setattr("nightshift.inputs.days.audit_partition", audited)
+    outcome = gate_inputs(again(job))
+    assert "the landing files of 2024-02-10 changed while they were gated" in outcome.message
+    assert [row["weight"] for row in of(job, "inputs/orders")] == [1.5, 2.0, None]
 
 
 def test_a_partition_that_its_gate_blocked_is_not_parsed_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

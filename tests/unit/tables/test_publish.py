@@ -1,7 +1,7 @@
 """Publishing through real delta-rs tables; each trap of the contract has the test that the obvious way fails."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +75,43 @@ def test_the_same_fingerprint_is_up_to_date_and_commits_nothing(table: str) -> N
 def test_an_older_attempt_does_not_replace_a_newer_one(table: str) -> None:
     older = staged(table, DAY, "old", "1")
     tables.publish(table, SCHEMA, [staged(table, DAY, "new", "2")])
-    publication = tables.publish(table, SCHEMA, [older], still_wanted=lambda _: False)
+    publication = tables.publish(table, SCHEMA, [older], still_wanted=lambda _: ())
     assert publication.superseded == (DAY,)
     assert tables.state(table).fingerprint(DAY) == "new"
+
+
+def test_a_zombie_does_not_publish_over_a_day_that_went_back(table: str) -> None:
+    tables.publish(table, SCHEMA, [staged(table, DAY, "a", "1")])
+    zombie = staged(table, DAY, "b", "2", replaces="a")
+    tables.publish(table, SCHEMA, [staged(table, DAY, "b", "3", replaces="a")])
+    tables.publish(table, SCHEMA, [staged(table, DAY, "a", "4", replaces="b")])
+    publication = tables.publish(table, SCHEMA, [zombie], still_wanted=lambda _: ())
+    assert publication.superseded == (DAY,)
+    assert tables.state(table).fingerprint(DAY) == "a"
+
+
+def test_the_upstream_is_asked_anew_after_a_conflict_and_once_for_all_days(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = ["2024-02-01", "2024-02-02"]
+    tables.publish(table, SCHEMA, [staged(table, day, "a", "1") for day in days])
+    newer = [staged(table, day, "b", "2", replaces="a") for day in days]
+    asked: list[list[str]] = []
+
+    def still_wanted(manifests: Sequence[Manifest]) -> list[str]:
+        asked.append([manifest.ds for manifest in manifests])
+        if len(asked) == 1:  # another publication comes in between
+            tables.publish(table, SCHEMA, [staged(table, days[0], "c", "3", replaces="a")])
+        return days[1:]
+
+    assert tables.publish(table, SCHEMA, newer, still_wanted).published == (days[1],)
+    assert asked[-1] == days
 
 
 def test_an_attempt_that_the_upstream_still_asks_for_replaces_what_came_between(table: str) -> None:
     manifest = staged(table, DAY, "now", "1")
     tables.publish(table, SCHEMA, [staged(table, DAY, "stale", "2")])
-    publication = tables.publish(table, SCHEMA, [manifest], still_wanted=lambda _: True)
+    publication = tables.publish(table, SCHEMA, [manifest], still_wanted=lambda asked: {m.ds for m in asked})
     assert publication.published == (DAY,)
     assert tables.state(table).fingerprint(DAY) == "now"
 
