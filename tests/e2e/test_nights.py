@@ -18,7 +18,7 @@ import pytest
 from nightshift import storage, tables
 from nightshift.demo.flights import land
 from nightshift.job import Job
-from nightshift.lineage import Manifest, find_published
+from nightshift.lineage import Manifest
 from nightshift.metrics import METRICS
 from nightshift.platform import backfill
 from nightshift.platform.airflow_client import AirflowClient, Run, login
@@ -86,8 +86,7 @@ def published(live: Settings, name: str, dataset: str, ds: date) -> tables.Parti
 
 
 def manifest_of(live: Settings, name: str, dataset: str, ds: date) -> Manifest:
-    fingerprint = published(live, name, dataset, ds).fingerprint
-    found = find_published(job(live, name, ds).table(dataset), ds.isoformat(), fingerprint)
+    found = tables.state(job(live, name, ds).table(dataset)).manifest(ds.isoformat())
     assert found
     return found
 

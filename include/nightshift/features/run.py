@@ -13,7 +13,7 @@ from nightshift.gates.keys import differences
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, find_staged, published_report, recipe_of
+from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of, report_link
 from nightshift.specs.calendar import label_day
 
 log = logging.getLogger("nightshift.features")
@@ -91,7 +91,7 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     if recipe_of(found.fingerprint(day)) == recipe_of(fingerprint):
         rows = float(found.partitions[day].rows)
         message = f"{dataset} of {day} are up to date ({rows:.0f} rows, {found.fingerprint(day)})"
-        links = published_report(found.uri, day, found.fingerprint(day))
+        links = report_link(found.manifest(day))
         return Outcome(step, job.day, "up_to_date", message, {"rows": rows}, links)
     audited = _audited(job, dataset, _staged(job, dataset, day, fingerprint))
     links = {"gate report": audited.report_uri_html}

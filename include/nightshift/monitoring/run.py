@@ -39,7 +39,9 @@ class _Survey:
     code: str
 
     def wanted(self, day: str) -> str:
-        """The fingerprint that the evaluation of a day should have, empty where it lacks predictions or labels."""
+        """The fingerprint that the evaluation of a day should have; empty without sound predictions and labels."""
+        if self.predictions.damage(day) or self.labels.damage(day):
+            return ""
         predictions, labels = self.predictions.fingerprint(day), self.labels.fingerprint(day)
         return recipe(predictions=predictions, labels=labels, code=self.code) if predictions and labels else ""
 
@@ -47,7 +49,8 @@ class _Survey:
     def stale(self) -> list[str]:
         """The days to evaluate, oldest first."""
         days = sorted(set(self.predictions.partitions) & set(self.labels.partitions))
-        return [day for day in days if self.evaluated.fingerprint(day) != self.wanted(day)]
+        wanted = {day: self.wanted(day) for day in days}
+        return [day for day in days if wanted[day] and self.evaluated.fingerprint(day) != wanted[day]]
 
 
 def monitor(job: Job) -> Outcome:

@@ -11,7 +11,7 @@ from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.results import CheckResult
 from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, published_report, recipe_of
+from nightshift.lineage import Manifest, Upstream, recipe_of, report_link
 from nightshift.scoring.plan import (
     ScoringPlan,
     ShardResult,
@@ -38,11 +38,12 @@ def gate_predictions(job: Job) -> Outcome:
     if left["status"] == "nothing":
         return Outcome("gate_predictions", job.day, "nothing", f"{job.day} is after the spec's end: labels alone")
     plan = read_plan(left["plan"])
-    published = tables.state(plan.table).fingerprint(job.day)
+    found = tables.state(plan.table)
+    published = found.fingerprint(job.day)
     if recipe_of(published) == plan.fingerprint:
         metrics.count(job.settings, "partitions_up_to_date", 1, pipeline=job.pipeline.name, dataset=PREDICTIONS)
         message = f"predictions of {job.day} are up to date ({plan.rows} rows, {published})"
-        links = published_report(plan.table, job.day, published)
+        links = report_link(found.manifest(job.day))
         return Outcome("gate_predictions", job.day, "up_to_date", message, {"rows": float(plan.rows)}, links)
     results = _results(plan, left["plan"])
     staged = _manifest(job, plan, results, left)

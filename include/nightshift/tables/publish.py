@@ -44,7 +44,7 @@ def publish(
     ``outcomes`` says what becomes of each day; it is asked anew after each conflict. Raises SchemaChanged,
     PublishConflict, or NightshiftError where a manifest's file is not as it says.
     """
-    _check_files(table, manifests)
+    check_files(table, manifests)
     for number in range(_TRIES):
         found = _prepared(table, schema)
         outcome = outcomes(found, manifests, still_wanted)
@@ -55,7 +55,7 @@ def publish(
                 storage.create_json(
                     published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt), manifest.document()
                 )
-            committed = _commit(table, found.version, wanted)
+            committed = commit(table, found.version, wanted, [manifest.ds for manifest in wanted])
             if committed is None:
                 log.info("%s: another publication was first; looking again", table)
                 time.sleep(0.02 * number)
@@ -106,8 +106,11 @@ def refuse_overtaken(table: str, manifest: Manifest, step: str) -> None:
         )
 
 
-def _check_files(table: str, manifests: Sequence[Manifest]) -> None:
-    """Compares the manifests with storage: a file that is gone or cut short must never be committed."""
+def check_files(table: str, manifests: Sequence[Manifest]) -> None:
+    """Compares the manifests with storage: a file that is gone or cut short must never be committed.
+
+    Raises NightshiftError.
+    """
     import pyarrow.parquet as pq
 
     for manifest in manifests:
@@ -174,8 +177,10 @@ def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.F
     return [field for field in wanted if field.name not in here]
 
 
-def _commit(table: str, version: int, manifests: Sequence[Manifest]) -> int | None:
+def commit(table: str, version: int, manifests: Sequence[Manifest], days: Sequence[str]) -> int | None:
     """One transaction on top of the version that was looked at; None where it conflicts with another one.
+
+    Each of ``days`` has the files of its manifest then, and none where there is no manifest of it.
 
     The application transaction of each day is what makes two first publications of one day conflict: without
     it Delta sees nothing to remove, and both land.
@@ -185,13 +190,16 @@ def _commit(table: str, version: int, manifests: Sequence[Manifest]) -> int | No
     from deltalake.transaction import AddAction, CommitProperties, Transaction
 
     seen = DeltaTable(table, version=version)
-    now = int(time.time() * 1000)
+    now = int(time.time()) * 1000
+    # The milliseconds are the number of the day's files: ``tables.state`` sees by it whether one is gone.
     actions = [
-        AddAction(file.path, file.size, {"ds": manifest.ds}, now, True, json.dumps({"numRecords": file.rows}))
+        AddAction(
+            file.path, file.size, {"ds": manifest.ds}, now + len(manifest.files) % 1000, True,
+            json.dumps({"numRecords": file.rows}),
+        )
         for manifest in manifests
         for file in manifest.files
-    ]
-    days = [manifest.ds for manifest in manifests]
+    ]  # fmt: skip
     transactions = [Transaction(f"ds={day}", (seen.transaction_version(f"ds={day}") or 0) + 1) for day in days]
     try:
         seen.create_write_transaction(

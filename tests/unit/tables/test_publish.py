@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nightshift import storage, tables
 from nightshift.errors import NightshiftError, SchemaChanged
-from nightshift.lineage import DataFile, Manifest, find_published, find_staged
+from nightshift.lineage import DataFile, Manifest, find_staged
 
 COLUMNS = {"key": "string", "n": "integer"}
 SCHEMA = tables.arrow_schema(COLUMNS)
@@ -200,9 +200,9 @@ def test_manifests_are_found_by_fingerprint(table: str) -> None:
     manifest = staged(table, DAY, "aa", "1")
     assert find_staged(table, DAY, "aa") == manifest
     assert find_staged(table, DAY, "a") is None
-    assert find_published(table, DAY, "aa") is None
+    assert tables.state(table).manifest(DAY) is None
     tables.publish(table, SCHEMA, [manifest])
-    assert find_published(table, DAY, "aa") == manifest
+    assert tables.state(table).manifest(DAY) == manifest
     storage.local_path(storage.join(table, manifest.files[0].path)).unlink()
     assert find_staged(table, DAY, "aa") is None
 
