@@ -61,7 +61,7 @@ class GateFailed(NightshiftError):
 
 
 class SchemaChanged(NightshiftError):
-    """A dataset's columns differ from its table's in more than new nullable columns."""
+    """A column of a dataset has another type than in its table, or lacks values that its contract wants."""
 
     retryable = False
 

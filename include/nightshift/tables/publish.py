@@ -157,23 +157,25 @@ def _prepared(table: str, schema: pa.Schema) -> TableState:
 
 
 def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
-    """The columns to add. Raises SchemaChanged where more than new columns differ.
+    """The columns to add. Raises SchemaChanged where one has another type than the table's.
 
-    The transaction itself takes any schema and would change the whole table without a word.
+    A column that was taken out again stays in the table, and is null in what is published from now on: older days
+    have its values, and the spec may name it again. The transaction itself takes any schema and would change the
+    whole table without a word.
     """
     here, there = ({field.name: field.type for field in item} for item in (present, wanted))
-    gone = [name for name in here if name not in there]
     retyped = [
         f"{name} from {here[name]} to {there[name]}" for name in here if name in there and here[name] != there[name]
     ]
-    if gone or retyped:
-        changes = [f"dropped: {', '.join(gone)}"] * bool(gone) + [f"retyped: {', '.join(retyped)}"] * bool(retyped)
+    if retyped:
         raise SchemaChanged(
-            f"the columns differ from the table's ({'; '.join(changes)})",
+            f"the columns differ from the table's (retyped: {', '.join(retyped)})",
             where=table,
-            allowed="the same columns, or new ones beside them",
-            do="keep the columns, or raise `generation` in the spec for a new set of tables",
+            allowed="the same types; columns may be added and taken out",
+            do="keep the types, or raise `generation` in the spec for a new set of tables",
         )
+    if gone := [name for name in here if name not in there]:
+        log.info("%s: published as null, since the spec names them no more: %s", table, ", ".join(gone))
     return [field for field in wanted if field.name not in here]
 
 
