@@ -7,6 +7,7 @@
     ├── InputMissing       landing has not what the spec says it must have
     ├── GateFailed         a gate blocked its dataset                            (never retried)
     ├── SchemaChanged      a dataset's columns differ from its table's           (never retried)
+    ├── PartitionDamaged   another program changed a published partition         (never retried)
     ├── PromotionRefused   a promotion that the rule does not allow was asked for (never retried)
     ├── ModelNotFound      no champion as of the day, or its file is gone
     ├── ModelMismatch      model, columns or code differ from the plan            (never retried)
@@ -60,9 +61,18 @@ class GateFailed(NightshiftError):
 
 
 class SchemaChanged(NightshiftError):
-    """A dataset's columns differ from its table's in more than new nullable columns."""
+    """A column of a dataset has another type than in its table, or lacks values that its contract wants."""
 
     retryable = False
+
+
+class PartitionDamaged(NightshiftError):
+    """Another program appended, removed or rewrote rows of a published partition."""
+
+    retryable = False
+    REPAIR: ClassVar[str] = (
+        "run `nightshift repair PIPELINE`, which puts back what was published; the table's history names who wrote"
+    )
 
 
 class PromotionRefused(NightshiftError):

@@ -169,20 +169,27 @@ def find_staged(table: str, ds: str, fingerprint: str) -> Manifest | None:
     return None
 
 
-def find_published(table: str, ds: str, fingerprint: str) -> Manifest | None:
-    """The newest kept manifest of a partition's fingerprint."""
+def kept_manifests(table: str, ds: str, fingerprint: str) -> list[Manifest]:
+    """The kept manifests of a day's fingerprint; some are of attempts that were never published."""
     found = [
         Manifest.read(storage.read_json(file.uri))
         for file in storage.list_files(storage.join(table, "_manifests", f"ds={ds}"))
         if Path(file.uri).name.startswith(f"{fingerprint}-")
     ]
-    matching = [manifest for manifest in found if manifest.fingerprint == fingerprint]
-    return max(matching, key=lambda manifest: manifest.created_at, default=None)
+    return [manifest for manifest in found if manifest.fingerprint == fingerprint]
 
 
-def published_report(table: str, ds: str, fingerprint: str) -> dict[str, str]:
+def find_published(table: str, ds: str, fingerprint: str, files: Sequence[DataFile]) -> Manifest | None:
+    """The manifest of the publication that has exactly these files.
+
+    An attempt that was beaten leaves a manifest of the same fingerprint, perhaps a newer one: its files are others.
+    """
+    own = [manifest for manifest in kept_manifests(table, ds, fingerprint) if set(manifest.files) == set(files)]
+    return max(own, key=lambda manifest: manifest.created_at, default=None)
+
+
+def report_link(manifest: Manifest | None) -> dict[str, str]:
     """The link to the gate report of a published partition, for whoever finds it up to date; none without a gate."""
-    manifest = find_published(table, ds, fingerprint)
     return {"gate report": manifest.gate.page} if manifest and manifest.gate else {}
 
 

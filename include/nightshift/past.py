@@ -9,7 +9,7 @@ from nightshift.features.build import contract
 from nightshift.gates.partition import audit_published
 from nightshift.gates.results import GateReport
 from nightshift.job import Job, new_attempt
-from nightshift.lineage import Manifest, find_published
+from nightshift.lineage import Manifest
 from nightshift.scoring.gate import prediction_contract
 from nightshift.scoring.plan import model_digits
 from nightshift.settings import Settings
@@ -36,8 +36,7 @@ def audit_past(settings: Settings, pipeline: Pipeline, days: Sequence[date]) -> 
 def _manifest(job: Job, dataset: str, state: tables.TableState) -> Manifest:
     """The partition's manifest with the files that the table names; what else it says may be gone."""
     partition = state.partitions[job.day]
-    found = find_published(state.uri, job.day, partition.fingerprint)
-    found = found or job.manifest(dataset, job.day, partition.fingerprint)
+    found = state.manifest(job.day) or job.manifest(dataset, job.day, partition.fingerprint)
     return replace(found, files=partition.files)
 
 

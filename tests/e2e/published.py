@@ -4,7 +4,7 @@ from datetime import date
 
 from nightshift import tables
 from nightshift.job import Job
-from nightshift.lineage import Manifest, find_published
+from nightshift.lineage import Manifest
 from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline
 
@@ -18,7 +18,6 @@ def published(live: Settings, name: str, dataset: str, ds: date) -> tables.Parti
 
 
 def manifest_of(live: Settings, name: str, dataset: str, ds: date) -> Manifest:
-    fingerprint = published(live, name, dataset, ds).fingerprint
-    found = find_published(job(live, name, ds).table(dataset), ds.isoformat(), fingerprint)
+    found = tables.state(job(live, name, ds).table(dataset)).manifest(ds.isoformat())
     assert found
     return found

@@ -117,14 +117,20 @@ def test_the_partition_without_removed_rows_is_not_the_one_with(tmp_path: Path) 
     assert find_staged(table, MANIFEST.ds, MANIFEST.fingerprint) is None
 
 
-def test_the_newest_manifest_of_a_publication_counts(tmp_path: Path) -> None:
+def test_the_manifest_of_the_active_files_counts_and_no_newer_one_of_an_attempt_that_was_beaten(
+    tmp_path: Path,
+) -> None:
     table = str(tmp_path / "features")
     newest = replace(MANIFEST, attempt="a0", created_at="2024-03-05T07:00:00+00:00")
-    for manifest in (MANIFEST, newest, replace(MANIFEST, attempt="a9", fingerprint=f"{MANIFEST.fingerprint}-01234567")):
+    beaten = replace(newest, attempt="a7", created_at="2024-03-06T07:00:00+00:00", files=MANIFEST.files[:1])
+    other = replace(MANIFEST, attempt="a9", fingerprint=f"{MANIFEST.fingerprint}-01234567")
+    for manifest in (MANIFEST, newest, beaten, other):
         uri = published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt)
         storage.write_json(uri, manifest.document())
-    assert find_published(table, MANIFEST.ds, MANIFEST.fingerprint) == newest
-    assert find_published(table, MANIFEST.ds, "0" * 16) is None
+    assert find_published(table, MANIFEST.ds, MANIFEST.fingerprint, MANIFEST.files) == newest
+    assert find_published(table, MANIFEST.ds, MANIFEST.fingerprint, (DataFile("one.parquet", 10, 3),)) == beaten
+    assert find_published(table, MANIFEST.ds, MANIFEST.fingerprint, (DataFile("one.parquet", 10, 4),)) is None
+    assert find_published(table, MANIFEST.ds, "0" * 16, MANIFEST.files) is None
 
 
 @pytest.fixture

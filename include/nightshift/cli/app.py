@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from nightshift import __version__
-from nightshift.cli import backfill, check, diagnose, models, night, pipelines, upkeep, waive
+from nightshift.cli import backfill, check, diagnose, models, night, pipelines, repair, upkeep, waive
 from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError, SpecError
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
@@ -83,7 +83,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
         pipelines.retrain,
         pipelines.score,
     ),
-    *(backfill.backfill, diagnose.diagnose, waive.waive, upkeep.audit, upkeep.prune),
+    *(backfill.backfill, diagnose.diagnose, waive.waive, repair.repair, upkeep.audit, upkeep.prune),
     *(upkeep.backup, upkeep.restore),
     *(models.champions, models.history, models.ledger),
 )

@@ -74,6 +74,7 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
     failure = _failure(settings, dag, run_id, failed[0], said) if failed else None
     seen = published(settings, pipeline, ds)
     well = not failed and (run.state == "success" if run else bool(said)) and (retrain or _is_scored(seen))
+    well = well and not any(item.damage for item in seen)
     return Diagnosis(
         pipeline=pipeline.name,
         owner=pipeline.owner,
@@ -85,7 +86,10 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
         later=tuple(failed[1:]),
         changes=(*_warnings(said), *(() if retrain else _changes(settings, pipeline, ds))),
         readers=tuple(_readers(settings, pipeline, ds, seen)),
-        next=tuple(_next(pipeline.name, dag, ds, run, failure, well=well)),
+        next=(
+            *([f"nightshift repair {pipeline.name}"] if any(item.damage for item in seen) else []),
+            *_next(pipeline.name, dag, ds, run, failure, well=well),
+        ),
         well=well,
     )
 
@@ -181,6 +185,9 @@ def _readers(settings: Settings, pipeline: Pipeline, ds: date, seen: Sequence[Pu
         if item.dataset in ("features", "labels", "predictions"):
             model = f", model {item.model_sha256[:16]}" if item.model_sha256 else ""
             made = f"published by {item.run_id} at {item.created_at[:19]}" if item.run_id else "its manifest is gone"
+            if item.damage:
+                yield f"{item.dataset}: refused, another program changed them: {item.damage}"
+                continue
             yield f"{item.dataset}: {item.rows} rows, table version {item.version}{model}, {made}"
     if not _is_scored(seen):
         newest = last_good_day(settings, pipeline, ds)

@@ -8,7 +8,7 @@ from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build import resolve
 from nightshift.features.recipes import Recipes
 from nightshift.job import Job, table_uri
-from nightshift.lineage import Manifest, code_version, find_published, recipe_of
+from nightshift.lineage import Manifest, code_version, recipe_of
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -85,11 +85,10 @@ def _inputs(job: Job, recipes: Recipes, good: date) -> Iterator[str]:
 def _rows(job: Job, state: tables.TableState, day: str) -> str:
     if day not in state.partitions:
         return f"{day} is not published" if day else "no snapshot"
-    manifest = find_published(state.uri, day, state.fingerprint(day))
+    manifest = state.manifest(day)
     gone = manifest.counts.get("quarantined", 0) if manifest else 0
     return f"{day} has {state.partitions[day].rows} rows" + (f" and {gone} in quarantine" if gone else "")
 
 
 def _manifest(job: Job, dataset: str, day: str) -> Manifest | None:
-    uri = job.table(dataset)
-    return find_published(uri, day, tables.state(uri).fingerprint(day))
+    return tables.state(job.table(dataset)).manifest(day)

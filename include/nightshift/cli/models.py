@@ -88,7 +88,8 @@ def _document(champion: "Champion | None") -> dict[str, Any] | None:
 def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     """What is published of a day, and what made it.
 
-    Landing files of the day that are not what is published, since their gate refused them, are named as well.
+    Landing files of the day that are not what is published, since their gate refused them, are named as well, and
+    partitions that another program changed.
 
     Example: nightshift history flights --ds 2013-03-04
     """
@@ -120,7 +121,12 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     ]
     reports = [f"  {item.dataset}: {item.gate.page}" for item in found if item.gate]
     lines = [table(header, rows), *(["gate reports:", *reports] if reports else [])]
-    lines = [*(lines if found else [f"nothing of {spec.name} is published for {ds}"]), *aside]
+    damaged = [
+        f"{item.dataset} of {item.ds} was changed by another program: {item.damage}; `nightshift repair {spec.name}`"
+        for item in found
+        if item.damage
+    ]
+    lines = [*(lines if found else [f"nothing of {spec.name} is published for {ds}"]), *damaged, *aside]
     document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found], "aside": aside}
     emit(as_json, document, "\n".join(lines))
     if not found:

@@ -39,7 +39,7 @@ def down(as_json: Json = False) -> None:
 
 
 def status(as_json: Json = False) -> None:
-    """The local platform's components and how they are.
+    """The local platform's components and how they are, and the partitions that another program changed.
 
     Example: nightshift status --json
     """
@@ -47,6 +47,7 @@ def status(as_json: Json = False) -> None:
 
 
 def _status(as_json: bool) -> None:
+    from nightshift.cli.repair import damage_lines
     from nightshift.platform import local
     from nightshift.platform.health import HEALTHY
     from nightshift.platform.layout import Layout
@@ -64,8 +65,11 @@ def _status(as_json: bool) -> None:
     rows = [(item.name, item.state, item.health, str(item.pid or ""), str(item.port or "")) for item in found]
     lines = [table(("component", "state", "health", "pid", "port"), rows)]
     lines += [f"{name}: {url}, user {ADMIN}, password in {passwords[name]}" for name, url in urls.items()]
+    damaged = list(damage_lines(settings))
+    lines += damaged
     document = {
         "healthy": healthy,
+        "damaged": damaged,
         "components": [asdict(item) for item in found],
         "urls": urls,
         "user": ADMIN,

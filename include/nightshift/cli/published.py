@@ -8,14 +8,17 @@ from typing import Any
 from nightshift import storage, tables
 from nightshift.inputs.days import landing_changes
 from nightshift.job import Job, table_uri
-from nightshift.lineage import GateSummary, Upstream, find_published
+from nightshift.lineage import GateSummary, Upstream
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
 
 @dataclass(frozen=True)
 class Published:
-    """One published partition. Fields of its manifest are empty where that is gone; ``quarantined`` counts rows."""
+    """One published partition. Fields of its manifest are empty where that is gone; ``quarantined`` counts rows.
+
+    ``damage`` says what another program did to it; empty where nobody did.
+    """
 
     dataset: str
     ds: str
@@ -32,6 +35,7 @@ class Published:
     code_version: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     upstream: dict[str, Upstream] = field(default_factory=dict)
+    damage: str = ""
 
     def document(self) -> dict[str, Any]:
         """The partition as plain data."""
@@ -90,20 +94,22 @@ def _published(settings: Settings, pipeline: Pipeline, dataset: str, ds: date) -
     partition = state.partitions.get(day)
     if partition is None:
         return None
-    quarantine = tables.state(table_uri(settings, pipeline, f"quarantine/{dataset}")).partitions.get(day)
+    beside = tables.state(table_uri(settings, pipeline, f"quarantine/{dataset}"))
+    quarantine = beside.partitions.get(day)
     # The quarantine of a publication that never came, or that was replaced, has another fingerprint.
-    counts = quarantine is not None and quarantine.fingerprint == partition.fingerprint
+    counts = beside.fingerprint(day) == partition.fingerprint
     found = Published(
         dataset=dataset,
         ds=day,
         uri=uri,
         version=state.version,
-        fingerprint=partition.fingerprint,
+        fingerprint=state.fingerprint(day),
         rows=partition.rows,
         quarantined=quarantine.rows if quarantine is not None and counts else 0,
+        damage=state.damage(day),
     )
-    manifest = find_published(uri, day, partition.fingerprint)
+    manifest = state.manifest(day)
     if manifest is None:
         return found
-    beside = ("gate", "model_sha256", "run_id", "attempt", "created_at", "code_version", "counts", "upstream")
-    return Published(**{**vars(found), **{name: getattr(manifest, name) for name in beside}})
+    known = ("gate", "model_sha256", "run_id", "attempt", "created_at", "code_version", "counts", "upstream")
+    return Published(**{**vars(found), **{name: getattr(manifest, name) for name in known}})

@@ -21,7 +21,7 @@ from nightshift.inputs.days import landing_changes
 from nightshift.inputs.needs import daily_needs, inside
 from nightshift.inputs.run import newest_snapshots
 from nightshift.job import Job, Outcome
-from nightshift.lineage import find_published, find_staged
+from nightshift.lineage import find_staged
 from nightshift.settings import Settings
 from nightshift.spark_local import Ahead, run_local
 from nightshift.steps import SparkRunner, run_step
@@ -130,7 +130,7 @@ def _take(job: Job, there: Settings) -> None:
         dataset, stale = f"inputs/{name}", landing_changes(published, name, needs.days(name))
         state = tables.state(published.table(dataset))
         wanted = [day for day in map(str, needs.days(name)) if day in state.partitions and day not in stale]
-        found = [find_published(state.uri, day, state.fingerprint(day)) for day in wanted]
+        found = [None if state.damage(day) else state.manifest(day) for day in wanted]
         manifests = [replace(manifest, replaces="") for manifest in found if manifest is not None]
         for file in (file for manifest in manifests for file in manifest.files):
             old, new = (storage.join(lake.table(dataset), file.path) for lake in (published, job))

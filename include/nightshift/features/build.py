@@ -7,7 +7,7 @@ from datetime import date
 
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
-from nightshift.errors import InputMissing, NightshiftError
+from nightshift.errors import InputMissing, NightshiftError, PartitionDamaged
 from nightshift.features.build_plan import BuildPlan, Source, Target
 from nightshift.features.rebuilds import ordered
 from nightshift.features.recipes import Dataset, Recipes, code_of, order_id
@@ -18,7 +18,7 @@ from nightshift.lineage import Manifest, find_staged, recipe_of
 from nightshift.registry.waivers import waived
 from nightshift.specs.calendar import label_day, training_days
 from nightshift.specs.model import Column
-from nightshift.tables import TableState, state
+from nightshift.tables import TableState, refuse_damaged, state
 
 log = logging.getLogger("nightshift.features")
 
@@ -32,19 +32,23 @@ class _Survey:
     published: TableState
     days: dict[str, dict[str, str]] = field(default_factory=dict)
     build: dict[str, Manifest] = field(default_factory=dict)
+    damaged: dict[str, PartitionDamaged] = field(default_factory=dict)
 
 
 def plan_features(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
     """Plan the features of ``ds`` and the labels that have become mature, and the same for ``job.also``.
 
     Nothing is planned for other days unless ``ds`` itself has something to build. Raises InputMissing where the
-    features of ``ds`` cannot be built.
+    features of ``ds`` cannot be built, PartitionDamaged where another program changed those that are up to date.
     """
     own = _wanted_days(job, [job.ds])
     recipes = resolve(job)
     for ds in own["features"]:
         recipes.reads("features", ds)
     surveys = _surveys(job, recipes, own)
+    for ds in own["features"]:
+        if damage := surveys["features"].damaged.get(ds.isoformat()):
+            raise damage
     if job.also and _has_work(surveys):
         ready = [job.ds, *_ready(job)]
         recipes = resolve(job)
@@ -130,6 +134,11 @@ def _survey(job: Job, recipes: Recipes, dataset: Dataset, days: Sequence[date]) 
         fingerprint = recipes.fingerprint(dataset, reads, rebuild)
         if recipe_of(survey.published.fingerprint(day)) == fingerprint:
             survey.days[day] = {"status": "up_to_date", "fingerprint": survey.published.fingerprint(day)}
+            continue
+        try:
+            refuse_damaged(survey.published, day, fingerprint)
+        except PartitionDamaged as error:
+            survey.damaged[day], survey.days[day] = error, {"status": "missing", "why": str(error)}
             continue
         survey.days[day] = {"status": "staged", "fingerprint": fingerprint}
         if find_staged(job.table(dataset), day, fingerprint) is None:

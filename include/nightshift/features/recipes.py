@@ -1,12 +1,12 @@
 """Which partitions a day of features or labels reads, and the fingerprint that follows. No I/O but reading code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
-from nightshift.errors import InputMissing
+from nightshift.errors import InputMissing, PartitionDamaged
 from nightshift.features.rebuilds import Rebuild, newest
 from nightshift.lineage import Upstream, recipe
 from nightshift.registry.waivers import Waived, nothing_waived
@@ -64,6 +64,7 @@ class Recipes:
                     where=self.pipeline.name,
                     do=f"land one at {source.path}, then clear gate_inputs",
                 )
+            self._refuse_damaged(dataset, name, ds, [max(known)])
             return Upstream(state.version, {max(known): state.fingerprint(max(known))})
         label_lag = self.pipeline.label.lag
         days = source.feature_days(ds) if dataset == "features" else source.label_days(ds, label_lag)
@@ -80,7 +81,18 @@ class Recipes:
                 allowed=f"{allowed} absent",
                 do=f"land the files at {source.path}, then clear gate_inputs",
             )
+        self._refuse_damaged(dataset, name, ds, names)
         return Upstream(state.version, {day: state.fingerprint(day) for day in names if day in state.partitions})
+
+    def _refuse_damaged(self, dataset: Dataset, name: str, ds: date, days: Sequence[str]) -> None:
+        """Raises InputMissing where another program changed one of the days that are read."""
+        for day in days:
+            if damage := self.sources[name].damage(day):
+                raise InputMissing(
+                    f"{dataset} of {ds} need {day} of source {name}, whose partition another program changed: {damage}",
+                    where=self.sources[name].uri,
+                    do=PartitionDamaged.REPAIR,
+                )
 
 
 def order_id(rebuild: Rebuild | None) -> str:

@@ -13,7 +13,7 @@ from nightshift.gates.keys import differences
 from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.run import CheckResult, enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, find_staged, published_report, recipe_of
+from nightshift.lineage import Manifest, Upstream, find_staged, recipe_of, report_link
 from nightshift.specs.calendar import label_day
 
 log = logging.getLogger("nightshift.features")
@@ -91,7 +91,7 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     if recipe_of(found.fingerprint(day)) == recipe_of(fingerprint):
         rows = float(found.partitions[day].rows)
         message = f"{dataset} of {day} are up to date ({rows:.0f} rows, {found.fingerprint(day)})"
-        links = published_report(found.uri, day, found.fingerprint(day))
+        links = report_link(found.manifest(day))
         return Outcome(step, job.day, "up_to_date", message, {"rows": rows}, links)
     audited = _audited(job, dataset, _staged(job, dataset, day, fingerprint))
     links = {"gate report": audited.report_uri_html}
@@ -101,6 +101,7 @@ def _gate_day(job: Job, step: str, dataset: Dataset, day: str, item: dict[str, s
     counts = {"rows": rows, "quarantined": removed, "version": float(publication.version)}
     counts |= {"warnings": float(audited.manifest.warnings)}
     if publication.superseded:
+        tables.refuse_overtaken(job.table(dataset), audited.manifest, "build_features")
         message = f"{dataset} of {day}: a newer attempt was published meanwhile, this one is discarded"
         return Outcome(step, job.day, "up_to_date", message, counts, links)
     message = (
@@ -170,8 +171,10 @@ def _spine_day(job: Job, ds: str, upstream: Upstream) -> str:
 def _publish(job: Job, dataset: Dataset, audits: Sequence[Audited]) -> tables.Publication:
     schema = tables.arrow_schema({name: column.type for name, column in contract(job, dataset).items()})
 
-    def still_wanted(manifest: Manifest) -> bool:
-        return resolve(job).wanted(dataset, date.fromisoformat(manifest.ds)) == recipe_of(manifest.fingerprint)
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
+        now = resolve(job)
+        wanted = {item.ds: now.wanted(dataset, date.fromisoformat(item.ds)) for item in manifests}
+        return {item.ds for item in manifests if wanted[item.ds] == recipe_of(item.fingerprint)}
 
     passed = [audited for audited in audits if audited.report.status != "blocked"]
     return publish_audited(job, dataset, schema, passed, still_wanted)

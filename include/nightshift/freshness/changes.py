@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nightshift.lineage import Upstream
 
-State = Literal["up_to_date", "stale", "new", "waits", "outside"]
+State = Literal["up_to_date", "stale", "new", "waits", "damaged", "outside"]
 # The fingerprint of an input partition that has landed, and that no gate has seen yet.
 LANDED = "landed"
 _FEW = 3
@@ -16,7 +16,8 @@ _FEW = 3
 class Freshness:
     """Whether the partition ``ds`` of a dataset is what would be built now.
 
-    ``new`` has never been published, ``waits`` cannot be built yet, ``outside`` is not in the spec's range.
+    ``new`` has never been published, ``waits`` cannot be built yet, ``damaged`` was changed by another program and is
+    refused, ``outside`` is not in the spec's range.
     ``changes`` says what is different since the publication, or what it waits for.
     """
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from nightshift import tables
-from nightshift.errors import InputMissing
+from nightshift.errors import InputMissing, PartitionDamaged
 from nightshift.features.build import resolve
 from nightshift.features.rebuilds import Rebuild
 from nightshift.features.recipes import Dataset, Recipes, order_id
@@ -15,7 +15,7 @@ from nightshift.inputs.days import landing_changes
 from nightshift.inputs.needs import Needs, daily_needs, inside
 from nightshift.inputs.run import newest_snapshots
 from nightshift.job import Job
-from nightshift.lineage import Manifest, Upstream, find_published, recipe_of
+from nightshift.lineage import Manifest, Upstream, recipe_of
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
@@ -122,24 +122,32 @@ class _Look:
         except InputMissing as error:
             return Freshness(day, "waits", (error.what,))
         rebuild = self.recipes.rebuild(dataset, ds)
-        if recipe_of(published) == self.recipes.fingerprint(dataset, reads, order_id(rebuild)):
+        wanted = self.recipes.fingerprint(dataset, reads, order_id(rebuild))
+        if recipe_of(published) == wanted:
             return Freshness(day, "up_to_date")
+        if damage := self.states[dataset].damage(day):
+            return self._damaged(dataset, day, wanted, damage)
         if not published:
             return Freshness(day, "new")
+        return Freshness(day, "stale", tuple(self._built_otherwise(dataset, day, reads, rebuild)))
+
+    def _built_otherwise(
+        self, dataset: Dataset, day: str, reads: Mapping[str, Upstream], rebuild: Rebuild | None
+    ) -> list[str]:
         manifest = self._manifest(dataset, day)
         if manifest is None:
-            return Freshness(day, "stale", ("its manifest is gone: what it was made of is unknown",))
+            return ["its manifest is gone: what it was made of is unknown"]
         read = {name.removeprefix("inputs/"): upstream for name, upstream in manifest.upstream.items()}
         changes = read_changes(read, reads, self.landed)
         if rebuild and rebuild.id != manifest.rebuild:
             changes.append(rebuild.words)
         if manifest.rebuild and not rebuild:
             changes.append("the rebuild that it was built for was withdrawn")
-        if self.recipes.fingerprint(dataset, read, manifest.rebuild) != recipe_of(published):
+        if self.recipes.fingerprint(dataset, read, manifest.rebuild) != recipe_of(manifest.fingerprint):
             # The spec's hash is of the whole file: where it differs, the code may have changed as well.
             same = manifest.spec_hash == spec_hash(self.job.pipeline)
             changes.append(f"{dataset} code" if same else f"spec or {dataset} code")
-        return Freshness(day, "stale", tuple(changes))
+        return changes
 
     def _predictions(self, ds: date, features: Freshness) -> Freshness:
         day, state = ds.isoformat(), self.states["predictions"]
@@ -155,10 +163,20 @@ class _Look:
         built = self.states["features"].fingerprint(day)
         wanted = predictions_fingerprint(built, champion.sha256, self.code)
         changes = [] if features.state == "up_to_date" else ["features"]
+        if damage := state.damage(day):
+            return self._damaged("predictions", day, "" if changes else wanted, damage)
         if recipe_of(state.fingerprint(day)) != wanted:
             changes += self._scored_otherwise(day, built, champion.sha256, champion.version)
         # A set of names: features that are stale and were republished are one change.
         return Freshness(day, "stale" if changes else "up_to_date", tuple(dict.fromkeys(changes)))
+
+    def _damaged(self, dataset: str, day: str, wanted: str, damage: str) -> Freshness:
+        """A day that another program changed: refused, unless it is stale and so is published anew as a whole."""
+        try:
+            tables.refuse_damaged(self.states[dataset], day, wanted)
+        except PartitionDamaged:
+            return Freshness(day, "damaged", (f"changed by another program: {damage}",))
+        return Freshness(day, "stale", (f"changed by another program: {damage}",))
 
     def _scored_otherwise(self, day: str, features: str, sha256: str, version: str) -> list[str]:
         manifest = self._manifest("predictions", day)
@@ -173,5 +191,4 @@ class _Look:
         return changes
 
     def _manifest(self, dataset: str, day: str) -> Manifest | None:
-        state = self.states[dataset]
-        return find_published(state.uri, day, state.fingerprint(day))
+        return self.states[dataset].manifest(day)

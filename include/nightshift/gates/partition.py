@@ -1,6 +1,6 @@
 """The gate of one staged partition: audit, remove what the policy lets go, report, publish."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -118,7 +118,7 @@ def publish_audited(
     dataset: str,
     schema: pa.Schema,
     audited: Sequence[Audited],
-    still_wanted: Callable[[Manifest], bool] | None = None,
+    still_wanted: tables.StillWanted | None = None,
 ) -> tables.Publication:
     """Publish what gates let through, in one commit: first the rows in quarantine, then the dataset.
 
@@ -130,12 +130,11 @@ def publish_audited(
         return tables.Publication(tables.state(job.table(dataset)).version)
     left = [item.quarantine for item in passed if item.quarantine is not None]
     if left:
-        active = tables.state(job.table(dataset))
-        replaces = {item.manifest.ds: item.manifest for item in passed}
+        own = [item.manifest for item in passed if item.quarantine is not None]
 
-        def follows(manifest: Manifest) -> bool:
-            own = replaces[manifest.ds]
-            return active.fingerprint(own.ds) == own.replaces or (still_wanted is not None and still_wanted(own))
+        def follows(_: Sequence[Manifest]) -> set[str]:
+            found = tables.outcomes(tables.state(job.table(dataset)), own, still_wanted)
+            return {ds for ds, outcome in found.items() if outcome == "publish"}
 
         tables.publish(job.table(f"quarantine/{dataset}"), QUARANTINE, left, follows)
     publication = tables.publish(job.table(dataset), schema, [item.manifest for item in passed], still_wanted)

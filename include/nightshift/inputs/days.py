@@ -9,7 +9,7 @@ from datetime import date
 
 from nightshift import metrics, storage, tables
 from nightshift.database import advisory_lock
-from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.errors import GateFailed, InputMissing, NightshiftError, PartitionDamaged
 from nightshift.gates.partition import Audited, audit_partition, publish_audited, report_unreadable
 from nightshift.gates.run import enforce
 from nightshift.inputs.earlier_contract import refuse_earlier_contract
@@ -42,7 +42,8 @@ class Gated:
     ``absent`` days have neither landed nor been published. ``kept`` days were corrected, but the correction failed
     its gate: the publication before it stays. ``blocked`` ones failed and have no publication. Both hold the error.
     Of ``dirty`` days rows went to quarantine, or an expectation failed that only warns; ``warned`` counts the latter.
-    ``empty`` days were published, but their files had no row. ``active`` is what was found published, by day.
+    ``empty`` days were published, but their files had no row. ``restored`` says what another program had done to days
+    that were published again from landing. ``active`` is what was found published: fingerprint and files, by day.
     """
 
     source: str
@@ -56,7 +57,8 @@ class Gated:
     dirty: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     warned: int = 0
-    active: dict[str, str] = field(default_factory=dict)
+    restored: dict[str, str] = field(default_factory=dict)
+    active: dict[str, tuple[str, tuple[DataFile, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ class _Day:
     files: tuple[StoredFile, ...]
     active: str
     published: tuple[DataFile, ...]
+    damage: str
 
     def landed(self, table: str) -> tuple[Landed, ...]:
         """The files with their content's hash, taken from the publication where size and time are the same."""
-        manifest = find_published(table, self.ds, self.active) if self.active else None
+        manifest = find_published(table, self.ds, self.active, self.published) if self.active else None
         known = {(item.uri, item.size, item.mtime_ns): item.sha256 for item in manifest.landing} if manifest else {}
         seen = [(file.uri, file.size, file.mtime_ns) for file in self.files]
         return tuple(Landed(*file, sha256=known.get(file) or _sha256(file[0])) for file in seen)
@@ -88,9 +91,13 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
         if _is_stale(job, contract, table, day):
             stale.append(day.ds)
             continue
+        if day.damage and not day.files:
+            what = f"another program changed the partition {day.ds}, whose landing files are gone: {day.damage}"
+            gated.blocked[day.ds] = PartitionDamaged(what, where=table, do=PartitionDamaged.REPAIR)
+            continue
         if day.active and not day.files:
             refuse_earlier_contract(source, contract, table, day.ds, day.published, "its landing files are gone")
-        gated.active[day.ds] = day.active
+        gated.active[day.ds] = (day.active, day.published)
         (gated.up_to_date if day.files or day.active else gated.absent).append(day.ds)
     tags = {"pipeline": job.pipeline.name, "dataset": f"inputs/{source}"}
     metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)
@@ -135,14 +142,18 @@ def _look(job: Job, contract: Input, table: str, days: Sequence[date]) -> list[_
             ds.isoformat(),
             tuple(partition_files(job.settings, contract, ds)),
             active.fingerprint(ds.isoformat()),
-            active.files(ds.isoformat()),
+            partition.files if (partition := active.partitions.get(ds.isoformat())) else (),
+            active.damage(ds.isoformat()),
         )
         for ds in sorted(days)
     ]
 
 
 def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
-    """Whether landing has files that are not what is published; files that were taken away change nothing."""
+    """Whether landing has files that are not what is published; files that were taken away change nothing.
+
+    A day that another program damaged in the table is published again from landing.
+    """
     if not day.files or not day.active:
         return bool(day.files)
     wanted = input_fingerprint(day.landed(table), contract, job.pipeline.schedule.timezone)
@@ -150,7 +161,9 @@ def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
 
 
 def _why_stale(table: str, day: _Day) -> str:
-    published = find_published(table, day.ds, day.active) if day.active else None
+    if day.damage:
+        return "changed by another program in the table"
+    published = find_published(table, day.ds, day.active, day.published) if day.active else None
     if published is None:
         return "corrected" if day.active else "new"
     same = [item.sha256 for item in published.landing] == [item.sha256 for item in day.landed(table)]
@@ -169,16 +182,27 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
             audited = _audited(job, contract, table, day, gated)
         except (GateFailed, InputMissing) as error:
             log.warning("%s of %s: %s", gated.source, day.ds, error)
-            if day.active:
+            if day.active and not day.damage:
                 why = f"its landing files do not follow the present one: {error.what}"
                 refuse_earlier_contract(gated.source, contract, table, day.ds, day.published, why)
-            (gated.kept if day.active else gated.blocked)[day.ds] = error
+            (gated.kept if day.active and not day.damage else gated.blocked)[day.ds] = error
         else:
             passed.append(audited)
+            if day.damage:
+                log.warning("%s of %s: another program changed the table: %s", gated.source, day.ds, day.damage)
+                gated.restored[day.ds] = day.damage
     schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
-    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed)
+
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
+        return {manifest.ds for manifest in manifests if _as_landed(job, contract, manifest)}
+
+    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed, still_wanted)
     gated.published += publication.published
-    gated.up_to_date += [*publication.up_to_date, *publication.superseded]
+    gated.up_to_date += publication.up_to_date
+    for ds in publication.superseded:
+        gated.kept[ds] = InputMissing(
+            f"the landing files of {ds} changed while they were gated", where=f"inputs/{gated.source}"
+        )
     gated.dirty += [audited.manifest.ds for audited in passed if audited.report.failed]
     gated.warned += sum(audited.manifest.warnings for audited in passed)
     for audited in passed:
@@ -236,6 +260,13 @@ def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, land
     )
     tables.leave_staged(table, manifest)
     return manifest
+
+
+def _as_landed(job: Job, contract: Input, manifest: Manifest) -> bool:
+    """Whether landing has the files of a manifest, by their sizes and times."""
+    there = partition_files(job.settings, contract, date.fromisoformat(manifest.ds))
+    files = [(file.uri, file.size, file.mtime_ns) for file in there]
+    return files == [(file.uri, file.size, file.mtime_ns) for file in manifest.landing]
 
 
 def _reusable(table: str, staged: Manifest) -> bool:

@@ -11,7 +11,7 @@ from nightshift.inputs.days import Gated, gate_days
 from nightshift.inputs.landing import partition_files, place, snapshot_days
 from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
 from nightshift.job import Job, Outcome
-from nightshift.lineage import published_report
+from nightshift.lineage import find_published, report_link
 from nightshift.registry.waivers import waived
 
 __all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "newest_snapshots", "window_inputs"]
@@ -171,6 +171,8 @@ def _warnings(job: Job, gated: Mapping[str, Gated]) -> Iterator[str]:
             yield f"{words}; {name} is the spine, so nothing is scored from it" if spine else words
     for name, item in gated.items():
         yield from (f"{name} of {day}: {error}" for day, error in item.kept.items())
+        for day, damage in item.restored.items():
+            yield f"{name} of {day}: another program changed the table ({damage}); published again from landing"
 
 
 def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str]) -> Outcome:
@@ -208,8 +210,9 @@ def _published_page(job: Job, gated: Gated) -> dict[str, str]:
     """The report of the newest day that was found published, for a night that had nothing to audit."""
     newest = max(gated.up_to_date, default="")
     table = job.table(f"inputs/{gated.source}")
-    active = gated.active.get(newest) or tables.state(table).fingerprint(newest) if newest else ""
-    links = published_report(table, newest, active) if newest else {}
+    fingerprint, files = gated.active.get(newest, ("", ()))
+    manifest = find_published(table, newest, fingerprint, files) if files else tables.state(table).manifest(newest)
+    links = report_link(manifest)
     return {newest: links["gate report"]} if links else {}
 
 

@@ -1,6 +1,6 @@
 """Evaluate every day whose predictions and labels are both published, once for each state of the two."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ class _Survey:
     code: str
 
     def wanted(self, day: str) -> str:
-        """The fingerprint that the evaluation of a day should have, empty where it lacks predictions or labels."""
+        """The fingerprint that the evaluation of a day should have; empty without sound predictions and labels."""
+        if self.predictions.damage(day) or self.labels.damage(day):
+            return ""
         predictions, labels = self.predictions.fingerprint(day), self.labels.fingerprint(day)
         return recipe(predictions=predictions, labels=labels, code=self.code) if predictions and labels else ""
 
@@ -47,7 +49,8 @@ class _Survey:
     def stale(self) -> list[str]:
         """The days to evaluate, oldest first."""
         days = sorted(set(self.predictions.partitions) & set(self.labels.partitions))
-        return [day for day in days if self.evaluated.fingerprint(day) != self.wanted(day)]
+        wanted = {day: self.wanted(day) for day in days}
+        return [day for day in days if wanted[day] and self.evaluated.fingerprint(day) != wanted[day]]
 
 
 def monitor(job: Job) -> Outcome:
@@ -59,12 +62,12 @@ def monitor(job: Job) -> Outcome:
         return Outcome("monitor", job.day, "up_to_date", "every day with predictions and labels is evaluated")
     rows = {day: _evaluated(job, survey, day) for day in days}
     manifests = [_staged(job, survey, day, rows[day]) for day in days]
-    publication = tables.publish(
-        job.table(MONITORING),
-        tables.arrow_schema(COLUMNS),
-        manifests,
-        still_wanted=lambda manifest: _survey(job).wanted(manifest.ds) == manifest.fingerprint,
-    )
+
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
+        now = _survey(job)
+        return {manifest.ds for manifest in manifests if now.wanted(manifest.ds) == manifest.fingerprint}
+
+    publication = tables.publish(job.table(MONITORING), tables.arrow_schema(COLUMNS), manifests, still_wanted)
     _emit(job, publication, rows[days[-1]])
     left = len(survey.stale) - len(days)
     message = f"days evaluated: {len(days)} ({days[0]} to {days[-1]}); {days[-1]}: {_said(rows[days[-1]])}"

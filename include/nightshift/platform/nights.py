@@ -7,7 +7,6 @@ from datetime import date
 from nightshift import tables
 from nightshift.aligned import aligned
 from nightshift.job import Job
-from nightshift.lineage import find_published
 from nightshift.platform.airflow_client import Run
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
@@ -55,13 +54,14 @@ def nights_of(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], ru
 
 def _counts(landed: tables.TableState, ds: date) -> Mapping[str, int]:
     """What the manifest of a published day counted."""
-    manifest = find_published(landed.uri, ds.isoformat(), landed.fingerprint(ds.isoformat()))
+    manifest = landed.manifest(ds.isoformat())
     return manifest.counts if manifest else {}
 
 
 def _metric(pipeline: Pipeline, monitoring: tables.TableState, day: str) -> float | None:
     column = "average_precision" if pipeline.label.objective == "binary" else "rmse"
-    values = tables.read(monitoring.uri, monitoring.files(day), [column]) if monitoring.files(day) else None
+    known = day in monitoring.partitions and not monitoring.damage(day)
+    values = tables.read(monitoring.uri, monitoring.files(day), [column]) if known else None
     return values[column][0].as_py() if values is not None and values.num_rows else None
 
 

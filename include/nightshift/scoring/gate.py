@@ -1,6 +1,7 @@
 """The gate of predictions: every shard there, every key once, every score as it should be; then published."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from nightshift import metrics, storage, tables
@@ -10,7 +11,7 @@ from nightshift.gates.partition import Audited, audit_partition, publish_audited
 from nightshift.gates.results import CheckResult
 from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, published_report, recipe_of
+from nightshift.lineage import Manifest, Upstream, recipe_of, report_link
 from nightshift.scoring.plan import (
     ScoringPlan,
     ShardResult,
@@ -37,11 +38,12 @@ def gate_predictions(job: Job) -> Outcome:
     if left["status"] == "nothing":
         return Outcome("gate_predictions", job.day, "nothing", f"{job.day} is after the spec's end: labels alone")
     plan = read_plan(left["plan"])
-    published = tables.state(plan.table).fingerprint(job.day)
+    found = tables.state(plan.table)
+    published = found.fingerprint(job.day)
     if recipe_of(published) == plan.fingerprint:
         metrics.count(job.settings, "partitions_up_to_date", 1, pipeline=job.pipeline.name, dataset=PREDICTIONS)
         message = f"predictions of {job.day} are up to date ({plan.rows} rows, {published})"
-        links = published_report(plan.table, job.day, published)
+        links = report_link(found.manifest(job.day))
         return Outcome("gate_predictions", job.day, "up_to_date", message, {"rows": float(plan.rows)}, links)
     results = _results(plan, left["plan"])
     staged = _manifest(job, plan, results, left)
@@ -114,11 +116,12 @@ def _reconciled(job: Job, plan: ScoringPlan, staged: Manifest) -> tuple[CheckRes
 def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[ShardResult]) -> Outcome:
     schema = tables.arrow_schema(prediction_columns(plan.key))
 
-    def still_wanted(manifest: Manifest) -> bool:
+    def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
         try:
-            return resolve(job).fingerprint == recipe_of(manifest.fingerprint)
+            wanted = resolve(job).fingerprint
         except (InputMissing, ModelNotFound):
-            return False
+            return set()
+        return {manifest.ds for manifest in manifests if recipe_of(manifest.fingerprint) == wanted}
 
     publication = publish_audited(job, PREDICTIONS, schema, [audited], still_wanted)
     rows = audited.manifest.rows
@@ -126,6 +129,7 @@ def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[Shar
     counts |= {"warnings": float(audited.manifest.warnings)}
     links = {"gate report": audited.report_uri_html}
     if publication.superseded:
+        tables.refuse_overtaken(job.table(PREDICTIONS), audited.manifest, "plan_scoring")
         message = f"predictions of {job.day}: a newer attempt was published meanwhile, this one is discarded"
         return Outcome("gate_predictions", job.day, "up_to_date", message, counts, links)
     _emit(job, plan, rows, results)

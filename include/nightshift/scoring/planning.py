@@ -8,7 +8,7 @@ from nightshift.errors import InputMissing, ModelMismatch, ModelNotFound, Nights
 from nightshift.features.recipes import Recipes
 from nightshift.features.serving import other_code, other_spec
 from nightshift.job import Job, Outcome, Status
-from nightshift.lineage import find_published, recipe, recipe_of
+from nightshift.lineage import recipe, recipe_of
 from nightshift.model_manifest import ModelManifest, model_uri, read_manifest
 from nightshift.registry.champions import Champion, champion_as_of, first_champion_date
 from nightshift.registry.ledger import Ledger
@@ -29,7 +29,8 @@ def plan_scoring(job: Job) -> Outcome:
     """Resolve model and features once, and leave the plan of the shards.
 
     A day after the spec's end has no shards. Raises InputMissing without features, ModelNotFound without a
-    champion as of ``ds``, ModelMismatch where the champion was trained on other features.
+    champion as of ``ds``, ModelMismatch where the champion was trained on other features, PartitionDamaged where
+    another program changed the features or the predictions that are up to date.
     """
     end = job.pipeline.schedule.end
     if end is not None and job.ds > end:
@@ -40,7 +41,9 @@ def plan_scoring(job: Job) -> Outcome:
     _check_fit(job, wanted, manifest)
     plan = _plan(job, wanted, manifest)
     storage.create_json(plan.uri, plan.document())
-    published = tables.state(plan.table).fingerprint(job.day)
+    found = tables.state(plan.table)
+    tables.refuse_damaged(found, job.day, plan.fingerprint)
+    published = found.fingerprint(job.day)
     status: Status = "up_to_date" if recipe_of(published) == plan.fingerprint else "done"
     job.leave(
         "plan_scoring",
@@ -65,7 +68,7 @@ def plan_scoring(job: Job) -> Outcome:
 
 
 def resolve(job: Job) -> Wanted:
-    """The published features and the champion as of ``ds``. Raises InputMissing, ModelNotFound."""
+    """The published features and the champion as of ``ds``. Raises InputMissing, ModelNotFound, PartitionDamaged."""
     features = tables.state(job.table("features"))
     if job.day not in features.partitions:
         raise InputMissing(
@@ -73,6 +76,7 @@ def resolve(job: Job) -> Wanted:
             where=features.uri,
             do=f"run gate_features of {job.day}, or clear it",
         )
+    features.files(job.day)  # of a damaged day nothing is scored
     entries = Ledger.of(job.settings).entries(job.pipeline.name)
     champion = champion_as_of(entries, job.ds)
     if champion is None:
@@ -102,7 +106,7 @@ def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
     do = f"retrain as of a day before {job.day}, or score with the code and spec that the model was trained on"
     if what := other_spec(job.pipeline, manifest):
         raise ModelMismatch(what, where=where, do=do)
-    published = find_published(wanted.features.uri, job.day, wanted.features.fingerprint(job.day))
+    published = wanted.features.manifest(job.day)
     if published is None:
         raise NightshiftError(
             f"the manifest of the features of {job.day} is gone", where=wanted.features.uri, do="restore _manifests"

@@ -3,9 +3,9 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -15,6 +15,9 @@ from nightshift.lineage import Manifest, published_uri
 from nightshift.tables.state import TableState, state
 
 log = logging.getLogger("nightshift.tables")
+
+# Of some manifests, the days whose manifest is what the present upstream asks for.
+StillWanted = Callable[[Sequence[Manifest]], Collection[str]]
 
 _TRIES = 20
 _EXPIRY = {"delta.enableExpiredLogCleanup": "false"}
@@ -34,34 +37,32 @@ def publish(
     table: str,
     schema: pa.Schema,
     manifests: Sequence[Manifest],
-    still_wanted: Callable[[Manifest], bool] | None = None,
+    still_wanted: StillWanted | None = None,
 ) -> Publication:
     """Publishes staged partitions, at most one for each day, in one commit.
 
-    A day whose published fingerprint is the manifest's is up to date. A day that something else was published for
-    since the attempt was planned (``Manifest.replaces``) is superseded, unless ``still_wanted`` says that the
-    attempt is what the present upstream asks for. Raises SchemaChanged, PublishConflict, or NightshiftError where
-    a manifest's file is not as it says.
+    ``outcomes`` says what becomes of each day; it is asked anew after each conflict. Raises SchemaChanged,
+    PublishConflict, or NightshiftError where a manifest's file is not as it says.
     """
-    _check_files(table, manifests)
+    check_files(table, manifests)
     for number in range(_TRIES):
         found = _prepared(table, schema)
-        outcome = [(_outcome(found, manifest, still_wanted), manifest) for manifest in manifests]
-        wanted = [manifest for what, manifest in outcome if what == "publish"]
+        outcome = outcomes(found, manifests, still_wanted)
+        wanted = [manifest for manifest in manifests if outcome[manifest.ds] == "publish"]
         version = found.version
         if wanted:
             for manifest in wanted:
                 storage.create_json(
                     published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt), manifest.document()
                 )
-            committed = _commit(table, found.version, wanted)
+            committed = commit(table, found.version, wanted, [manifest.ds for manifest in wanted])
             if committed is None:
                 log.info("%s: another publication was first; looking again", table)
                 time.sleep(0.02 * number)
                 continue
             version = committed
         published, up_to_date, superseded = (
-            tuple(manifest.ds for what, manifest in outcome if what == name)
+            tuple(manifest.ds for manifest in manifests if outcome[manifest.ds] == name)
             for name in ("publish", "up_to_date", "superseded")
         )
         return Publication(version, published, up_to_date, superseded)
@@ -70,17 +71,46 @@ def publish(
     )
 
 
-def _outcome(found: TableState, manifest: Manifest, still_wanted: Callable[[Manifest], bool] | None) -> str:
-    active = found.fingerprint(manifest.ds)
-    if active == manifest.fingerprint:
-        return "up_to_date"
-    if active == manifest.replaces or (still_wanted is not None and still_wanted(manifest)):
-        return "publish"
-    return "superseded"
+def outcomes(
+    found: TableState, manifests: Sequence[Manifest], still_wanted: StillWanted | None
+) -> dict[str, Literal["publish", "up_to_date", "superseded"]]:
+    """What becomes of each manifest's day on a state of the table.
+
+    A day whose published fingerprint is the manifest's is up to date. One that has nothing published, and had nothing
+    when the attempt was planned (``Manifest.replaces``), is published. Of all others ``still_wanted`` is asked: that a
+    day is as the attempt found it proves nothing, since the upstream may have changed and gone back meanwhile.
+    Without ``still_wanted`` a day is superseded where it is no longer as the attempt found it.
+    """
+    active = {manifest.ds: found.fingerprint(manifest.ds) for manifest in manifests}
+    new = [manifest for manifest in manifests if active[manifest.ds] != manifest.fingerprint]
+    wanted = {manifest.ds for manifest in new if active[manifest.ds] == manifest.replaces}
+    if still_wanted is not None:
+        wanted = {ds for ds in wanted if not active[ds]}
+        asked = [manifest for manifest in new if manifest.ds not in wanted]
+        wanted |= set(still_wanted(asked)) if asked else set()
+    others = {manifest.ds for manifest in new} - wanted
+    return {ds: "publish" if ds in wanted else "superseded" if ds in others else "up_to_date" for ds in active}
 
 
-def _check_files(table: str, manifests: Sequence[Manifest]) -> None:
-    """Compares the manifests with storage: a file that is gone or cut short must never be committed."""
+def refuse_overtaken(table: str, manifest: Manifest, step: str) -> None:
+    """Raises NightshiftError where a manifest was superseded although nothing newer is published.
+
+    What it was made of has changed, so the day is stale as it is: to call the run up to date would hide that.
+    ``step`` is the one that makes the attempt anew.
+    """
+    if state(table).fingerprint(manifest.ds) == manifest.replaces:
+        raise NightshiftError(
+            f"{manifest.dataset} of {manifest.ds}: what they are made of changed meanwhile, nothing is published",
+            where=table,
+            do=f"clear {step} of this run and what follows",
+        )
+
+
+def check_files(table: str, manifests: Sequence[Manifest]) -> None:
+    """Compares the manifests with storage: a file that is gone or cut short must never be committed.
+
+    Raises NightshiftError.
+    """
     import pyarrow.parquet as pq
 
     for manifest in manifests:
@@ -127,28 +157,32 @@ def _prepared(table: str, schema: pa.Schema) -> TableState:
 
 
 def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
-    """The columns to add. Raises SchemaChanged where more than new columns differ.
+    """The columns to add. Raises SchemaChanged where one has another type than the table's.
 
-    The transaction itself takes any schema and would change the whole table without a word.
+    A column that was taken out again stays in the table, and is null in what is published from now on: older days
+    have its values, and the spec may name it again. The transaction itself takes any schema and would change the
+    whole table without a word.
     """
     here, there = ({field.name: field.type for field in item} for item in (present, wanted))
-    gone = [name for name in here if name not in there]
     retyped = [
         f"{name} from {here[name]} to {there[name]}" for name in here if name in there and here[name] != there[name]
     ]
-    if gone or retyped:
-        changes = [f"dropped: {', '.join(gone)}"] * bool(gone) + [f"retyped: {', '.join(retyped)}"] * bool(retyped)
+    if retyped:
         raise SchemaChanged(
-            f"the columns differ from the table's ({'; '.join(changes)})",
+            f"the columns differ from the table's (retyped: {', '.join(retyped)})",
             where=table,
-            allowed="the same columns, or new ones beside them",
-            do="keep the columns, or raise `generation` in the spec for a new set of tables",
+            allowed="the same types; columns may be added and taken out",
+            do="keep the types, or raise `generation` in the spec for a new set of tables",
         )
+    if gone := [name for name in here if name not in there]:
+        log.info("%s: published as null, since the spec names them no more: %s", table, ", ".join(gone))
     return [field for field in wanted if field.name not in here]
 
 
-def _commit(table: str, version: int, manifests: Sequence[Manifest]) -> int | None:
+def commit(table: str, version: int, manifests: Sequence[Manifest], days: Sequence[str]) -> int | None:
     """One transaction on top of the version that was looked at; None where it conflicts with another one.
+
+    Each of ``days`` has the files of its manifest then, and none where there is no manifest of it.
 
     The application transaction of each day is what makes two first publications of one day conflict: without
     it Delta sees nothing to remove, and both land.
@@ -158,13 +192,16 @@ def _commit(table: str, version: int, manifests: Sequence[Manifest]) -> int | No
     from deltalake.transaction import AddAction, CommitProperties, Transaction
 
     seen = DeltaTable(table, version=version)
-    now = int(time.time() * 1000)
+    now = int(time.time()) * 1000
+    # The milliseconds are the number of the day's files: ``tables.state`` sees by it whether one is gone.
     actions = [
-        AddAction(file.path, file.size, {"ds": manifest.ds}, now, True, json.dumps({"numRecords": file.rows}))
+        AddAction(
+            file.path, file.size, {"ds": manifest.ds}, now + len(manifest.files) % 1000, True,
+            json.dumps({"numRecords": file.rows}),
+        )
         for manifest in manifests
         for file in manifest.files
-    ]
-    days = [manifest.ds for manifest in manifests]
+    ]  # fmt: skip
     transactions = [Transaction(f"ds={day}", (seen.transaction_version(f"ds={day}") or 0) + 1) for day in days]
     try:
         seen.create_write_transaction(

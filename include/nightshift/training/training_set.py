@@ -87,10 +87,12 @@ def select(
     """The days of a window that have rows of features and of labels, and why each other day is left out."""
     days, without = [], {}
     for ds in sorted(window):
+        damaged = [name for name, there in (("features", features), ("labels", labels)) if there.damage(ds)]
+        if damaged or ds in left_out:
+            without[ds] = f"{' and '.join(damaged)} changed by another program" if damaged else left_out[ds]
+            continue
         day = TrainingDay(ds, features.fingerprint(ds), labels.fingerprint(ds), features.files(ds), labels.files(ds))
-        if ds in left_out:
-            without[ds] = left_out[ds]
-        elif not day.features or not day.labels:
+        if not day.features or not day.labels:
             absent = [name for name, there in (("features", day.features), ("labels", day.labels)) if not there]
             without[ds] = f"no {' and no '.join(absent)} published"
         elif not day.rows or not sum(file.rows for file in day.label_files):

@@ -16,7 +16,7 @@ from tests.unit.specs.home import add_spec
 
 PLATFORM = ["up", "down", "status", "env", "demo", "prepare", "serve"]
 PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
-REPAIRS = ["backfill", "diagnose", "waive", "audit", "prune", "backup", "restore"]
+REPAIRS = ["backfill", "diagnose", "waive", "repair", "audit", "prune", "backup", "restore"]
 COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger"]
 HEAVY = (
     "pyspark mlflow great_expectations xgboost pandas kubernetes deltalake psycopg airflow pyarrow numpy pydantic yaml"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from nightshift import tables
 from nightshift.database import connect_to
@@ -223,6 +224,30 @@ def test_the_quarantine_of_another_publication_does_not_count(cli: Cli, home: Se
     assert orphan.rows == 2
     document = json.loads(cli("history", "parcels", "--ds", "2024-03-04", "--json").stdout)
     assert [item["quarantined"] for item in document["published"]] == [0]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_day_that_another_program_changed_is_named_and_repaired(cli: Cli, home: Settings) -> None:
+    job = Job(home, make_pipeline(), DAY, attempt="a1")
+    _publish(job, "predictions", "2024-03-04", 3)
+    _publish(job, "predictions", "2024-03-05", 2)
+    rows = pa.table({"parcel_id": ["ghost"], "ds": ["2024-03-04"]})
+    write_deltalake(job.table("predictions"), rows, mode="append")
+    said = "was changed by another program: 1 of its 2 files are not Nightshift's; `nightshift repair parcels`"
+    assert f"predictions of 2024-03-04 {said}" in cli("history", "parcels", "--ds", "2024-03-04").stdout
+    assert f"parcels predictions of 2024-03-04 {said}" in cli("status").stdout
+    assert said not in cli("history", "parcels", "--ds", "2024-03-05").stdout
+    asked = cli("diagnose", "parcels", "--ds", "2024-03-04")
+    assert asked.returncode == 1
+    assert "predictions: refused, another program changed them" in asked.stdout
+    assert "nightshift repair parcels" in asked.stdout
+    planned = cli("repair", "parcels", "--dry-run", "--json")
+    [item] = json.loads(planned.stdout)["repairs"]
+    assert (item["dataset"], item["ds"], item["error"]) == ("predictions", "2024-03-04", "")
+    done = cli("repair", "parcels")
+    assert (done.returncode, "put back as published at 2024-03-04T07:00:01, attempt a1" in done.stdout) == (0, True)
+    assert cli("repair", "parcels").stdout == "nothing is damaged\n"
+    assert tables.state(job.table("predictions")).partitions["2024-03-04"].rows == 3
 
 
 def test_nothing_published_is_1(cli: Cli) -> None:

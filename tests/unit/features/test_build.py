@@ -4,17 +4,18 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from nightshift import tables
-from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.errors import GateFailed, InputMissing, NightshiftError, PartitionDamaged
 from nightshift.features.build import plan_features, plan_window
 from nightshift.features.build_plan import BuildPlan, read_plan
 from nightshift.features.rebuilds import new_rebuild, order, ordered, withdraw
 from nightshift.features.recipes import code_of
 from nightshift.features.run import gate_features, gate_labels, gate_window
 from nightshift.job import Job, new_attempt
-from nightshift.lineage import find_published
 from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
@@ -97,7 +98,7 @@ def test_an_order_to_rebuild_publishes_once_more_under_a_name_of_its_own(job: Jo
     after = fingerprints(job, "features") | fingerprints(job, "labels")
     assert {*before} == {*after} == {"2024-02-09", "2024-02-10"}
     assert not {*before.values()} & {*after.values()}
-    manifest = find_published(job.table("features"), "2024-02-10", after["2024-02-10"])
+    manifest = tables.state(job.table("features")).manifest("2024-02-10")
     assert (manifest.rebuild, manifest.replaces) == (asked.id, before["2024-02-10"])
     assert plan_features(again(job))[1] is None
 
@@ -112,10 +113,51 @@ def test_a_day_republished_meanwhile_does_not_change_what_the_job_says_it_read(j
     assert outcome.status == "done"
     active = fingerprints(job, "features")["2024-02-10"]
     assert active == plan.manifests[0].fingerprint
-    manifest = find_published(job.table("features"), "2024-02-10", active)
+    manifest = tables.state(job.table("features")).manifest("2024-02-10")
     assert manifest.upstream["inputs/deliveries"].days["2024-02-09"] == "f0"
     _, command = plan_features(again(job))
     assert command is not None, "the corrected day makes the features stale"
+
+
+def test_what_was_built_from_a_correction_that_was_taken_back_is_not_published(job: Job) -> None:
+    built(job)
+    gate_features(job)
+    before = fingerprints(job, "features")
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="corrected")
+    late = again(job)
+    built(late)
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="f0")
+    with pytest.raises(NightshiftError, match="what they are made of changed meanwhile") as caught:
+        gate_features(late)
+    assert "clear build_features" in str(caught.value)
+    assert fingerprints(job, "features") == before
+
+
+def _append(job: Job, dataset: str, ds: str) -> None:
+    rows = pa.table({"parcel_id": ["ghost"], "ds": [ds]})
+    write_deltalake(job.table(dataset), rows, mode="append", schema_mode="merge")
+
+
+def test_features_that_another_program_changed_are_refused_for_their_day_alone(job: Job) -> None:
+    built(job)
+    gate_features(job)
+    _append(job, "features", job.day)
+    with pytest.raises(PartitionDamaged, match="1 of its 2 files are not Nightshift's"):
+        plan_features(again(job))
+    built(replace(again(job), ds=DS + timedelta(days=1)))
+    order(job.settings, job.pipeline, new_rebuild(DS, DS, "ada", "another program wrote"))
+    rebuilt = again(job)
+    built(rebuilt)
+    assert gate_features(rebuilt).status == "done"
+    found = tables.state(job.table("features"))
+    assert (found.damage(job.day), found.partitions[job.day].rows) == ("", 3)
+
+
+def test_a_source_that_another_program_changed_is_read_by_no_day(job: Job) -> None:
+    _append(job, "inputs/deliveries", "2024-02-08")
+    with pytest.raises(InputMissing, match="need 2024-02-08 of source deliveries, whose partition another program"):
+        plan_features(job)
+    built(replace(again(job), ds=DS + timedelta(days=2)))
 
 
 def test_an_older_attempt_does_not_replace_a_newer_one(job: Job) -> None:

@@ -6,14 +6,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from nightshift import storage, tables
-from nightshift.errors import GateFailed, InputMissing, SchemaChanged
+from nightshift.errors import GateFailed, InputMissing, PartitionDamaged, SchemaChanged
+from nightshift.gates.partition import Audited, audit_partition
 from nightshift.inputs.days import gate_days
 from nightshift.inputs.run import gate_inputs, inputs_landed, window_inputs
 from nightshift.job import Job
-from nightshift.lineage import find_published
 from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
@@ -101,6 +103,51 @@ def test_a_correction_that_is_taken_back_is_published_again_with_its_own_manifes
     assert len(kept) == 3
 
 
+def test_a_correction_that_is_taken_back_while_it_is_gated_is_not_published(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    drop(job.settings, "orders/ds=2024-02-10", "a,N,7")
+
+    def audited(*arguments: Any, **named: Any) -> Audited:
+        found = audit_partition(*arguments, **named)
+        drop_day(job.settings, "2024-02-10", ())
+        return found
+
+    monkeypatch.setattr("nightshift.inputs.days.audit_partition", audited)
+    outcome = gate_inputs(again(job))
+    assert "the landing files of 2024-02-10 changed while they were gated" in outcome.message
+    assert [row["weight"] for row in of(job, "inputs/orders")] == [1.5, 2.0, None]
+
+
+def test_a_day_that_another_program_changed_is_published_again_from_landing(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    rows = of(job, "inputs/orders")
+    ghost = pa.table({"parcel_id": ["ghost"], "ds": ["2024-02-10"]})
+    write_deltalake(job.table("inputs/orders"), ghost, mode="append", schema_mode="merge")
+    outcome = gate_inputs(again(job))
+    assert "another program changed the table (1 of its 2 files are not Nightshift's)" in outcome.message
+    assert outcome.counts["partitions_published"] == 1
+    assert of(job, "inputs/orders") == rows
+
+
+def test_a_day_that_another_program_changed_and_whose_landing_files_are_gone_is_refused(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    rows = of(job, "inputs/orders")
+    ghost = pa.table({"parcel_id": ["ghost"], "ds": ["2024-02-10"]})
+    write_deltalake(job.table("inputs/orders"), ghost, mode="append", schema_mode="merge")
+    for file in storage.list_files(storage.join(job.settings.landing, "parcels/orders/ds=2024-02-10")):
+        storage.delete(file.uri)
+    with pytest.raises(PartitionDamaged, match="whose landing files are gone"):
+        gate_inputs(again(job))
+    assert [item.error for item in tables.repair(job.table("inputs/orders"))] == [""]
+    assert gate_inputs(again(job)).status == "up_to_date"
+    assert of(job, "inputs/orders") == rows
+
+
 def test_a_partition_that_its_gate_blocked_is_not_parsed_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     drop_day(job.settings, "2024-02-10", LOOKBACK)
     drop(job.settings, "orders/ds=2024-02-10", "a,X,1", "b,Y,1")
@@ -127,7 +174,7 @@ def test_the_manifest_names_the_landing_files_and_the_gate(job: Job) -> None:
     drop_day(job.settings, "2024-02-10", LOOKBACK)
     gate_inputs(job)
     state = tables.state(job.table("inputs/orders"))
-    manifest = find_published(state.uri, "2024-02-10", state.fingerprint("2024-02-10"))
+    manifest = state.manifest("2024-02-10")
     assert manifest is not None
     path = Path(job.settings.landing, "parcels/orders/ds=2024-02-10/part-0.csv")
     [landed] = manifest.landing

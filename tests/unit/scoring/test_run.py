@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from nightshift import storage, tables
 from nightshift.commands import ScoreCommand
-from nightshift.errors import GateFailed, InputMissing, ModelMismatch, ModelNotFound, NightshiftError
+from nightshift.errors import GateFailed, InputMissing, ModelMismatch, ModelNotFound, NightshiftError, PartitionDamaged
 from nightshift.features.recipes import code_of, feature_spec
 from nightshift.job import Job, new_attempt
-from nightshift.lineage import find_published, sha256
+from nightshift.lineage import sha256
 from nightshift.model_manifest import ModelManifest, model_uri
 from nightshift.registry.ledger import Ledger, NewEntry, create_ledger
 from nightshift.scoring.plan import read_plan, read_result, result_uri
@@ -99,7 +100,7 @@ def test_a_night(job: Job) -> None:
     assert sorted(rows["parcel_id"].to_pylist()) == features(2_500)["parcel_id"].to_pylist()
     assert np.isfinite(rows["score"].to_numpy()).all()
     plan = read_plan(left["plan"])
-    manifest = find_published(job.table("predictions"), job.day, plan.fingerprint)
+    manifest = tables.state(job.table("predictions")).manifest(job.day)
     assert manifest is not None
     assert manifest.model_sha256 == model.sha256
     assert manifest.ledger_head == Ledger.of(job.settings).head()
@@ -331,6 +332,22 @@ def test_an_older_attempt_does_not_replace_newer_predictions(job: Job) -> None:
         "predictions of 2024-02-10: a newer attempt was published meanwhile, this one is discarded"
     )
     assert published(job).num_rows == 1_200
+
+
+def test_nothing_is_scored_from_rows_that_another_program_wrote(job: Job) -> None:
+    promote(job)
+    ghost = pa.table({"parcel_id": ["ghost"], "ds": [job.day]})
+    write_deltalake(job.table("features"), ghost, mode="append", schema_mode="merge")
+    with pytest.raises(PartitionDamaged, match="nightshift repair"):
+        plan_scoring(job)
+    tables.repair(job.table("features"))
+    plan_scoring(job)
+    score(job)
+    gate_predictions(job)
+    DeltaTable(job.table("predictions")).delete("parcel_id = 'p00000'")
+    DeltaTable(job.table("predictions")).optimize.compact()
+    with pytest.raises(PartitionDamaged, match="another program changed the partition 2024-02-10"):
+        plan_scoring(again(job))
 
 
 def test_features_that_change_while_a_day_is_scored_are_named(job: Job) -> None:
