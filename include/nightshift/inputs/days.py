@@ -31,7 +31,9 @@ from nightshift.storage import StoredFile
 
 log = logging.getLogger("nightshift.inputs")
 
-_READER = 1  # raise it when the same files and contract would be read differently
+# Raise one when the same files and contract are read differently. The second concerns Parquet with timestamps alone: at
+# 2 their INT96 is read as UTC.
+_READER, _READER_OF_TIMES = 1, 2
 _DAYS_A_COMMIT = 8
 
 
@@ -124,8 +126,14 @@ def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) ->
         key=source.key,
         format=[source.file_format, source.delimiter, source.null_values] if source.file_format == "csv" else "parquet",
         timezone=timezone,
-        reader=_READER,
+        reader=_reader(source),
     )
+
+
+def _reader(source: Input) -> int:
+    """The version of the reader, by what a source may hold."""
+    times = any(column.type == "timestamp" for column in source.columns.values())
+    return _READER_OF_TIMES if times and source.file_format == "parquet" else _READER
 
 
 def _look(job: Job, contract: Input, table: str, days: Sequence[date]) -> list[_Day]:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from nightshift.inputs.days import input_fingerprint
 from nightshift.inputs.landing import partition_files, snapshot_days
+from nightshift.lineage import Landed
 from nightshift.settings import Settings
 from nightshift.specs.model import Input
 
@@ -61,3 +63,17 @@ def test_snapshots_are_the_days_with_files(settings: Settings, path: str) -> Non
 
 def test_no_landing_at_all(settings: Settings) -> None:
     assert snapshot_days(settings, source("s/as_of={ds}/*.csv")) == []
+
+
+def test_only_parquet_with_times_is_read_anew_since_int96_is_utc() -> None:
+    """What was published before keeps its name: these are the fingerprints of then."""
+    landed = [Landed("a", 1, 1, "0" * 64)]
+
+    def named(path: str, kind: str) -> str:
+        columns = {"name": {"type": "string"}, "at": {"type": kind}}
+        source = Input.model_validate({"path": path, "key": ("name",), "columns": columns})
+        return input_fingerprint(landed, source, "UTC")
+
+    assert named("a/{ds}/*.csv", "timestamp") == "f57a3bcd099e901e"
+    assert named("a/{ds}/*.parquet", "date") == "fc16c5d7abae5b08"
+    assert named("a/{ds}/*.parquet", "timestamp") != "fe3586cb392ebf03"
