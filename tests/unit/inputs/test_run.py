@@ -403,3 +403,15 @@ def test_a_night_names_what_is_absent_and_links_the_reports_of_days_that_lost_ro
     found = gate_inputs(job)
     assert found.message.endswith("; absent: deliveries 2024-02-07")
     assert "gate report orders 2024-02-10" in found.links
+
+
+def test_a_link_out_of_landing_is_refused_and_never_read(job: Job, tmp_path: Path) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    (tmp_path / "secret.csv").write_text("parcel_id,depot,weight\nsecret,N,1\n")
+    [landed] = Path(job.settings.landing, "parcels/orders/ds=2024-02-10").iterdir()
+    landed.unlink()
+    landed.symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(GateFailed, match="a symbolic link leads out of landing"):
+        gate_inputs(job)
+    assert of(job, "inputs/orders") == []
+    assert of(job, "inputs/deliveries", LOOKBACK[-1]), "the other sources are published"
