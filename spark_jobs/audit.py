@@ -15,7 +15,7 @@ from nightshift.gates.frames import answer_document
 from nightshift.gates.run import Request, audit_with
 from nightshift.gates.suite import Check
 from nightshift.specs.model import Column
-from spark_jobs.reading import spark_schema
+from spark_jobs.reading import read_files, spark_schema
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,6 @@ def rows(spark: SparkSession, files: Sequence[Mapping[str, Any]], columns: Mappi
     frames, first = [], 0
     for file in files:
         position = (sf.lit(first) + sf.col("_metadata.row_index")).alias(POSITION)
-        frames.append(spark.read.schema(schema).parquet(file["uri"]).select(*wanted, position))
+        frames.append(read_files(spark, schema, [file["uri"]]).select(*wanted, position))
         first += file["rows"]
     return reduce(DataFrame.union, frames)

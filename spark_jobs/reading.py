@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import DataFrame, SparkSession, types
+from pyspark.sql import Column, DataFrame, SparkSession, types
 from pyspark.sql import functions as sf
 
 from nightshift.errors import NightshiftError, SpecError
@@ -43,16 +43,28 @@ def spark_schema(columns: Mapping[str, str]) -> types.StructType:
     return types.StructType([types.StructField(name, _TYPES[kind]) for name, kind in columns.items()])
 
 
+def read_files(spark: SparkSession, schema: types.StructType, uris: Sequence[str]) -> DataFrame:
+    """The rows of Parquet files with the columns that the files hold, whatever folders they lie in.
+
+    Spark would take each ``name=value`` above a file for a column, which beats a column of that name in the file.
+    """
+    return spark.read.schema(schema).option("recursiveFileLookup", True).parquet(*uris)
+
+
 def _frame(spark: SparkSession, source: Source, days: Sequence[str]) -> DataFrame:
-    """The rows of some days. Spark takes ``ds`` from the files' paths: as text, since the schema says so."""
-    schema = spark_schema(source.columns).add("ds", types.StringType())
+    """The rows of some days, and ``ds`` as text. No source has a column of that name."""
+    schema = spark_schema(source.columns)
     uris = [uri for day in days for uri in _checked(day, source.files.get(day, ()))]
     if uris:
-        reader = spark.read.schema(schema).option("basePath", uris[0].partition("/attempt=")[0])
-        rows = reader.parquet(*uris).select(*schema.names)
+        rows = read_files(spark, schema, uris).withColumn("ds", day_of_file())
     else:
-        rows = spark.createDataFrame([], schema)
+        rows = spark.createDataFrame([], schema.add("ds", types.StringType()))
     return _snapshot(rows, days) if source.snapshot else rows
+
+
+def day_of_file() -> Column:
+    """The day in the path of a row's file: the first ten characters after the last ``/ds=``, see ``_checked``."""
+    return sf.substring(sf.substring_index(sf.col("_metadata.file_path"), "/ds=", -1), 1, 10)
 
 
 def _snapshot(rows: DataFrame, days: Sequence[str]) -> DataFrame:

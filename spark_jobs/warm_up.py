@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, types
 from pyspark.sql import functions as sf
 
+from spark_jobs.reading import day_of_file, read_files
 from spark_jobs.transforms.days import known_later
 from spark_jobs.transforms.exact import exact_mean, ratio
 from spark_jobs.transforms.groups import GROUP, in_groups, with_groups
@@ -25,8 +26,10 @@ def warm_up(spark: SparkSession, folder: str) -> None:
     numbers = spark.range(1000).select("id", name.alias("name"), (sf.col("id") / 2).alias("half"), day.alias("ds"))
     timed = numbers.withColumn("at", sf.timestamp_seconds(sf.col("id"))).withColumn("odd", sf.col("id") % 2 == 1)
     timed.repartition("ds").write.partitionBy("ds").parquet(source)
-    schema = "id long, name string, half double, at timestamp, odd boolean, ds string"
-    rows = spark.read.schema(schema).option("basePath", source).parquet(*[f"{source}/ds={ds}" for ds in _DAYS])
+    schema = types.StructType().add("id", "long").add("name", "string").add("half", "double")
+    schema = schema.add("at", "timestamp").add("odd", "boolean")
+    files = [f"{source}/ds={ds}" for ds in _DAYS]
+    rows = read_files(spark, schema, files).withColumn("ds", day_of_file())
     joined = _joined(rows)
     ordered = joined.repartition("ds").sortWithinPartitions("ds", "id")
     ordered.write.partitionBy("ds").option("maxRecordsPerFile", 50).parquet(target)

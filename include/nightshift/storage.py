@@ -10,10 +10,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from pyarrow import fs
+
+_PLAIN_IN_URI = "/:&=@+,;~*!$'() "  # what a name may have in a URI and is not an escape, a query or a fragment
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ def resolve(uri: str) -> "tuple[fs.FileSystem, str]":
 def join(uri: str, *parts: str) -> str:
     """``uri`` with ``parts`` below it."""
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def entry(uri: str, name: str) -> str:
+    """``uri`` with what is called ``name`` below it, whatever characters the name has: in a URI some mean something."""
+    return join(uri, quote(name, safe=_PLAIN_IN_URI) if "://" in uri else name)
+
+
+def name_of(uri: str) -> str:
+    """The last part of a location as the file is called."""
+    name = uri.rpartition("/")[2]
+    return unquote(name) if "://" in uri else name
 
 
 def is_local(uri: str) -> bool:
@@ -137,7 +150,7 @@ def list_files(uri: str, *, recursive: bool = False) -> list[StoredFile]:
     for info in infos:
         if info.type == fs.FileType.File:
             relative = info.path[len(root) :]
-            found.append(StoredFile(join(uri, relative), info.size, info.mtime_ns or 0))
+            found.append(StoredFile(entry(uri, relative), info.size, info.mtime_ns or 0))
     return sorted(found, key=lambda file: file.uri)
 
 

@@ -17,7 +17,7 @@ from nightshift.source_code import feature_code
 from nightshift.spark import driver_error
 from nightshift.specs.model import Pipeline
 from nightshift.tables import arrow_schema
-from tests.conftest import PROJECT, make_pipeline
+from tests.conftest import PROJECT, make_pipeline, spec_document
 from tests.spark.typed import build_plan
 
 pytestmark = pytest.mark.spark
@@ -139,6 +139,41 @@ class TestStaging:
 
         error = driver_error(capfd.readouterr().err, 3)
         assert "attempt a1 has written features before" in str(error)
+
+
+OURS = ("attempt", "Fingerprint", "until", "as_of", "model")
+
+NAMED_AS_OURS = """
+from pyspark.sql import functions as sf
+
+def build(inputs, days):
+    rows = inputs["orders"].where(sf.col("ds").isin(days))
+    return rows.select("ds", "parcel_id", "attempt", sf.concat_ws("/", {names}).alias("all"))
+
+def label(inputs, days):
+    return inputs["orders"].where(sf.lit(False)).select("ds", "parcel_id", sf.lit(1.0).alias("hours"))
+"""
+
+
+@pytest.mark.usefixtures("spark")
+def test_columns_named_as_the_lakes_folders_keep_their_own_values(settings: Settings, feature_module: Any) -> None:
+    feature_module("parcels", NAMED_AS_OURS.format(names=", ".join(f'"{name}"' for name in OURS)))
+    for day in DAYS:
+        row = ",".join(["p1", *(f"{name}-{day}" for name in OURS)])
+        _write(Path(settings.landing, f"parcels/orders/ds={day}/a.csv"), ",".join(["parcel_id", *OURS]), [row])
+    document = spec_document()
+    orders = {name: {"type": "string"} for name in ("parcel_id", *OURS)}
+    document["inputs"] = {"orders": {"path": "parcels/orders/ds={ds}/*.csv", "key": ["parcel_id"], "columns": orders}}
+    document["features"]["columns"] = {"attempt": {"type": "category"}, "all": {"type": "category"}}
+    document["label"] |= {"inputs": ["orders"]}
+    document["promotion"] |= {"baseline": []}
+
+    assert _run(settings, make_pipeline(**document)) == 0
+
+    for day in DAYS:
+        [row] = _read(settings, "features", day).to_pylist()
+        wanted = "/".join(f"{name}-{day}" for name in OURS)
+        assert row == {"parcel_id": "p1", "attempt": f"attempt-{day}", "all": wanted}
 
 
 @pytest.mark.usefixtures("spark")

@@ -13,6 +13,7 @@ from nightshift.gates.quarantine import QUARANTINE, Rejected, Removal, remove_ro
 from nightshift.gates.report import html_page
 from nightshift.gates.results import CheckResult, GateReport, Status
 from nightshift.gates.run import Audit
+from nightshift.gates.single_precision import collapsed, extremes, model_numbers, range_checks
 from nightshift.gates.suite import contract_checks, custom_checks
 from nightshift.job import Job
 from nightshift.lineage import GateSummary, Manifest, sha256
@@ -56,11 +57,13 @@ def audit_partition(
     ``rejected`` are rows that could not be read and so are not in the staged files; ``extra`` are results of checks
     that Great Expectations cannot make. Does not raise where the gate blocks: ``report.status`` says it.
     """
+    table = job.table(dataset)
+    widths = extremes(table, staged.files, model_numbers(job.pipeline, dataset))
     landed = staged.counts.get("landed", staged.rows + len(rejected))
     room = int(gate.limit * landed + 1e-9) - len(rejected) if gate.policy == "quarantine" else 0
-    checks = (*contract_checks(columns, key), *custom_checks(gate))
-    found = audit_staged(job, job.table(dataset), staged, checks, columns, key, gate.rows, max(room, 0))
-    results = (*_unreadable(rejected, landed), *extra, *found.results)
+    checks = (*contract_checks(columns, key), *custom_checks(gate), *range_checks(widths))
+    found = audit_staged(job, table, staged, checks, columns, key, gate.rows, max(room, 0))
+    results = (*_unreadable(rejected, landed), *extra, *found.results, *collapsed(table, staged.files, widths))
     status = _status(gate, found, results, len(rejected), room)
     removal = Removal(staged, None, 0)
     if status != "blocked":
@@ -78,18 +81,21 @@ def audit_published(
 
     Nothing is taken out and nothing is counted as a metric; ``removed`` says how many rows would be.
     """
+    table = job.table(dataset)
+    widths = extremes(table, published.files, model_numbers(job.pipeline, dataset))
     room = int(gate.limit * published.rows + 1e-9) if gate.policy == "quarantine" else 0
-    checks = (*contract_checks(columns, key), *custom_checks(gate))
-    found = audit_staged(job, job.table(dataset), published, checks, columns, key, gate.rows, room)
+    checks = (*contract_checks(columns, key), *custom_checks(gate), *range_checks(widths))
+    found = audit_staged(job, table, published, checks, columns, key, gate.rows, room)
+    results = (*found.results, *collapsed(table, published.files, widths))
     report = GateReport(
         pipeline=job.pipeline.name,
         dataset=dataset,
         ds=published.ds,
         attempt=job.attempt,
-        status=_status(gate, found, found.results, 0, room),
+        status=_status(gate, found, results, 0, room),
         rows=published.rows,
         removed=len(found.failing),
-        results=found.results,
+        results=results,
         policy=gate.policy,
         limit=gate.limit,
         run_id=job.run_id,
@@ -145,9 +151,10 @@ def publish_audited(
 
 
 def _status(gate: Gate, found: Audit, results: Sequence[CheckResult], rejected: int, room: int) -> Status:
-    failed = [result for result in results if not result.success]
+    warned = any(result.only_warns and not result.success for result in results)
+    failed = [result for result in results if not result.success and not result.only_warns]
     if not failed:
-        return "passed"
+        return "warned" if warned else "passed"
     if gate.policy == "warn":
         return "warned"
     stays = [result for result in failed if not result.row_level] + [item for item in found.results if item.error]
@@ -202,7 +209,7 @@ def _reported(
     )
     uri, page, digest = write_report(job, report)
     emit_report(job, report)
-    summary = GateSummary(uri, digest, status, len(report.failed) if status == "warned" else 0)
+    summary = GateSummary(uri, digest, status, report.warnings)
     counts = {**manifest.counts, "rows": manifest.rows, "quarantined": report.removed}
     quarantine = replace(removal.quarantine, gate=summary) if removal.quarantine and status != "blocked" else None
     return Audited(replace(manifest, gate=summary, counts=counts), quarantine, report, page)

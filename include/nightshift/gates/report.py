@@ -13,7 +13,7 @@ from nightshift.gates.results import NO_ANSWER, CheckResult, GateReport
 _PAGE = Path(__file__).with_name("report.html")
 _HEADLINES = {
     "passed": "Every expectation holds.",
-    "warned": "Some expectations failed. The policy is to warn: the rows are published.",
+    "warned": "Some expectations failed that only warn: the rows are published.",
     "quarantined": "Rows that failed went to quarantine. The others are published.",
     "blocked": "Nothing of this attempt is published. Readers see what was published before, if anything was.",
 }
@@ -33,7 +33,12 @@ def next_steps(report: GateReport) -> list[str]:
     if report.status == "passed":
         return ["Nothing."]
     if report.status == "warned":
-        return [f"Look at the failed expectations; to stop such data, set the gate's policy in {spec}."]
+        steps = ["Look at the failed expectations."]
+        if any(result.only_warns for result in report.failed):
+            steps.append("A model cannot tell numbers apart that collapse: subtract what they share, or divide them.")
+        if any(not result.only_warns for result in report.failed):
+            steps.append(f"To stop such data, set the gate's policy in {spec}.")
+        return steps
     if report.status == "quarantined":
         return [
             f"Look at the {_number(report.removed)} rows in the table quarantine/{report.dataset}, ds {report.ds}.",

@@ -25,7 +25,10 @@ _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception))(?::|
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What became of one expectation. ``unexpected`` of ``rows`` did not hold; ``error`` says why it has no answer."""
+    """What became of one expectation. ``unexpected`` of ``rows`` did not hold; ``error`` says why it has no answer.
+
+    One that ``only_warns`` marks its partition and never stops it, whatever the policy.
+    """
 
     name: str
     column: str | None
@@ -36,6 +39,7 @@ class CheckResult:
     rows: int = 0
     row_level: bool = False
     error: str = ""
+    only_warns: bool = False
 
     @property
     def fraction(self) -> float:
@@ -65,6 +69,11 @@ class GateReport:
     def failed(self) -> tuple[CheckResult, ...]:
         """The expectations that failed."""
         return tuple(result for result in self.results if not result.success)
+
+    @property
+    def warnings(self) -> int:
+        """How many expectations failed and stopped nothing."""
+        return sum(self.status == "warned" or result.only_warns for result in self.failed)
 
     @property
     def published(self) -> int:

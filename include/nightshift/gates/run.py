@@ -1,7 +1,7 @@
 """Evaluating checks with Great Expectations, and refusing what a gate blocked."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
 from threading import get_ident
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nightshift.errors import GateFailed
 from nightshift.gates.engine import great_expectations, gx_validate
 from nightshift.gates.report import next_steps, text_table
-from nightshift.gates.results import CheckResult, GateReport, label, result_of
+from nightshift.gates.results import NO_ANSWER, CheckResult, GateReport, label, result_of
 from nightshift.gates.suite import Check
 from nightshift.specs.model import Column
 
@@ -84,8 +84,12 @@ def audit_with(engine: Engine, checks: Sequence[Check], columns: Mapping[str, Co
     worst = max((result.unexpected for result in results if result.row_level), default=0)
     if not failed or worst > removable or any(result.row_level and result.error for result in results):
         return Audit(tuple(results), {})
-    failing = _failing(engine, failed, columns)
-    if len(failing) > removable:
+    failing, located = _failing(engine, failed, columns)
+    places = iter(located)
+    results = [
+        _checked(result, next(places)) if result.row_level and not result.success else result for result in results
+    ]
+    if len(failing) > removable or any(result.row_level and result.error for result in results):
         return Audit(tuple(results), {})
     table_level = [check for check in checks if not check.row_level]
     remaining = iter(_judged(engine.without(failing), table_level, columns) if table_level else ())
@@ -112,13 +116,23 @@ def _judged(engine: Engine, checks: Sequence[Check], columns: Mapping[str, Colum
     return [result_of(check, answer, columns) for check, answer in zip(checks, answers, strict=True)]
 
 
-def _failing(engine: Engine, failed: Sequence[Check], columns: Mapping[str, Column]) -> dict[int, list[str]]:
+def _failing(
+    engine: Engine, failed: Sequence[Check], columns: Mapping[str, Column]
+) -> tuple[dict[int, list[str]], list[int]]:
+    """The failing rows with what they failed, and how many each check located."""
     answers = engine.validate([(check.name, _typed(check, columns)) for check in failed], positions=True)
     failing: dict[int, list[str]] = {}
     for check, answer in zip(failed, answers, strict=True):
         for position in answer["positions"]:
             failing.setdefault(position, []).append(label(check.name, check.columns))
-    return dict(sorted(failing.items()))
+    return dict(sorted(failing.items())), [len(set(answer["positions"])) for answer in answers]
+
+
+def _checked(result: CheckResult, located: int) -> CheckResult:
+    """The result, with an error where an engine counted rows that it gave no position for: they would be published."""
+    if located >= result.unexpected:
+        return result
+    return replace(result, error=f"{NO_ANSWER} ({result.unexpected} rows were counted, {located} were located)")
 
 
 def _typed(check: Check, columns: Mapping[str, Column]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6}0{0,3})?)?"
     r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?"
 )
+_MOST_DIGITS = 309  # of the greatest 64-bit float
 _INT64 = range(-(2**63), 2**63)
 _CALENDAR = {  # what Python's dates hold, and with them every reader: days and microseconds since 1970
     "date": (-719_162, 2_932_896, pa.int32()),
@@ -108,8 +109,15 @@ def _integers(text: pa.Array) -> pa.Array:
     try:
         return digits.cast(pa.int64())
     except pa.ArrowInvalid:  # one of them is beyond 64 bits
-        found = (None if cell is None else int(cell) for cell in digits.to_pylist())
+        found = (None if cell is None else _whole(cell) for cell in digits.to_pylist())
         return pa.array([None if number is None or number not in _INT64 else number for number in found], pa.int64())
+
+
+def _whole(cell: str) -> int | None:
+    """The integer of a cell, None where no float holds it: Python refuses to read thousands of digits."""
+    digits = cell.removeprefix("-").lstrip("0") or "0"
+    number = int(digits) if len(digits) <= _MOST_DIGITS else None
+    return -number if number is not None and cell.startswith("-") else number
 
 
 def _numbers(text: pa.Array) -> pa.Array:
@@ -122,7 +130,7 @@ def _numbers(text: pa.Array) -> pa.Array:
         return found
     cells = zip(found.to_pylist(), decimals.to_pylist(), long.to_pylist(), strict=True)
     exact = [
-        None if is_long and number is not None and int(number) != int(cell) else number
+        None if is_long and number is not None and int(number) != _whole(cell) else number
         for number, cell, is_long in cells
     ]
     return pa.array(exact, pa.float64())

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -152,6 +153,8 @@ class _Checked:
         self._ends = (*_LINE_ENDS, *delimiter.encode())
         self._inside = self._just_closed = self._over = self._ended = False
         self._previous, self._line = 0x0A, 1
+        start = bytes(stream.read(len(BOM_UTF8)))
+        self._start = b"" if start == BOM_UTF8 else start  # a quote after the mark opens the first cell
         self.bad_line = 0
         self.closed = False
 
@@ -159,7 +162,9 @@ class _Checked:
         """The next bytes; fewer than asked for only at the end. Raises _QuoteError."""
         block = b""
         while len(block) < size and not self._over:
-            part = bytes(self._stream.read(size - len(block)))
+            wanted = size - len(block)
+            part, self._start = self._start[:wanted], self._start[wanted:]
+            part = part or bytes(self._stream.read(wanted))
             self._over = not part
             self._check(part)
             block += part

@@ -13,7 +13,7 @@ from nightshift.errors import GateFailed, InputMissing, NightshiftError, Partiti
 from nightshift.gates.partition import Audited, audit_partition, publish_audited, report_unreadable
 from nightshift.gates.run import enforce
 from nightshift.inputs.earlier_contract import refuse_earlier_contract
-from nightshift.inputs.landing import partition_files
+from nightshift.inputs.landing import leads_out, partition_files
 from nightshift.inputs.parse import Landing, parse
 from nightshift.job import Job, new_attempt
 from nightshift.lineage import (
@@ -31,7 +31,9 @@ from nightshift.storage import StoredFile
 
 log = logging.getLogger("nightshift.inputs")
 
-_READER = 1  # raise it when the same files and contract would be read differently
+# Raise one when the same files and contract are read differently. The second concerns Parquet with timestamps alone: at
+# 2 their INT96 is read as UTC.
+_READER, _READER_OF_TIMES = 1, 2
 _DAYS_A_COMMIT = 8
 
 
@@ -119,7 +121,7 @@ def landing_changes(job: Job, source: str, days: Sequence[date]) -> dict[str, st
     """
     contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
     stale = [day for day in _look(job, contract, table, days) if _is_stale(job, contract, table, day)]
-    return {day.ds: _why_stale(table, day) for day in stale}
+    return {day.ds: _why_stale(job, table, day) for day in stale}
 
 
 def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) -> str:
@@ -131,8 +133,14 @@ def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) ->
         key=source.key,
         format=[source.file_format, source.delimiter, source.null_values] if source.file_format == "csv" else "parquet",
         timezone=timezone,
-        reader=_READER,
+        reader=_reader(source),
     )
+
+
+def _reader(source: Input) -> int:
+    """The version of the reader, by what a source may hold."""
+    times = any(column.type == "timestamp" for column in source.columns.values())
+    return _READER_OF_TIMES if times and source.file_format == "parquet" else _READER
 
 
 def _look(job: Job, contract: Input, table: str, days: Sequence[date]) -> list[_Day]:
@@ -156,15 +164,17 @@ def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
     """
     if not day.files or not day.active:
         return bool(day.files)
+    if any(leads_out(job.settings, file.uri) for file in day.files):
+        return True  # refused where it is read, as everything that is wrong with a day
     wanted = input_fingerprint(day.landed(table), contract, job.pipeline.schedule.timezone)
     return recipe_of(day.active) != wanted
 
 
-def _why_stale(table: str, day: _Day) -> str:
+def _why_stale(job: Job, table: str, day: _Day) -> str:
     if day.damage:
         return "changed by another program in the table"
     published = find_published(table, day.ds, day.active, day.published) if day.active else None
-    if published is None:
+    if published is None or any(leads_out(job.settings, file.uri) for file in day.files):
         return "corrected" if day.active else "new"
     same = [item.sha256 for item in published.landing] == [item.sha256 for item in day.landed(table)]
     return "read by another contract" if same else "corrected"
@@ -239,6 +249,10 @@ def _audited(job: Job, contract: Input, table: str, day: _Day, gated: Gated) -> 
 
 
 def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, landing: Landing) -> Manifest:
+    for file in day.files:
+        if leads_out(job.settings, file.uri):
+            do = "have the file itself landed, or mount its folder"
+            raise GateFailed("a symbolic link leads out of landing", where=file.uri, do=do)
     landed = day.landed(table)
     fingerprint = input_fingerprint(landed, contract, job.pipeline.schedule.timezone)
     found = find_staged(table, day.ds, fingerprint)

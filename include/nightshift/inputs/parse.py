@@ -8,21 +8,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from nightshift import storage
 from nightshift.errors import GateFailed
 from nightshift.gates.quarantine import Rejected, as_json, json_value
 from nightshift.inputs.cells import from_arrow, from_text
-from nightshift.inputs.csv_files import CORRECT, check_columns, damaged, read_csv
+from nightshift.inputs.csv_files import CORRECT, read_csv
+from nightshift.inputs.parquet_files import read_parquet
 from nightshift.lineage import canonical
 from nightshift.specs.model import Input
 from nightshift.storage import StoredFile
 from nightshift.tables import arrow_schema
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
-
-_BATCH_ROWS = 65_536
 
 
 @dataclass
@@ -39,7 +36,7 @@ def parse(files: Sequence[StoredFile], source: Input, zone: ZoneInfo, landing: L
     Raises GateFailed where a file is not what the contract says, InputMissing where it is cut short or damaged.
     """
     for file in files:
-        batches = read_csv(file.uri, source) if source.file_format == "csv" else _read_parquet(file.uri, source)
+        batches = read_csv(file.uri, source) if source.file_format == "csv" else read_parquet(file.uri, source)
         for raw in batches:
             landing.rows += raw.num_rows
             yield _typed(file.uri, raw, source, zone, landing)
@@ -99,18 +96,6 @@ def _readable(raw: pa.RecordBatch) -> pa.RecordBatch:
                 values = values.cast(pa.timestamp(column.type.unit, "UTC"))
             raw = raw.set_column(position, column.name, values.cast(pa.string()))
     return raw
-
-
-def _read_parquet(uri: str, source: Input) -> Iterator[pa.RecordBatch]:
-    system, path = storage.resolve(uri)
-    try:
-        with system.open_input_file(path) as opened:
-            parquet = pq.ParquetFile(opened)
-            check_columns(uri, parquet.schema_arrow.names, list(source.columns))
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(source.columns)):
-                yield batch.select(list(source.columns))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise damaged(uri, error) from None
 
 
 def _schema(source: Input) -> pa.Schema:

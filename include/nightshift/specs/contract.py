@@ -1,6 +1,6 @@
 """The words that every part of a spec is made of: names, durations, the contract of a column, the policy of a gate."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +17,9 @@ ColumnType = Literal["string", "category", "integer", "number", "boolean", "date
 Expectation = dict[str, dict[str, Any]]
 
 RESERVED = frozenset({"ds", "as_of", "fingerprint", "score", "model"})
+"""What no feature, key or label is named: each meets a column of Nightshift's own, in Spark or in a table."""
+RESERVED_IN_SOURCES = frozenset({"ds"})
+RESERVED_IN_SNAPSHOTS = frozenset({"ds", "as_of", "until"})
 _BOUNDS = {"integer": "a number", "number": "a number", "date": "a date", "timestamp": "a timestamp with its offset"}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -99,6 +102,23 @@ def repeated(what: str, names: Sequence[str]) -> Iterator[str]:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             yield f"{what}: {name} is there {'twice' if names.count(name) == 2 else f'{names.count(name)} times'}"
+
+
+def reserved(what: str, names: Iterable[str], taken: Collection[str] = RESERVED) -> Iterator[str]:
+    """A sentence for each of ``names`` that is one of ``taken`` (lower case). Spark and Delta do not look at case."""
+    for name in names:
+        if name.lower() in taken:
+            same = "" if name in taken else f": it differs from {name.lower()} by case alone"
+            yield f"{what}.{name}: the name is reserved{same}"
+
+
+def same_but_for_case(what: str, names: Iterable[str]) -> Iterator[str]:
+    """A sentence for each of ``names`` that differs from one before it by case alone."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            yield f"{what}.{name}: the name differs from {other} by case alone, and Spark and Delta take them for one"
 
 
 def unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:

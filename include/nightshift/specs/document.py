@@ -22,11 +22,15 @@ _RESOLVER: Any = yaml.resolver.Resolver()
 _WORDS = 8192
 _GREATEST = 100_000
 _DEEPEST = 200
+LARGEST = 1 << 20
+"""Bytes of a spec; a longer one is not read."""
 _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _OTHER_NUMBER = re.compile(rf"0o[0-7]+|{_FLOAT.pattern}")
 _TIME = re.compile("[0-9]{1,2}:[0-5][0-9]")
+_DEEP_LINE = re.compile(rf"^ {{{_DEEPEST // 2}}}", re.MULTILINE)
+_DEEPER_IN_LINE = re.compile(r"[-?][ \t]+(?=[-?])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -104,9 +108,27 @@ def _step(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
     return None
 
 
+def _is_too_deep(text: str) -> bool:
+    """Whether collections are nested deeper than a spec is. PyYAML's composer recurses: C would end the process.
+
+    Its parser does not, but costs as much as the rest: only a text that may be deep is parsed twice.
+    """
+    opening = text.count("[") + text.count("{") + len(_DEEPER_IN_LINE.findall(text))
+    if opening <= _DEEPEST // 2 and not _DEEP_LINE.search(text):
+        return False
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
 def read_document(file: str, text: str) -> tuple[Document | None, list[Problem]]:
     """The document in ``text``, or everything that keeps it from being one."""
     try:
+        if _is_too_deep(text):
+            return None, [Problem(file, 1, "not a spec: nested too deeply")]
         root = yaml.compose(text, Loader=Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -115,8 +137,6 @@ def read_document(file: str, text: str) -> tuple[Document | None, list[Problem]]
             words = f"{getattr(error, 'context', '')}, {words}"
         line = min(mark.line, text.count("\n")) + 1 if mark else 1  # the mark may stand behind the last line
         return None, [Problem(file, line, f"not valid YAML: {words}")]
-    except RecursionError:
-        return None, [Problem(file, 1, "not a spec: nested too deeply")]
     if not isinstance(root, yaml.MappingNode):
         return None, [Problem(file, 1, "not a spec: the file has no keys; it starts with pipeline: <name>")]
     reader = _Reader(file)

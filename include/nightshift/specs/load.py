@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from nightshift.errors import SpecError
 from nightshift.settings import Settings
-from nightshift.specs.document import Document, Problem, read_document
+from nightshift.specs.document import LARGEST, Document, Problem, read_document
 from nightshift.specs.model import Pipeline
 from nightshift.specs.spelling import nearest
 from nightshift.specs.wording import problems_of
@@ -86,6 +86,8 @@ def read_spec(path: Path) -> tuple[Pipeline | None, Document | None, list[Proble
     """What a file declares, the document it stands in, and the file's problems."""
     file = shown(path)
     try:
+        if path.stat().st_size > LARGEST:
+            return None, None, [Problem(file, 1, f"not a spec: the file is larger than {LARGEST >> 20} MiB")]
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
         return None, None, [Problem(file, 1, f"cannot be read: {error.strerror}")]

@@ -23,6 +23,8 @@ from nightshift.specs.contract import (
     Model,
     Name,
     repeated,
+    reserved,
+    same_but_for_case,
     seconds,
     unknown,
 )
@@ -198,7 +200,8 @@ class Pipeline(Model):
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
-        problems = [*self._unknown_names(), *self._repeated_names(), *self._wrong_features(), *self._wrong_label()]
+        names = (*self._unknown_names(), *self._repeated_names(), *self._colliding_names())
+        problems = [*names, *self._wrong_features(), *self._wrong_label()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -222,13 +225,22 @@ class Pipeline(Model):
         yield from repeated("label.inputs", self.label.inputs)
         yield from repeated("promotion.baseline", self.promotion.baseline)
 
+    def _colliding_names(self) -> Iterator[str]:
+        """Names of one table that Spark and Delta take for one: Nightshift's own, and those that differ by case."""
+        key, features, label = self.features.key, self.features.columns, self.label.column
+        yield from reserved("features.key", (name for name in key if name not in features))
+        yield from reserved("features.columns", features)
+        yield from same_but_for_case("features.columns", (*key, *features))
+        if label.lower() in {*RESERVED, *map(str.lower, key)}:
+            yield f"label.column: the name {label} is reserved, whatever its case"
+        elif taken := [name for name in features if name.lower() == label.lower()]:
+            yield f"features.columns.{taken[0]}: the name is reserved: it is the label's"
+
     def _wrong_features(self) -> Iterator[str]:
         features = self.features
         if features.inputs is not None and features.spine is not None and features.spine not in features.inputs:
             yield f"features.inputs leaves out the spine {features.spine}"
         for name, column in features.columns.items():
-            if name in RESERVED or name == self.label.column:
-                yield f"features.columns.{name}: the name is reserved"
             if column.type in ("string", "date", "timestamp") and name not in features.key:
                 allowed = "a feature is category, integer, number or boolean"
                 yield f"features.columns.{name}.type: {allowed}, not {column.type}"
@@ -239,8 +251,6 @@ class Pipeline(Model):
             source = self.inputs.get(name)
             if source is not None and not source.snapshot and source.lag > label.lag:
                 yield f"label.lag {label.lag} is less than the lag {source.lag} of {name}"
-        if label.column in RESERVED or label.column in self.features.key:
-            yield f"label.column: the name {label.column} is reserved"
         if metric not in METRICS[label.objective]:
             allowed = ", ".join(METRICS[label.objective])
             yield f"promotion.metric {metric} does not go with objective {label.objective}; allowed: {allowed}"

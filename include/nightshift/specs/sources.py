@@ -7,7 +7,20 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from nightshift.specs.contract import RESERVED, Column, ColumnName, Days, Duration, Gate, Model, repeated, unknown
+from nightshift.specs.contract import (
+    RESERVED_IN_SNAPSHOTS,
+    RESERVED_IN_SOURCES,
+    Column,
+    ColumnName,
+    Days,
+    Duration,
+    Gate,
+    Model,
+    repeated,
+    reserved,
+    same_but_for_case,
+    unknown,
+)
 from nightshift.specs.spelling import nearest
 
 # Lags and lookbacks count from days in this range: they never leave the calendar.
@@ -68,11 +81,10 @@ class Input(Model):
     def _is_whole(self) -> Self:
         if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
             raise ValueError("a snapshot has no lag, lookback or missing")
-        for problem in (*unknown("key", self.key, self.columns), *repeated("key", self.key)):
+        taken = RESERVED_IN_SNAPSHOTS if self.snapshot else RESERVED_IN_SOURCES
+        wrong_names = (*reserved("columns", self.columns, taken), *same_but_for_case("columns", self.columns))
+        for problem in (*unknown("key", self.key, self.columns), *repeated("key", self.key), *wrong_names):
             raise ValueError(problem)
-        for name in self.columns:
-            if name in RESERVED:
-                raise ValueError(f"columns.{name}: the name is reserved")
         if self.format is None and self.file_format is None:
             raise ValueError("format: csv or parquet is needed, since the path's ending does not say it")
         return self

@@ -1,13 +1,16 @@
 """A version's two boosters: found by their recipe, or trained and filed by their content."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from nightshift import model_manifest, storage
-from nightshift.errors import ModelMismatch
+from nightshift.errors import GateFailed, ModelMismatch
 from nightshift.job import Job
 from nightshift.lineage import code_version, recipe, sha256
 from nightshift.model_manifest import ModelManifest, encode, manifest_uri, model_uri
@@ -16,6 +19,9 @@ from nightshift.training import training_set as sets
 from nightshift.training.parameters import parameters
 from nightshift.training.split import split
 from nightshift.training.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from nightshift.training.fit import Matrix
 
 _CODE = ("split.py", "parameters.py", "training_set.py", "fit.py")
 
@@ -87,7 +93,9 @@ def _fit(job: Job, rows: TrainingSet, fingerprint: str) -> tuple[ModelManifest, 
     def read(ds: str) -> tuple[Matrix, Matrix]:
         table = sets.labelled(pipeline, rows, days[ds], names)
         labels = table[pipeline.label.column].cast(pa.float32()).to_numpy()
-        return encode(table, columns, categories), labels
+        matrix = encode(table, columns, categories)
+        _refuse_infinite(ds, [*names, pipeline.label.column], [*matrix.T, labels])
+        return matrix, labels
 
     training = pipeline.training
     how = Recipe(fingerprint, names, parameters(pipeline), training.rounds, training.early_stopping)
@@ -110,6 +118,18 @@ def _fit(job: Job, rows: TrainingSet, fingerprint: str) -> tuple[ModelManifest, 
         holdout=parts.holdout,
     )
     return manifest, fitted.evaluated, fitted.model
+
+
+def _refuse_infinite(ds: str, names: Sequence[str], columns: "Sequence[Matrix]") -> None:
+    """Raises GateFailed where a column (1-D, 32-bit floats) has an infinite number. XGBoost would not say which day."""
+    wrong = [name for name, values in zip(names, columns, strict=True) if np.isinf(values).any()]
+    if wrong:
+        raise GateFailed(
+            f"column {', '.join(wrong)} has a value that is infinite as a 32-bit float",
+            where=f"the training set's day {ds}",
+            allowed="what a model computes in: numbers up to 3.4e38",
+            do="correct what makes the column and repair the day with a backfill, then clear training_set",
+        )
 
 
 def _xgboost_version() -> str:

@@ -1,5 +1,6 @@
 """The gate of the training set: features joined with labels, judged as one table."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,10 +10,12 @@ from nightshift.gates.frames import frame_of
 from nightshift.gates.partition import emit_report, write_report
 from nightshift.gates.results import CheckResult, GateReport, Status
 from nightshift.gates.run import audit
+from nightshift.gates.single_precision import collapsed, extremes, model_numbers
 from nightshift.gates.suite import Check, checked_columns, custom_checks
 from nightshift.job import Job
+from nightshift.lineage import DataFile
 from nightshift.specs.model import Column, Pipeline
-from nightshift.training.training_set import TrainingSet, joined
+from nightshift.training.training_set import TrainingDay, TrainingSet, joined
 
 DATASET = "training_set"
 
@@ -56,7 +59,7 @@ def audited(job: Job, rows: TrainingSet) -> Gated:
     names = [name for name in checked_columns(checks, (), list(columns)) if name != pipeline.label.column]
     tables = [joined(pipeline, rows, day, names) for day in rows.days]
     frame = frame_of(pa.concat_tables(tables))
-    results = audit(frame, checks, columns).results
+    results = (*audit(frame, checks, columns).results, *_collapsed(job, rows))
     report = GateReport(
         pipeline=pipeline.name,
         dataset=DATASET,
@@ -76,7 +79,42 @@ def audited(job: Job, rows: TrainingSet) -> Gated:
     return Gated(report, page)
 
 
+def unfit(job: Job, rows: TrainingSet) -> dict[str, str]:
+    """The days with a number that is infinite as a 32-bit float, and its column: what a booster cannot learn from.
+
+    Gates block such a day. One that was published before they asked is left out.
+    """
+    found = {}
+    for day in rows.days:
+        names = [
+            name
+            for table, files, dataset in _of_day(rows, day)
+            for name, item in extremes(table, files, model_numbers(job.pipeline, dataset)).items()
+            if not item.fits
+        ]
+        if names:
+            found[day.ds] = f"column {names[0]} has a value beyond 32-bit floats"
+    return found
+
+
+def _collapsed(job: Job, rows: TrainingSet) -> Iterator[CheckResult]:
+    """Warnings of columns whose values are not told apart over the window; a day alone may have one value."""
+    for parts in zip(*(_of_day(rows, day) for day in rows.days), strict=True):
+        table, _, dataset = parts[0]
+        files = [file for _, some, _ in parts for file in some]
+        yield from collapsed(table, files, extremes(table, files, model_numbers(job.pipeline, dataset)))
+
+
+def _of_day(rows: TrainingSet, day: TrainingDay) -> list[tuple[str, Sequence[DataFile], str]]:
+    return [
+        (rows.features_table, day.feature_files, "features"),
+        (rows.labels_table, day.label_files, "labels"),
+    ]
+
+
 def _status(job: Job, results: tuple[CheckResult, ...]) -> Status:
     if all(result.success for result in results):
         return "passed"
+    if all(result.success or result.only_warns for result in results):
+        return "warned"
     return "warned" if job.pipeline.training.gate.policy == "warn" else "blocked"

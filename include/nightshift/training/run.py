@@ -5,7 +5,7 @@ between have nothing to do, and ``promote`` writes it to the ledger.
 """
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from nightshift import metrics as statsd
@@ -26,7 +26,7 @@ from nightshift.training import training_set as sets
 from nightshift.training.challenger import trained
 from nightshift.training.comparison import predict_holdout
 from nightshift.training.evidence import Evidence, gather
-from nightshift.training.gate import audited
+from nightshift.training.gate import audited, unfit
 from nightshift.training.record import record
 from nightshift.training.training_set import TrainingSet
 
@@ -57,14 +57,19 @@ def training_set(job: Job) -> Outcome:
         days=days,
         left_out=without,
     )
-    reason = sets.refusal(pipeline, days, gated.get("blocked", ()))
+    bad = unfit(job, rows)
+    for day, why in bad.items():
+        log.warning("%s of %s is left out: %s", pipeline.name, day, why)
+    days = tuple(day for day in days if day.ds not in bad)
+    rows = replace(rows, days=days, left_out={**without, **bad})
+    reason = sets.refusal(pipeline, days, [*gated.get("blocked", ()), *bad])
     job.leave("training_set", {"refused": reason, "training_set": rows.document()})
-    counts = {"days": float(len(days)), "left_out": float(len(without)), "rows": float(rows.rows)}
+    counts = {"days": float(len(days)), "left_out": float(len(rows.left_out)), "rows": float(rows.rows)}
     if reason:
         return Outcome("training_set", job.day, "nothing", f"no training as of {job.day}: {reason}", counts)
     message = (
         f"training set {rows.fingerprint}: {len(days)} days from {days[0].ds} to {days[-1].ds}, {rows.rows} rows; "
-        f"{len(without)} days left out"
+        f"{len(rows.left_out)} days left out"
     )
     return Outcome("training_set", job.day, "done", message, counts)
 

@@ -100,7 +100,8 @@ def test_every_outcome_says_what_to_do() -> None:
     bad = CheckResult("x", None, {}, False, row_level=True)
     assert next_steps(report(status="passed")) == ["Nothing."]
     assert next_steps(report(bad, status="warned")) == [
-        "Look at the failed expectations; to stop such data, set the gate's policy in include/pipelines/parcels.yaml."
+        "Look at the failed expectations.",
+        "To stop such data, set the gate's policy in include/pipelines/parcels.yaml.",
     ]
     assert next_steps(report(bad, status="quarantined"))[0] == (
         "Look at the 7 rows in the table quarantine/inputs/orders, ds 2024-02-10."

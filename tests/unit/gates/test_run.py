@@ -1,7 +1,8 @@
 import io
 import logging
 import math
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from nightshift.errors import GateFailed
 from nightshift.gates.frames import frame_of
 from nightshift.gates.results import CheckResult, GateReport
-from nightshift.gates.run import audit, enforce
+from nightshift.gates.run import PandasEngine, Request, audit, audit_with, enforce
 from nightshift.gates.suite import Check, contract_checks
 from nightshift.specs.model import Column
 
@@ -229,3 +230,28 @@ def test_what_is_not_blocked_is_no_error(status: str) -> None:
 def test_nan_is_null() -> None:
     found = audit(frame(weight=[math.nan, 1.0]), [check("expect_column_values_to_not_be_null", True, column="weight")])
     assert found.results[0].unexpected == 1
+
+
+@dataclass(frozen=True)
+class Losing:
+    """An engine that counts all rows and loses the position of one, as Spark's does of a moment in year 1."""
+
+    engine: PandasEngine
+    lost: int
+
+    def validate(self, checks: Sequence[Request], positions: bool) -> list[dict[str, Any]]:
+        answers = self.engine.validate(checks, positions)
+        return [{**item, "positions": [n for n in item["positions"] if n != self.lost]} for item in answers]
+
+    def without(self, positions: Collection[int]) -> "Losing":
+        return Losing(self.engine.without(positions), self.lost)
+
+
+def test_a_row_that_was_counted_and_not_located_stops_the_rest_from_leaving() -> None:
+    bad = frame(k=["a", "b", "c", "d"], depot=["N", "N", "N", "X"], weight=[-1.0, 101.0, 1.0, 2.0])
+    engine = PandasEngine(bad)
+    assert sorted(audit_with(engine, CHECKS, COLUMNS, 4).failing) == [0, 1, 3]
+    found = audit_with(Losing(engine, 1), CHECKS, COLUMNS, 4)
+    assert found.failing == {}
+    [error] = [result.error for result in found.results if result.error]
+    assert error == "could not be evaluated (2 rows were counted, 1 were located)"

@@ -188,3 +188,9 @@ def test_parquet_values_fit_without_loss_or_not_at_all(values: pa.Array, kind: s
 )
 def test_a_parquet_type_that_never_fits_says_so(values: pa.Array, kind: str) -> None:
     assert from_arrow(values, kind, NEW_YORK) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_thousands_of_digits_are_a_cell_that_does_not_fit(kind: str) -> None:
+    cells = ["9" * 5_000, "-" + "9" * 5_000, "0" * 5_000 + "7", "-" + "0" * 5_000 + "7", "9" * 400, "1"]
+    assert read(cells, kind) == [None, None, 7, -7, None, 1]

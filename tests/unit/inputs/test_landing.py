@@ -1,10 +1,14 @@
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nightshift.inputs.landing import partition_files, snapshot_days
+from nightshift import storage
+from nightshift.inputs.days import input_fingerprint
+from nightshift.inputs.landing import leads_out, partition_files, snapshot_days
+from nightshift.lineage import Landed
 from nightshift.settings import Settings
 from nightshift.specs.model import Input
 
@@ -61,3 +65,47 @@ def test_snapshots_are_the_days_with_files(settings: Settings, path: str) -> Non
 
 def test_no_landing_at_all(settings: Settings) -> None:
     assert snapshot_days(settings, source("s/as_of={ds}/*.csv")) == []
+
+
+def test_only_parquet_with_times_is_read_anew_since_int96_is_utc() -> None:
+    """What was published before keeps its name: these are the fingerprints of then."""
+    landed = [Landed("a", 1, 1, "0" * 64)]
+
+    def named(path: str, kind: str) -> str:
+        columns = {"name": {"type": "string"}, "at": {"type": kind}}
+        source = Input.model_validate({"path": path, "key": ("name",), "columns": columns})
+        return input_fingerprint(landed, source, "UTC")
+
+    assert named("a/{ds}/*.csv", "timestamp") == "f57a3bcd099e901e"
+    assert named("a/{ds}/*.parquet", "date") == "fc16c5d7abae5b08"
+    assert named("a/{ds}/*.parquet", "timestamp") != "fe3586cb392ebf03"
+
+
+AWKWARD = ("100%.csv", "x#1.csv", "q?1.csv", "x[1].csv", "a b.csv", "a%20b.csv", "ü&=+,.csv")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_names_are_what_the_files_are_called_whether_landing_is_a_path_or_a_uri(
+    settings: Settings, scheme: str
+) -> None:
+    for name in AWKWARD:
+        touch(settings, f"a (b) 5%/ds=2024-03-04/{name}")
+        Path(settings.landing, "a (b) 5%/ds=2024-03-04", name).write_text(f"k\n{name}\n")
+    settings = replace(settings, landing=f"{scheme}{settings.landing}")
+    files = partition_files(settings, source("a (b) 5%/ds={ds}/*.csv"), date(2024, 3, 4))
+    found = [storage.read_bytes(file.uri).decode() for file in files]
+    assert sorted(found) == sorted(f"k\n{name}\n" for name in AWKWARD)
+    one = source("a (b) 5%/ds={ds}/x[[]1].csv")
+    assert len(partition_files(settings, one, date(2024, 3, 4))) == 1
+
+
+def test_a_link_out_of_landing_is_told_from_one_within(settings: Settings, tmp_path: Path) -> None:
+    touch(settings, "a/ds=2024-03-04/real.csv")
+    folder = Path(settings.landing, "a/ds=2024-03-04")
+    (tmp_path / "secret.csv").write_text("k\n")
+    (folder / "within.csv").symlink_to(folder / "real.csv")
+    (folder / "out.csv").symlink_to(tmp_path / "secret.csv")
+    Path(settings.landing, "b").symlink_to(tmp_path)
+    out = {name: leads_out(settings, str(folder / name)) for name in ("real.csv", "within.csv", "out.csv")}
+    assert out == {"real.csv": False, "within.csv": False, "out.csv": True}
+    assert leads_out(settings, f"file://{settings.landing}/b/secret.csv")

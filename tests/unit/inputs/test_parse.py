@@ -2,7 +2,7 @@ import csv
 import gzip
 import io
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,13 +34,13 @@ def read(tmp_path: Path) -> Reader:
     """Reads bytes as one landing file; an exception is raised as it comes."""
 
     def reader(
-        content: bytes, name: str = "a.csv", contract: Input | None = None
+        content: bytes, name: str = "a.csv", contract: Input | None = None, zone: ZoneInfo = UTC
     ) -> tuple[list[dict[str, Any]], Landing]:
         path = tmp_path / name
         path.write_bytes(content)
         landing = Landing()
         file = StoredFile(str(path), len(content), 1)
-        batches = parse([file], contract or source(), UTC, landing)
+        batches = parse([file], contract or source(), zone, landing)
         return [row for batch in batches for row in batch.to_pylist()], landing
 
     return reader
@@ -54,6 +54,8 @@ def read(tmp_path: Path) -> Reader:
         b"count,name\r\n1,a\r\n2,b\r\n",
         b"name,count\na,1\r\nb,2\n\n",
         b"\xef\xbb\xbfname,count\na,1\nb,2\n",
+        b'\xef\xbb\xbf"name","count"\r\n"a","1"\r\nb,2\r\n',
+        b'\xef\xbb\xbf"count",name\n1,a\n2,b',
         b'"name","count"\n"a","1"\n"b",2',
     ],
 )
@@ -239,6 +241,66 @@ def test_a_parquet_file_of_other_columns_or_types_is_an_error(read: Reader, tmp_
         read(parquet(pa.table({"name": ["a"], "count": [1.0]}), tmp_path / "b"), "a.parquet", contract)
     message = "column count is of Parquet type double. Allowed: what column type integer holds without loss"
     assert f"a.parquet: {message}" in str(caught.value)
+
+
+def moments(unit: str, *values: datetime | int | None) -> pa.Table:
+    at = pa.array(values, pa.timestamp(unit))
+    return pa.table({"name": [f"n{place}" for place in range(len(values))], "at": at})
+
+
+TIMES = {"name": {"type": "string"}, "at": {"type": "timestamp", "nulls": 1.0}}
+
+
+def read_int96(read: Reader, tmp_path: Path, table: pa.Table, zone: str) -> tuple[list[dict[str, Any]], Landing]:
+    pq.write_table(table, tmp_path / "written", use_deprecated_int96_timestamps=True, row_group_size=2)
+    contract = source(path="parcels/{ds}/*.parquet", columns=TIMES)
+    return read((tmp_path / "written").read_bytes(), "a.parquet", contract, ZoneInfo(zone))
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+def test_int96_is_a_moment_in_utc_of_any_year_whatever_the_pipelines_zone(
+    read: Reader, tmp_path: Path, zone: str
+) -> None:
+    written = [
+        datetime(2024, 7, 1, 12),
+        datetime(9999, 12, 31),
+        datetime(1, 1, 1),
+        None,
+        datetime(2262, 5, 1, 1, 2, 3, 4),
+    ]
+    rows, landing = read_int96(read, tmp_path, moments("us", *written), zone)
+    assert [row["at"] and row["at"].replace(tzinfo=None) for row in rows] == written
+    assert landing == Landing(5, [])
+
+
+def test_int96_beyond_microseconds_or_the_calendar_is_rejected_as_what_it_is(read: Reader, tmp_path: Path) -> None:
+    rows, landing = read_int96(read, tmp_path, moments("ns", 1_709_553_600_000_000_123, 1_000), "UTC")
+    assert [row["at"] for row in rows] == [datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
+    assert "2024-03-04 12:00:00.000000123" in landing.rejected[0].row
+    year_10000 = 253_402_300_800_000_000
+    rows, landing = read_int96(read, tmp_path, moments("us", year_10000), "UTC")
+    assert rows == []
+    assert "10000-01-01" in landing.rejected[0].row
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(st.lists(st.none() | st.datetimes(), min_size=1, max_size=5))
+def test_every_moment_comes_back_from_int96(read: Reader, tmp_path: Path, written: list[datetime | None]) -> None:
+    rows, landing = read_int96(read, tmp_path, moments("us", *written), "Asia/Tokyo")
+    assert [row["at"] and row["at"].replace(tzinfo=None) for row in rows] == written
+    assert not landing.rejected
+
+
+def test_a_page_that_is_not_as_its_checksum_says_is_damage(read: Reader, tmp_path: Path) -> None:
+    table = pa.table({"name": [f"key{place:06d}" for place in range(50)], "count": range(50)})
+    plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(table, tmp_path / "written", **plain)
+    contract = source(path="parcels/{ds}/*.parquet")
+    content = (tmp_path / "written").read_bytes()
+    assert len(read(content, "a.parquet", contract)[0]) == 50
+    flipped = content.replace(b"key000010", b"key999999", 1)
+    with pytest.raises(InputMissing, match="cut short or damaged"):
+        read(flipped, "a.parquet", contract)
 
 
 def test_a_truncated_parquet_file_may_still_come_whole(read: Reader, tmp_path: Path) -> None:

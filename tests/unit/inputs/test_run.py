@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -178,7 +179,8 @@ def test_the_manifest_names_the_landing_files_and_the_gate(job: Job) -> None:
     assert manifest is not None
     path = Path(job.settings.landing, "parcels/orders/ds=2024-02-10/part-0.csv")
     [landed] = manifest.landing
-    assert (landed.uri, landed.size, landed.mtime_ns) == (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+    changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
+    assert (landed.uri, landed.size, landed.mtime_ns) == (str(path), path.stat().st_size, changed)
     assert manifest.gate is not None
     assert manifest.gate.status == "passed"
     report = storage.read_json(manifest.gate.report)
@@ -450,3 +452,27 @@ def test_a_night_names_what_is_absent_and_links_the_reports_of_days_that_lost_ro
     found = gate_inputs(job)
     assert found.message.endswith("; absent: deliveries 2024-02-07")
     assert "gate report orders 2024-02-10" in found.links
+
+
+def test_a_link_out_of_landing_is_refused_and_never_read(job: Job, tmp_path: Path) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    (tmp_path / "secret.csv").write_text("parcel_id,depot,weight\nsecret,N,1\n")
+    [landed] = Path(job.settings.landing, "parcels/orders/ds=2024-02-10").iterdir()
+    landed.unlink()
+    landed.symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(GateFailed, match="a symbolic link leads out of landing"):
+        gate_inputs(job)
+    assert of(job, "inputs/orders") == []
+    assert of(job, "inputs/deliveries", LOOKBACK[-1]), "the other sources are published"
+
+
+def test_a_correction_of_the_same_size_that_keeps_its_time_is_seen(job: Job) -> None:
+    drop_day(job.settings, "2024-02-10", LOOKBACK)
+    gate_inputs(job)
+    [path] = Path(job.settings.landing, "parcels/orders/ds=2024-02-10").iterdir()
+    before = path.stat()
+    path.write_text(path.read_text().replace("a,N,1.5", "a,N,7.5"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert gate_inputs(again(job)).counts["partitions_published"] == 1
+    assert of(job, "inputs/orders")[0]["weight"] == 7.5

@@ -249,3 +249,23 @@ def test_the_hash_is_of_what_a_spec_says(addition: str) -> None:
     assert spec_hash(make_pipeline()) == spec_hash(make_pipeline())
     assert spec_hash(make_pipeline(owner="somebody")) != spec_hash(make_pipeline())
     assert len(spec_hash(make_pipeline())) == 16
+
+
+DEEP = {
+    "open brackets": "pipeline: " + "[" * 100_000,
+    "braces": "pipeline: " + "{a: " * 50_000,
+    "lists in lists": "pipeline:\n" + "- " * 100_000 + "1",
+    "lists far apart": "pipeline:\n" + "-   " * 100_000 + "1",
+    "keys in keys": "? " * 100_000,
+    "indents": "".join(f"{' ' * depth}a:\n" for depth in range(1200)),
+}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
+def test_what_would_end_the_process_is_a_problem_of_its_own_file(tmp_path: Path, text: str) -> None:
+    """libyaml's composer recurses: before, the process that parsed all specs died of a segmentation fault."""
+    assert "nested too deeply" in _message(_write(tmp_path, text))
+
+
+def test_a_file_larger_than_any_spec_is_not_read(tmp_path: Path) -> None:
+    assert "larger than 1 MiB" in _message(_write(tmp_path, "# " + "x" * (1 << 20)))

@@ -89,11 +89,42 @@ def test_bounds_have_the_columns_type() -> None:
         ({"snapshot": True, "missing": {"allow": 1}}, "a snapshot has no lag, lookback or missing"),
         ({"key": ["other"]}, "key: other is not one of id"),
         ({"columns": {"id": {"type": "string"}, "ds": {"type": "date"}}}, "columns.ds: the name is reserved"),
+        (
+            {"columns": {"id": {"type": "string"}, "DS": {"type": "date"}}},
+            "columns.DS: the name is reserved: it differs from ds by case alone",
+        ),
+        (
+            {"snapshot": True, "columns": {"id": {"type": "string"}, "Until": {"type": "date"}}},
+            "columns.Until: the name is reserved: it differs from until by case alone",
+        ),
+        (
+            {"snapshot": True, "columns": {"id": {"type": "string"}, "as_of": {"type": "date"}}},
+            "columns.as_of: the name is reserved",
+        ),
+        (
+            {"columns": {"id": {"type": "string"}, "Id": {"type": "string"}}},
+            "columns.Id: the name differs from id by case alone, and Spark and Delta take them for one",
+        ),
         ({"lookback": 100_000}, "Input should be less than or equal to 3660"),
     ],
 )
 def test_what_an_input_cannot_be(source: dict[str, Any], words: str) -> None:
     assert _error(Input, {**SOURCE, **source}) == words
+
+
+@pytest.mark.parametrize("name", ["attempt", "Fingerprint", "until", "as_of", "Model", "score"])
+def test_a_source_may_have_a_column_that_meets_none_of_ours(name: str) -> None:
+    columns = {"id": {"type": "string"}, name: {"type": "string"}}
+    assert name in Input.model_validate_json(json.dumps({**SOURCE, "columns": columns})).columns
+
+
+@pytest.mark.parametrize("name", ["Model", "score", "FINGERPRINT"])
+def test_a_key_of_the_spine_meets_the_columns_of_predictions(name: str) -> None:
+    document = spec_document()
+    columns = document["inputs"]["orders"]["columns"]
+    document["inputs"]["orders"]["columns"] = {name: {"type": "string"}, **columns}
+    document["features"]["key"] = [name]
+    assert _error(Pipeline, document).startswith(f"features.key.{name}: the name is reserved")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +189,24 @@ def test_a_holdout_leaves_days_to_fit_on() -> None:
         ),
         (
             _changed("features", columns={"hours": {"type": "number"}, "depot": {"type": "category"}}),
-            "features.columns.hours: the name is reserved",
+            "features.columns.hours: the name is reserved: it is the label's",
+        ),
+        (
+            _changed("features", columns={"Hours": {"type": "number"}, "depot": {"type": "category"}}),
+            "features.columns.Hours: the name is reserved: it is the label's",
+        ),
+        (
+            _changed("features", columns={"Fingerprint": {"type": "number"}, "depot": {"type": "category"}}),
+            "features.columns.Fingerprint: the name is reserved: it differs from fingerprint by case alone",
+        ),
+        (
+            _changed("features", columns={"Depot": {"type": "category"}, "depot": {"type": "category"}}),
+            "features.columns.depot: the name differs from Depot by case alone, and Spark and Delta take them for one",
+        ),
+        (
+            _changed("features", columns={"Parcel_Id": {"type": "category"}, "depot": {"type": "category"}}),
+            "features.columns.Parcel_Id: the name differs from parcel_id by case alone, "
+            "and Spark and Delta take them for one",
         ),
         (
             _changed("features", columns={"depot": {"type": "string"}}),
@@ -166,8 +214,10 @@ def test_a_holdout_leaves_days_to_fit_on() -> None:
         ),
         (_changed("label", inputs=["x"]), "label.inputs: x is not one of orders, deliveries, depots"),
         (_changed("label", lag=0), "label.lag 0 is less than the lag 1 of deliveries"),
-        (_changed("label", column="model"), "label.column: the name model is reserved"),
-        (_changed("label", column="parcel_id"), "label.column: the name parcel_id is reserved"),
+        (_changed("label", column="model"), "label.column: the name model is reserved, whatever its case"),
+        (_changed("label", column="Score"), "label.column: the name Score is reserved, whatever its case"),
+        (_changed("label", column="parcel_id"), "label.column: the name parcel_id is reserved, whatever its case"),
+        (_changed("label", column="Parcel_ID"), "label.column: the name Parcel_ID is reserved, whatever its case"),
         (
             _changed("label", objective="binary"),
             "promotion.metric rmse does not go with objective binary; "

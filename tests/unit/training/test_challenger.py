@@ -10,22 +10,25 @@ import pytest
 import xgboost as xgb
 
 from nightshift import storage
+from nightshift.errors import GateFailed
 from nightshift.job import Job
 from nightshift.model_manifest import encode, model_uri, read_manifest
+from nightshift.tables import state
 from nightshift.training import challenger as made
 from nightshift.training import fit
 from nightshift.training import training_set as sets
-from nightshift.training.run import train, training_set
+from nightshift.training.run import gate_training, train, training_set
 from nightshift.training.split import split
 from nightshift.training.training_set import TrainingSet
 from tests.conftest import PROJECT, spec_document
 from tests.unit.training.conftest import window
-from tests.unit.training.lake import publish, with_spec
+from tests.unit.training.lake import day_of_rows, publish, publish_rows, with_spec
 
 ALONE = """
 import json, sys
 from datetime import date
 from pathlib import Path
+from nightshift.errors import GateFailed
 from nightshift.job import Job
 from nightshift.settings import Settings
 from nightshift.training.run import train
@@ -237,3 +240,69 @@ def dump(job: Job, digest: str) -> list[str]:
 
 def booster(job: Job, digest: str) -> xgb.Booster:
     return xgb.Booster(model_file=bytearray(storage.read_bytes(model_uri(job.settings.models, digest))))
+
+
+def spoilt(job: Job, ds: str, dataset: str, column: str, value: float) -> None:
+    """Publish the day again as it was before gates asked for 32-bit floats, with one cell changed."""
+    tables_of = dict(zip(("features", "labels"), day_of_rows(job, ds, 120), strict=True))
+    table = tables_of[dataset]
+    cells = table[column].to_pylist()
+    place = table.schema.get_field_index(column)
+    table = table.set_column(place, table.schema.field(place), pa.array([value, *cells[1:]], pa.float64()))
+    publish_rows(job, dataset, ds, table, fingerprint="f1")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "column", "value"),
+    [("features", "late_3d", np.inf), ("features", "weight", 1e39), ("labels", "hours", -np.inf)],
+)
+def test_a_published_day_that_no_booster_can_learn_from_is_left_out_and_named(
+    job: Job, dataset: str, column: str, value: float
+) -> None:
+    days = window(job)
+    publish(job, days)
+    spoilt(job, days[3], dataset, column, value)
+
+    training_set(job)
+
+    rows = rows_of(job)
+    assert days[3] not in [day.ds for day in rows.days]
+    assert rows.left_out == {days[3]: f"column {column} has a value beyond 32-bit floats"}
+    assert job.left("training_set")["refused"] == ""
+
+
+def test_more_such_days_than_may_be_blocked_are_a_recorded_refusal(job: Job) -> None:
+    days = window(job)
+    publish(job, days)
+    for day in days[:4]:
+        spoilt(job, day, "features", "weight", np.inf)
+
+    outcome = training_set(job)
+
+    assert outcome.status == "nothing"
+    assert "gates blocked 4 days of the window" in job.left("training_set")["refused"]
+
+
+def test_the_matrix_never_has_an_infinite_number(pinned: Job) -> None:
+    rows = rows_of(pinned)
+    spoilt(pinned, rows.days[1].ds, "features", "weight", 1e39)
+    files = state(pinned.table("features")).files(rows.days[1].ds)
+    days = (rows.days[0], replace(rows.days[1], feature_files=files), *rows.days[2:])
+    with pytest.raises(GateFailed, match=f"day {days[1].ds}: column weight has a value that is infinite"):
+        made.trained(pinned, replace(rows, days=days))
+
+
+def test_values_that_fall_together_over_the_window_alone_are_a_warning(job: Job) -> None:
+    days = window(job)
+    publish(job, days)
+    for number, day in enumerate(days):
+        features, _ = day_of_rows(job, day, 120)
+        same = pa.array([2**24 + number % 2] * 120, pa.int64())
+        place = features.schema.get_field_index("doors")
+        publish_rows(job, "features", day, features.set_column(place, features.schema.field(place), same), "f1")
+    training_set(job)
+
+    outcome = gate_training(job)
+
+    assert outcome.counts["warnings"] == 1
+    assert "gate warned" in outcome.message
