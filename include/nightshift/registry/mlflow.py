@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightshift.errors import NightshiftError
+from nightshift.registry.champions import Champion
 from nightshift.settings import Settings
 
 if TYPE_CHECKING:
@@ -114,8 +115,13 @@ def champion_version(settings: Settings, pipeline: str) -> str | None:
             raise
 
 
-def set_champion(settings: Settings, pipeline: str, version: str | None) -> None:
-    """Points the alias at a version, or takes it away. Raises NightshiftError."""
+def set_champion(settings: Settings, pipeline: str, champion: Champion | None) -> str | None:
+    """Points the alias at the champion, or takes it away; returns the version that it names then.
+
+    Where the champion's version was deleted, another one of the same model serves as well. None where there is none of
+    that model, or no champion. Raises NightshiftError where MLflow is away.
+    """
+    version = _version_of(settings, pipeline, champion) if champion is not None else None
     name = registered_name(settings, pipeline)
     if version is not None:
         with _talking(settings) as client:
@@ -123,6 +129,16 @@ def set_champion(settings: Settings, pipeline: str, version: str | None) -> None
     elif champion_version(settings, pipeline) is not None:
         with _talking(settings) as client:
             client.delete_registered_model_alias(name, CHAMPION)
+    return version
+
+
+def _version_of(settings: Settings, pipeline: str, champion: Champion) -> str | None:
+    """The champion's version if it is there with the champion's model; else the newest version of that model."""
+    name = registered_name(settings, pipeline)
+    with _talking(settings) as client:
+        found = client.search_model_versions(f"name = '{name}' AND tag.`{SHA256}` = '{champion.sha256}'")
+    versions = sorted((str(item.version) for item in found), key=int)
+    return champion.version if champion.version in versions else next(reversed(versions), None)
 
 
 def _find_version(settings: Settings, client: "MlflowClient", pipeline: str, fingerprint: str) -> Version | None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from nightshift import metrics as statsd
 from nightshift.database import advisory_lock
+from nightshift.errors import NightshiftError
 from nightshift.features.recipes import code_of, feature_spec
 from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome, Status
@@ -146,25 +147,43 @@ def promote(job: Job) -> Outcome:
     name = job.pipeline.name
     evidence = Evidence.read(job.left("decide"))
     for _ in range(_TRIES):
-        recorded, champion = _recorded(job, evidence.verdict(job))
+        recorded, alias = _recorded(job, evidence.verdict(job))
         if recorded is not None:
             break
         log.info("the champion changed since it was compared: comparing again")
         evidence = _compared_again(job, evidence)
     else:
-        recorded, champion = _recorded(job, evidence.verdict(job, _SUPERSEDED))
+        recorded, alias = _recorded(job, evidence.verdict(job, _SUPERSEDED))
     assert recorded is not None  # noqa: S101
     entry, stands = recorded.entry, recorded.stands
     if not stands:
         statsd.count(job.settings, "promotion_decisions", 1, pipeline=name, decision=entry.kind)
     status: Status = "up_to_date" if stands else "done"
-    alias = f"the alias {mlflow.CHAMPION} names version {champion.version}" if champion else "there is no champion"
     message = f"entry {entry.seq} of the ledger{' stands' if stands else ''}: {_told(entry)}; {alias}"
     return Outcome("promote", job.day, status, message)
 
 
-def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, Champion | None]:
-    """The entry of a verdict, and the champion that the alias names; neither where another champion was compared.
+def _mirrored(job: Job, champion: Champion | None) -> str:
+    """What of the alias, which shows the ledger's champion to people: a mirror, and never a reason to fail."""
+    try:
+        version = mlflow.set_champion(job.settings, job.pipeline.name, champion)
+    except NightshiftError as error:
+        log.warning("MLflow's alias %s was not set, the ledger holds: %s", mlflow.CHAMPION, error)
+        return f"the alias {mlflow.CHAMPION} was not set"
+    if champion is None:
+        return "there is no champion"
+    if version is None:
+        log.warning(
+            "version %s, which is champion, was deleted in MLflow: nothing has the alias %s. It scores on. What to do: "
+            "`nightshift retrain %s --as-of %s` registers its model again if its rows are as they were",
+            champion.version, mlflow.CHAMPION, job.pipeline.name, champion.as_of,
+        )  # fmt: skip
+        return f"version {champion.version} is champion and was deleted in MLflow: nothing has the alias"
+    return f"the alias {mlflow.CHAMPION} names version {version}"
+
+
+def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, str]:
+    """The entry of a verdict, and what of the alias; no entry where another champion was compared.
 
     Of two retrains at once the second must see the entry of the first, and leave the alias where that puts it.
     """
@@ -172,11 +191,11 @@ def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, Champion | N
     with advisory_lock(job.settings, f"promote {name}") as lock:
         recorded = record_decision(ledger, job.pipeline, verdict)
         if recorded is None:
-            return None, None
+            return None, ""
         champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
         lock.confirm()  # of two, the one without it may know less
-        mlflow.set_champion(job.settings, name, champion.version if champion else None)
-    return recorded, champion
+        alias = _mirrored(job, champion)
+    return recorded, alias
 
 
 def _compared_again(job: Job, evidence: Evidence) -> Evidence:

@@ -4,12 +4,14 @@ import json
 import os
 import uuid
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from nightshift.errors import NightshiftError
 from nightshift.registry import mlflow
+from nightshift.registry.champions import Champion
 from nightshift.registry.mlflow import Record
 from nightshift.settings import Settings
 from tests.mlflow_server import MlflowServer
@@ -97,12 +99,12 @@ def _die(*_arguments: object, **_named: object) -> None:
 
 def test_alias_follows(server: Settings) -> None:
     first = mlflow.register(server, "parcels", record())
-    second = mlflow.register(server, "parcels", record("e" * 16))
+    second = mlflow.register(server, "parcels", record("e" * 16, sha256="b" * 64))
     assert mlflow.champion_version(server, "parcels") is None
 
     seen = []
     for version in (first, second, first):
-        mlflow.set_champion(server, "parcels", version.version)
+        assert mlflow.set_champion(server, "parcels", champion(version)) == version.version
         seen.append(mlflow.champion_version(server, "parcels"))
     mlflow.set_champion(server, "parcels", None)
     mlflow.set_champion(server, "parcels", None)
@@ -116,11 +118,24 @@ def test_no_alias_where_no_model_is_registered(server: Settings) -> None:
     assert mlflow.champion_version(server, "parcels") is None
 
 
-def test_alias_of_a_version_that_is_gone(server: Settings) -> None:
-    mlflow.register(server, "parcels", record())
-    with pytest.raises(NightshiftError, match="MLflow refuses") as error:
-        mlflow.set_champion(server, "parcels", "7")
-    assert "RESOURCE_DOES_NOT_EXIST" in error.value.what
+def test_alias_of_a_version_that_was_deleted_follows_its_model(server: Settings) -> None:
+    """A retrain of the same recipe registers the champion's model once more."""
+    first = mlflow.register(server, "parcels", record())
+    mlflow.register(server, "parcels", record("e" * 16, sha256="b" * 64))
+    with client(server) as talking:
+        talking.delete_model_version(f"{server.env}.parcels", first.version)
+
+    assert mlflow.set_champion(server, "parcels", champion(first)) is None
+    assert mlflow.champion_version(server, "parcels") is None
+
+    again = mlflow.register(server, "parcels", record())
+    assert mlflow.set_champion(server, "parcels", champion(first)) == again.version == "3"
+    assert mlflow.champion_version(server, "parcels") == "3"
+
+
+def champion(version: mlflow.Version) -> Champion:
+    """The ledger's entry of a version."""
+    return Champion(version.version, version.sha256, 1, date(2024, 2, 11), date(2024, 2, 10))
 
 
 def test_names_of_environments() -> None:
