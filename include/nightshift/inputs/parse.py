@@ -13,6 +13,7 @@ from nightshift.errors import GateFailed
 from nightshift.gates.quarantine import Rejected, as_json, json_value
 from nightshift.inputs.cells import from_arrow, from_text
 from nightshift.inputs.csv_files import CORRECT, read_csv
+from nightshift.inputs.limits import Measured
 from nightshift.inputs.parquet_files import read_parquet
 from nightshift.lineage import canonical
 from nightshift.specs.model import Input
@@ -35,9 +36,12 @@ def parse(files: Sequence[StoredFile], source: Input, zone: ZoneInfo, landing: L
 
     Raises GateFailed where a file is not what the contract says, InputMissing where it is cut short or damaged.
     """
+    measured = Measured(source.limits)
+    measured.files(files)
     for file in files:
-        batches = read_csv(file.uri, source) if source.file_format == "csv" else read_parquet(file.uri, source)
-        for raw in batches:
+        csv = source.file_format == "csv"
+        batches = read_csv(file.uri, source) if csv else read_parquet(file.uri, source, measured)
+        for raw in (part for batch in batches for part in measured.batches(file.uri, batch)):
             landing.rows += raw.num_rows
             yield _typed(file.uri, raw, source, zone, landing)
 

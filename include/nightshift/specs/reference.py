@@ -20,13 +20,14 @@ from nightshift.specs.model import Pipeline
 BEGIN, END = "<!-- the reference begins -->", "<!-- the reference ends -->"
 
 _ORDER = (
-    "Schedule", "Input", "Missing", "Column", "Gate", "Features", "Spark", "Label", "Training", "Promotion",
+    "Schedule", "Input", "Missing", "Limits", "Column", "Gate", "Features", "Spark", "Label", "Training", "Promotion",
     "Scoring", "Pod", "Volume", "Toleration",
 )  # fmt: skip
 _WHERE = {
     "Schedule": "`schedule`",
     "Input": "`inputs.<name>`",
     "Missing": "`inputs.<name>.missing`",
+    "Limits": "`inputs.<name>.limits`",
     "Column": "`columns.<name>` of a source and of `features`",
     "Gate": "every `gate`",
     **{name: f"`{name.lower()}`" for name in ("Features", "Label", "Training", "Promotion", "Scoring")},

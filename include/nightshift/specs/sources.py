@@ -39,6 +39,19 @@ class Missing(Model):
     """The greatest number of absent days."""
 
 
+class Limits(Model):
+    """How much a day of a source may be, so that a broken or hostile delivery does not take the machine."""
+
+    bytes: Annotated[int, Field(ge=1)] = 16 << 30
+    """The greatest size of a day's files, as they lie there and unpacked."""
+    rows: Annotated[int, Field(ge=1)] = 100_000_000
+    """The greatest number of rows of a day."""
+    files: Annotated[int, Field(ge=1)] = 10_000
+    """The greatest number of files of a day."""
+    cell: Annotated[int, Field(ge=1)] = 1 << 20
+    """The greatest number of bytes of one text."""
+
+
 class Input(Model):
     """A source: where upstream drops it, when it is known, and what its columns are."""
 
@@ -58,6 +71,8 @@ class Input(Model):
     """How many days features may read: `[ds - lag - lookback + 1, ds - lag]`."""
     missing: Literal["block"] | Missing = "block"
     """What absent days of the lookback do: `block`, or `{allow: N}` for up to N of them."""
+    limits: Limits = Limits()
+    """How much a day may be; a day that is more is blocked before it is read."""
     key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
     """The columns that identify a row within a day; of duplicates all rows leave."""
     gate: Gate = Gate()

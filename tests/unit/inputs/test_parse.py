@@ -307,3 +307,54 @@ def test_a_truncated_parquet_file_may_still_come_whole(read: Reader, tmp_path: P
     content = parquet(pa.table({"name": ["a"], "count": [1]}), tmp_path / "b")
     with pytest.raises(InputMissing, match="cut short or damaged"):
         read(content[:-9], "a.parquet", source(path="parcels/{ds}/*.parquet"))
+
+
+LIMITED: dict[str, tuple[dict[str, int], str]] = {
+    "rows": ({"rows": 2}, "too large: 3 rows"),
+    "bytes": ({"bytes": 10}, "bytes. Allowed: limits.bytes: 10"),
+    "cell": ({"cell": 4}, "column name: the delivery is too large: a text of 5 bytes"),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize("limit", LIMITED)
+def test_a_day_that_is_more_than_its_limits_is_refused_and_they_are_named(
+    read: Reader, tmp_path: Path, limit: str, ending: str
+) -> None:
+    limits, words = LIMITED[limit]
+    contract = source(path=f"parcels/{{ds}}/*.{ending}", limits=limits)
+    table = pa.table({"name": ["a", "b", "long5"], "count": [1, 2, 3]})
+    content = b"name,count\na,1\nb,2\nlong5,3\n"
+    written = {"csv": content, "csv.gz": gzip.compress(content), "parquet": parquet(table, tmp_path / "b")}[ending]
+    assert len(read(written, f"a.{ending}", source(path=contract.path))[0]) == 3
+    with pytest.raises(GateFailed) as caught:
+        read(written, f"a.{ending}", contract)
+    assert words in str(caught.value)
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_does(read: Reader, tmp_path: Path) -> None:
+    """A text of 8 MB, once in the dictionary and 200,000 times in the rows: 1.6 TB."""
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int32()), ["x" * (8 << 20)])
+    table = pa.table({"name": words, "count": range(200_000)})
+    pq.write_table(table, tmp_path / "bomb", compression="zstd")
+    content = (tmp_path / "bomb").read_bytes()
+    before = pa.total_allocated_bytes()
+    with pytest.raises(GateFailed, match="a text of 8,388,608 bytes"):
+        read(content, "a.parquet", source(path="parcels/{ds}/*.parquet"))
+    assert pa.total_allocated_bytes() - before < 1 << 28
+    larger = source(path="parcels/{ds}/*.parquet", limits={"cell": 16 << 20, "bytes": 200 << 20})
+    with pytest.raises(GateFailed, match=r"bytes\. Allowed: limits\.bytes"):
+        read(content, "a.parquet", larger)
+
+
+def test_words_of_a_dictionary_come_as_the_texts_that_they_are(read: Reader, tmp_path: Path) -> None:
+    names = ["a", None, "b", "a"] * 3
+    content = parquet(pa.table({"name": pa.array(names).dictionary_encode(), "count": range(12)}), tmp_path / "b")
+    rows, _ = read(content, "a.parquet", source(path="parcels/{ds}/*.parquet"))
+    assert [row["name"] for row in rows] == names
+
+
+def test_more_files_than_allowed_are_not_opened(tmp_path: Path) -> None:
+    files = [StoredFile(str(tmp_path / f"{number}.csv"), 1, 1) for number in range(3)]
+    with pytest.raises(GateFailed, match=r"3 files\. Allowed: limits\.files: 2"):
+        next(parse(files, source(limits={"files": 2}), UTC, Landing()))
