@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from nightshift.lineage import code_version
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
@@ -29,6 +30,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # Fixtures that are slow to make, and made once for each process of a session of tests.
 SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server", "year")
+
+
+def pytest_sessionstart() -> None:
+    """Asks git for the commit, which a process does once: whichever test came first would start it."""
+    code_version(PROJECT)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
