@@ -20,8 +20,8 @@ COPY include/nightshift/__init__.py include/nightshift/commands.py include/night
     include/nightshift/java.py include/nightshift/lineage.py include/nightshift/settings.py \
     include/nightshift/source_code.py include/nightshift/spark.py include/nightshift/storage.py /packages/nightshift/
 COPY include/nightshift/features/__init__.py include/nightshift/features/build_plan.py /packages/nightshift/features/
-COPY include/nightshift/tables/__init__.py include/nightshift/tables/publish.py include/nightshift/tables/staging.py \
-    include/nightshift/tables/state.py /packages/nightshift/tables/
+COPY include/nightshift/tables/__init__.py include/nightshift/tables/damage.py include/nightshift/tables/publish.py \
+    include/nightshift/tables/rows.py include/nightshift/tables/staging.py include/nightshift/tables/state.py /packages/nightshift/tables/
 
 FROM ${PYTHON}
 ARG VERSION=unknown
