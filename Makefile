@@ -35,7 +35,7 @@ test-fast: setup ## The pure tests alone: no process, no network, no Java; what 
 
 # The tasks of a backfill have the lowest priority: beside tests of the usual one they would take twice their time.
 test: setup ## The suite, with coverage
-	nice -n 19 $(BIN)/pytest --ignore tests/faults --ignore tests/kubernetes --ignore tests/containers -n 3 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
+	nice -n 19 $(BIN)/pytest --ignore tests/faults --ignore tests/kubernetes --ignore tests/containers -n 3 --dist loadgroup --no-loadscope-reorder --durations=15 --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE)
 
 test-faults: setup ## Break a real platform in every way of docs/reliability.md
 	$(BIN)/pytest tests/faults --durations=5

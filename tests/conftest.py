@@ -30,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # Fixtures that are slow to make, and made once for each process of a session of tests.
 SLOW = ("live_platform", "half_up", "spark", "landed", "mlflow_server", "year")
+# Groups of tests in the order of their length: what takes longest begins first.
+ORDER = ("nights", "spark", "platform", "mlflow_server", "half_up", "year")
 
 
 def pytest_sessionstart() -> None:
@@ -50,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             nights = "nights" if item.path.parent.name == "e2e" else "platform"
             group = {"live_platform": nights, "landed": "spark"}.get(used, used)
             item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("xdist_group")
+    return ORDER.index(mark.args[0]) if mark else len(ORDER)
 
 
 @pytest.fixture

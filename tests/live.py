@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,6 @@ def live_settings(folder: Path, **environ: str) -> Settings:
 
 # The tests that will use the platform, each with its group: in a process of pytest-xdist only tests of one group run.
 _left: dict[str, str] = {}
-_open = ExitStack()
 
 
 def pytest_configure() -> None:
@@ -129,19 +128,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _left[item.nodeid] = mark.args[0] if mark else ""
 
 
-def pytest_runtest_logfinish(nodeid: str) -> None:
-    """Ends the platform after the last test that uses it; without work it takes a third of a processor."""
-    group = _left.pop(nodeid, None)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Ends the platform after the last test of its group, the next one has its own: idle it takes a third of a core."""
+    yield
+    group = _left.pop(item.nodeid, None)
     if group is not None and group not in _left.values():
-        _open.close()
+        request: Any = item._request  # type: ignore[attr-defined]
+        request._get_active_fixturedef("live_platform").finish(request)
 
 
 @pytest.fixture(scope="session")
 def live_platform() -> Iterator[Live]:
     """A platform with everything healthy."""
-    folder = Path(tempfile.mkdtemp(prefix="nslive-")).resolve()
-    with _open:
-        yield _open.enter_context(running_platform(folder))
+    with running_platform(Path(tempfile.mkdtemp(prefix="nslive-")).resolve()) as live:
+        yield live
 
 
 @contextmanager

@@ -45,7 +45,7 @@ _WATCH = Watch()
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _STARTS or event in _OPENS:
-        _WATCH.notice(event if event in _OPENS else f"{event} {arguments[0]!s}")
+        _WATCH.notice(event if event in _OPENS else " ".join([event, *map(str, arguments[:1])]))
 
 
 def pytest_configure() -> None:

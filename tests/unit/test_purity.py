@@ -15,6 +15,12 @@ SPAWNS = """
     import os
     os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)
 """
+FORKS = """
+    import os
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+"""
 CONNECTS = """
     import socket
     with socket.socket() as opened:
@@ -35,8 +41,13 @@ SWALLOWS = """
         pass
 """
 IMPURE = {
-    "process": STARTS, "posix_spawn": SPAWNS, "socket": CONNECTS, "libpq": ASKS_POSTGRES, "swallowed": SWALLOWS
-}  # fmt: skip
+    "process": STARTS,
+    "posix_spawn": SPAWNS,
+    "fork": FORKS,
+    "socket": CONNECTS,
+    "libpq": ASKS_POSTGRES,
+    "swallowed": SWALLOWS,
+}
 
 
 @pytest.fixture(autouse=True)

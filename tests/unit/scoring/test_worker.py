@@ -53,7 +53,9 @@ SLIM_MODULES = {
     "source_code",
     "storage",
     "tables",
+    "tables.damage",
     "tables.publish",
+    "tables.rows",
     "tables.staging",
     "tables.state",
 }
