@@ -74,6 +74,7 @@ class Nights:
         return ds.isoformat() in tables.state(self.job(ds).table(dataset)).partitions
 
     def backfill(self, wanted: Sequence[date], dag: str = NAME) -> None:
+        self.live.end_backfills()
         backfill.create(self.settings, self.client, dag, wanted[0], wanted[-1], reprocess="completed")
 
     def over(self, wanted: Sequence[date], dag: str = NAME) -> list[Run]:

@@ -24,11 +24,12 @@ def client(live: Settings) -> Iterator[AirflowClient]:
 
 
 @pytest.fixture(scope="module")
-def repair(live: Settings, client: AirflowClient) -> Callable[..., list[Run]]:
+def repair(live_platform: Live, live: Settings, client: AirflowClient) -> Callable[..., list[Run]]:
     """Backfill through the airflow command line, wait, and have every run succeed."""
 
     def run(dag: str, first: date, last: date) -> list[Run]:
         until(lambda: client.has_dag(dag))
+        live_platform.end_backfills()
         backfill.create(live, client, dag, first, last, reprocess="completed")
         lines: list[str] = []
         runs = backfill.watch(client, dag, first, last, lines.append, seconds=540)

@@ -68,6 +68,7 @@ def backfill(live: Live, words: list[str]) -> None:
     """Creates it once Airflow knows the DAG and has closed the one before; waits for its runs, which succeed."""
     options = dict(zip(words[3::2], words[4::2], strict=True))
     first, last = (date.fromisoformat(options[name]) for name in ("--from-date", "--to-date"))
+    live.end_backfills()
     with login(live.settings) as client:
         while not client.has_dag(options["--dag-id"]) or client.has_backfill(options["--dag-id"]):
             time.sleep(1)
