@@ -14,6 +14,8 @@ import pytest
 # Whoever uses one of these fixtures, or has one of these marks, starts processes.
 STARTING = frozenset({"postgres", "mlflow_server", "spark", "live_platform", "half_up", "cli"})
 MARKS = frozenset({"process", "spark", "platform", "fault"})
+# All tests in these talk to a cluster, an engine or a platform.
+FOLDERS = frozenset({"containers", "faults", "kubernetes"})
 _STARTS = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"})
 _OPENS = frozenset({"socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"})
 
@@ -67,7 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks as pure what has no mark and no fixture that starts something."""
     for item in items:
         uses = STARTING.intersection(getattr(item, "fixturenames", ()))
-        if not uses and not any(item.get_closest_marker(name) for name in MARKS):
+        starts = uses or item.path.parent.name in FOLDERS or any(item.get_closest_marker(name) for name in MARKS)
+        if not starts:
             item.add_marker(pytest.mark.pure)
 
 
