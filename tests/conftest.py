@@ -42,8 +42,6 @@ def pytest_sessionstart() -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share something slow run in one process, one by one; the nights have a platform of their own."""
-    # What looks at a platform as it is when it has just been started comes before what works on it.
-    items.sort(key=lambda item: item.path.parent.name == "e2e")
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue
@@ -55,9 +53,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> int:
+def _turn(item: pytest.Item) -> tuple[int, bool]:
+    """Its group's turn; in a group, what looks at a platform as it was started comes before what works on it."""
     mark = item.get_closest_marker("xdist_group")
-    return ORDER.index(mark.args[0]) if mark else len(ORDER)
+    return (ORDER.index(mark.args[0]) if mark else len(ORDER), item.path.parent.name == "e2e")
 
 
 @pytest.fixture

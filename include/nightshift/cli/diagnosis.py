@@ -73,8 +73,9 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
     failed = _failed_steps(said, tasks)
     failure = _failure(settings, dag, run_id, failed[0], said) if failed else None
     seen = published(settings, pipeline, ds)
+    damaged = any(item.damage for item in seen)
     well = not failed and (run.state == "success" if run else bool(said)) and (retrain or _is_scored(seen))
-    well = well and not any(item.damage for item in seen)
+    well = well and not damaged
     return Diagnosis(
         pipeline=pipeline.name,
         owner=pipeline.owner,
@@ -87,7 +88,7 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
         changes=(*_warnings(said), *(() if retrain else _changes(settings, pipeline, ds))),
         readers=tuple(_readers(settings, pipeline, ds, seen)),
         next=(
-            *([f"nightshift repair {pipeline.name}"] if any(item.damage for item in seen) else []),
+            *([f"nightshift repair {pipeline.name}"] if damaged else []),
             *_next(pipeline.name, dag, ds, run, failure, well=well),
         ),
         well=well,
