@@ -29,6 +29,11 @@ def kill_program(settings: Settings, program: str) -> None:
     until(lambda: pid(settings, program) not in (0, before))
 
 
+def healthy(settings: Settings, program: str) -> bool:
+    """Whether one of the platform's programs answers."""
+    return next(component.health == "healthy" for component in local.status(settings) if component.name == program)
+
+
 def running(settings: Settings, *words: str) -> list[psutil.Process]:
     """The platform's processes whose command line has all of these words."""
     found = []

@@ -38,8 +38,8 @@ def test_a_full_disk_while_inputs_are_staged(nights: Nights, reader: Reader) -> 
 def test_a_full_disk_while_features_are_built(nights: Nights, reader: Reader) -> None:
     ds = NIGHTS[14]
     nights.backfill([ds])
-    until(lambda: nights.published("inputs/forecast", ds), pause=0.02)
-    until(lambda: nights.published("inputs/readings", ds), pause=0.02)
+    until(lambda: nights.published("inputs/readings", ds))
+    until(lambda: nights.states(ds, "gate_inputs") == {"success"}, pause=0.1)
     with full(Path(nights.settings.lake)):
         [run] = nights.over([ds])
     assert run.state == "failed"

@@ -69,16 +69,17 @@ def test_a_task_and_its_watcher(nights: Nights, reader: Reader) -> None:
 
 @fault(
     "`kill -9` of the Spark JVM",
-    seen="`build_features` is up for retry; the log names the exit of spark-submit",
+    seen="`build_features` is up for retry; its log says that signal 9 killed the job",
     recovery="Airflow's retry builds under an output root of its own",
 )
 def test_the_spark_jvm(nights: Nights, reader: Reader) -> None:
     ds = NIGHTS[6]
     nights.backfill([ds])
-    assert send(until(lambda: running(nights.settings, "java", "SparkSubmit"), pause=0.05), SIGKILL)
+    assert until(lambda: send(running(nights.settings, "java", "SparkSubmit"), SIGKILL), seconds=300, pause=0.05)
     [run] = nights.over([ds])
     assert run.state == "success"
     assert nights.tries(run, "build_features") == 2
+    assert "the Spark job was killed by signal 9" in nights.log(run, "build_features", number=1)
     nights.assert_undisturbed([ds])
 
 
@@ -90,7 +91,7 @@ def test_the_spark_jvm(nights: Nights, reader: Reader) -> None:
 def test_a_scoring_process(nights: Nights, reader: Reader) -> None:
     ds = NIGHTS[7]
     nights.backfill([ds])
-    assert send(until(lambda: running(nights.settings, "nightshift.scoring"), pause=0.01)[:1], SIGKILL)
+    assert until(lambda: send(running(nights.settings, "nightshift.scoring")[:1], SIGKILL), seconds=300, pause=0.01)
     [run] = nights.over([ds])
     assert run.state == "success"
     assert nights.tries(run, "score") == 2

@@ -1,6 +1,5 @@
 """A backup in the place of what is in use, while the platform is up."""
 
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from nightshift.platform import local
 from nightshift.platform.health import HEALTHY
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.waivers import waiver
 from tests.nights import NAME, NIGHTS, Nights, Reader
 
 pytestmark = [pytest.mark.platform, pytest.mark.spark]
@@ -18,8 +18,7 @@ def test_a_backup_takes_the_place_of_what_is_in_use(nights: Nights, reader: Read
     ledger, folder = Ledger.of(nights.settings), str(tmp_path / "backup")
     before = ledger.entries()
     nights.live.run("nightshift", "backup", folder)
-    day = date(NIGHTS[-1].year, NIGHTS[-1].month, NIGHTS[-1].day + 1).isoformat()
-    nights.live.run("nightshift", "waive", NAME, "readings", "--ds", day, "--reason", "to be forgotten")
+    ledger.append(waiver(NAME, "readings", NIGHTS[-1], "ops", "to be forgotten"))
     assert len(ledger.entries()) == len(before) + 1
 
     said = nights.live.run("nightshift", "restore", folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nightshift.registry.ledger import Ledger
-from tests.faults.breaking import at_once, kill_program
+from tests.faults.breaking import at_once, healthy, kill_program
 from tests.faults.faults import fault
 from tests.nights import NAME, Nights, Reader, assert_registered_once
 from tests.waiting import until
@@ -30,6 +30,8 @@ def test_mlflow_between_registration_and_ledger_entry(nights: Nights, reader: Re
     assert {run.state for run in nights.over([as_of], RETRAIN)} == {"success"}
     entries = [entry for entry in Ledger.of(nights.settings).entries(NAME) if entry.as_of == as_of]
     assert len(entries) == 1
+    # The retrain does not wait for MLflow; its registry is asked once it answers again.
+    until(lambda: healthy(nights.settings, "mlflow"))
     assert_registered_once(nights)
     ledger = Ledger.of(nights.settings)
     assert ledger.verify() == len(ledger.entries())
