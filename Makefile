@@ -65,11 +65,12 @@ test-compose: setup ## The demonstration in containers of a project of its own; 
 test-kubernetes: setup ## Score and build features by pods, and break them, on the cluster of KUBECONFIG, which has the images
 	$(BIN)/pytest tests/kubernetes tests/unit/k8s --durations=5
 
-lint: setup ## Style, format, import contracts, and all specs
+lint: setup ## Style, format, import contracts, all specs, and the lock of what decides rows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/nightshift check
+	$(BIN)/python -m golden --check
 
 types: setup ## Strict types
 	$(BIN)/mypy

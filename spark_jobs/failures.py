@@ -3,21 +3,23 @@
 Never the engine's or the exception's own words, which can hold cells: a name is shown only if the source has it too.
 """
 
-import ast
 import builtins
 import re
 import traceback
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JNetworkError
+from pyspark.errors import AnalysisException, PySparkException
 
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, SpecError
+from spark_jobs.names import OURS, in_the_code, names_in
 from spark_jobs.writing import NOT_ASKED
 
 _MAX_CAUSES = 8
-_OURS = "/spark_jobs/"
+_QUOTED = re.compile(r"`([^`]*)`")
+_FULL = ("No space left on device", "Disk quota exceeded")
 _NOT_IMPORTED = re.compile(r"cannot import name '(\w+)' from (?:partially initialized module )?'([\w.]+)'")
 _WORKERS_FRAME = re.compile(r'^\s*File "([^"]*/spark_jobs/[^"]*\.py)", line (\d+)', re.MULTILINE)
 _WORKERS_KIND = re.compile(r"^(?:\w+\.)*(\w+)(?::|$)", re.MULTILINE)
@@ -27,13 +29,32 @@ def as_error(error: Exception, where: str) -> NightshiftError:
     """The failure of a Spark job as an error whose message may be shown."""
     if isinstance(error, NightshiftError):
         return error
+    # The same module fails on the same rows again: such an error is not retried.
+    kind = SpecError if of_the_module(error) else NightshiftError
     if NOT_ASKED in str(error):
-        return NightshiftError(
-            "a row was returned for a day that was not asked for", where=where, allowed="rows of `days` alone"
-        )
+        return kind("a row was returned for a day that was not asked for", where=where, allowed="rows of `days` alone")
     if isinstance(error, PySparkException):
-        return NightshiftError(f"Spark failed: {_kinds(error)}{_code(error)}", where=where)
-    return NightshiftError(what_was_raised(error), where=where)
+        return kind(f"Spark failed: {_kinds(error)}{_code(error)}", where=where)
+    return kind(what_was_raised(error), where=where)
+
+
+def of_the_module(error: BaseException) -> bool:
+    """Whether the module, on the rows that it was given, is to blame; else it may be the disk, the cluster, a file."""
+    if isinstance(error, PySparkException):
+        text = str(error)
+        return bool(error.getQueryContext()) or NOT_ASKED in text or _WORKERS_FRAME.search(text) is not None
+    return isinstance(error, SpecError)
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Whether Spark itself is gone, or its disk is full, so that whatever is tried next fails, too."""
+    while error is not None:
+        if isinstance(error, Py4JNetworkError | ConnectionError):
+            return True
+        if any(words in text for text in (str(error), *_causes(error)) for words in _FULL):
+            return True
+        error = error.__cause__
+    return False
 
 
 def place(error: BaseException, file: str) -> str:
@@ -42,7 +63,7 @@ def place(error: BaseException, file: str) -> str:
         return (
             f"line {error.lineno}: " if error.filename.endswith(file) else f"{_shown(error.filename, error.lineno)}: "
         )
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if _OURS in frame.filename]
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if OURS in frame.filename]
     lines = [number for number, frame in enumerate(ours) if frame.filename.endswith(file)]
     if not lines:
         return ""
@@ -53,9 +74,9 @@ def place(error: BaseException, file: str) -> str:
 def what_was_raised(error: BaseException) -> str:
     """The kind of an exception, and the names in it that its code has, too."""
     kind = type(error).__name__
-    if isinstance(error, SyntaxError) and error.filename and _OURS in error.filename:
+    if isinstance(error, SyntaxError) and error.filename and OURS in error.filename:
         return f"{kind}: {error.msg}"
-    known = {name for frame in traceback.extract_tb(error.__traceback__) for name in _names_in(frame.filename)}
+    known = {name for frame in traceback.extract_tb(error.__traceback__) for name in names_in(frame.filename)}
     if (
         isinstance(error, ImportError)
         and (found := _NOT_IMPORTED.search(str(error)))
@@ -67,56 +88,57 @@ def what_was_raised(error: BaseException) -> str:
     return f"{kind}{condition} was raised" + (f": {names}" if names else "")
 
 
+def what_spark_said(error: AnalysisException, columns: Iterable[str]) -> str:
+    """The condition of a query that Spark refused, and the names in it that ``columns`` or the code have, too.
+
+    Spark lists columns that it thinks were meant, and those of a ``pivot`` are cells.
+    """
+    names = list(dict.fromkeys(_named(error)))
+    return f"[{error.getCondition() or type(error).__name__}] {in_the_code(names, columns)}".rstrip()
+
+
 def _named(error: BaseException) -> Iterator[str]:
     """The names that an exception carries beside its text; whether they may be shown is not known yet."""
     if isinstance(error, PySparkException):
-        yield from map(str, (error.getMessageParameters() or {}).values())
+        for value in map(str, (error.getMessageParameters() or {}).values()):
+            yield from _QUOTED.findall(value) or [value]
     elif isinstance(error, KeyError):
         yield from map(str, error.args[:1])
     elif name := getattr(error, "name", None):
         yield str(name)
 
 
-@cache
-def _names_in(file: str) -> frozenset[str]:
-    """The identifiers and the texts in a file of ours."""
-    if _OURS not in file:
-        return frozenset()
-    found: set[str] = set()
-    try:
-        tree = ast.parse(Path(file).read_bytes())
-    except (OSError, SyntaxError, ValueError):  # it may have changed since it was imported
-        return frozenset()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant):
-            found |= {node.value} if isinstance(node.value, str) else set()
-            continue
-        values = (getattr(node, field, None) for field in ("id", "attr", "name", "module", "arg"))
-        found.update(value for value in values if isinstance(value, str))
-    return frozenset(found)
-
-
 def _shown(file: str, line: int | None) -> str:
-    return f"spark_jobs/{file.rpartition(_OURS)[2]}:{line}" if _OURS in file else f"{Path(file).name}:{line}"
+    return f"spark_jobs/{file.rpartition(OURS)[2]}:{line}" if OURS in file else f"{Path(file).name}:{line}"
 
 
 def _kinds(error: PySparkException) -> str:
     """The error conditions or classes from the outermost exception to the root cause."""
     kinds = [error.getCondition() or type(error).__name__]
+    kinds += [str(cause.getClass().getName()) for cause in _in_the_jvm(error)]
+    return ", ".join(dict.fromkeys(kinds))
+
+
+def _causes(error: BaseException) -> list[str]:
+    """The JVM's own words for an exception and its causes, which may hold cells: to look into, never to show."""
+    return [str(cause.toString()) for cause in _in_the_jvm(error)]
+
+
+def _in_the_jvm(error: BaseException) -> Iterator[Any]:
+    """The JVM's exception behind one of Spark's, and its causes."""
     cause = getattr(error, "_origin", None)
     for _ in range(_MAX_CAUSES):
         if cause is None:
             break
-        kinds.append(str(cause.getClass().getName()))
+        yield cause
         cause = cause.getCause()
-    return ", ".join(dict.fromkeys(kinds))
 
 
 def _code(error: PySparkException) -> str:
     """The line of our code in which the failing expression was written, or the Python function failed."""
     frames = _WORKERS_FRAME.findall(str(error))
     if frames:
-        known = {*dir(builtins), *_names_in(frames[-1][0])}
+        known = {*dir(builtins), *names_in(frames[-1][0])}
         kinds = [
             kind
             for kind in _WORKERS_KIND.findall(str(error))
@@ -127,5 +149,5 @@ def _code(error: PySparkException) -> str:
         sites = [context.callSite() for context in error.getQueryContext()]
     except Exception:
         return ""
-    lines = [f"spark_jobs/{site.rpartition(_OURS)[2]}" for site in sites if _OURS in site]
+    lines = [f"spark_jobs/{site.rpartition(OURS)[2]}" for site in sites if OURS in site]
     return f" (at {lines[0]})" if lines else ""

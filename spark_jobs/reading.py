@@ -1,12 +1,14 @@
 """The files of a build plan as frames, with an explicit schema and the day of each row."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession, types
 from pyspark.sql import functions as sf
 
 from nightshift.errors import NightshiftError, SpecError
 from nightshift.features.build_plan import BuildPlan, Source, Target
+from spark_jobs.names import in_the_code
 
 FAR = "9999-12-31"
 
@@ -27,7 +29,7 @@ class Inputs(dict[str, DataFrame]):
     def __missing__(self, name: str) -> DataFrame:
         """Raises SpecError."""
         raise SpecError(
-            f"there is no source {name} here",
+            f"there is no source {in_the_code([name])} here",
             allowed=", ".join(sorted(self)) or "none",
             do="declare it under inputs, and under features.inputs or label.inputs where those are given",
         )
@@ -59,7 +61,7 @@ def _frame(spark: SparkSession, source: Source, days: Sequence[str]) -> DataFram
         rows = read_files(spark, schema, uris).withColumn("ds", day_of_file())
     else:
         rows = spark.createDataFrame([], schema.add("ds", types.StringType()))
-    return _snapshot(rows, days) if source.snapshot else rows
+    return _snapshot(rows, days, source.lag) if source.snapshot else rows
 
 
 def day_of_file() -> Column:
@@ -67,12 +69,21 @@ def day_of_file() -> Column:
     return sf.substring(sf.substring_index(sf.col("_metadata.file_path"), "/ds=", -1), 1, 10)
 
 
-def _snapshot(rows: DataFrame, days: Sequence[str]) -> DataFrame:
-    """A snapshot's rows with the days for which it is the newest: from ``as_of`` until the next one's, excluded."""
-    following = [*sorted(days)[1:], FAR]
-    pairs = [sf.lit(text) for pair in zip(sorted(days), following, strict=True) for text in pair]
-    until = sf.create_map(*pairs)[sf.col("ds")] if pairs else sf.lit(FAR)
-    return rows.withColumn("until", until).withColumnRenamed("ds", "as_of")
+def _snapshot(rows: DataFrame, days: Sequence[str], lag: int) -> DataFrame:
+    """A snapshot's rows with the days for which it is the newest known: from ``as_of`` until the next one's, excluded.
+
+    A snapshot with a lag is known so many days later: ``as_of`` is the first day that may use it.
+    """
+    known = [(date.fromisoformat(day) + timedelta(days=lag)).isoformat() for day in sorted(days)]
+    first = _looked_up(dict(zip(sorted(days), known, strict=True)))
+    until = _looked_up(dict(zip(sorted(days), [*known[1:], FAR], strict=True)))
+    return rows.withColumn("until", until).withColumn("as_of", first).drop("ds")
+
+
+def _looked_up(texts: Mapping[str, str]) -> Column:
+    """The text of a row's ``ds``; nothing where there are no rows."""
+    pairs = [sf.lit(text) for pair in texts.items() for text in pair]
+    return sf.create_map(*pairs)[sf.col("ds")] if pairs else sf.lit(FAR)
 
 
 def _checked(day: str, uris: Sequence[str]) -> Sequence[str]:

@@ -11,6 +11,7 @@ from nightshift.errors import NightshiftError, SpecError
 from nightshift.features.build_plan import Target
 from nightshift.lineage import DataFile
 from nightshift.tables import arrow_schema, staged_files, write_partition
+from spark_jobs.names import in_the_code
 from spark_jobs.reading import spark_schema
 
 NOT_ASKED = "nightshift: a row of a day that was not asked for"
@@ -38,7 +39,7 @@ def conform(frame: DataFrame, target: Target, where: str) -> DataFrame:
         "there twice": sorted({name for name in names if names.count(name) > 1}),
     }
     if any(wrong.values()):
-        found = "; ".join(f"{what}: {', '.join(some)}" for what, some in wrong.items() if some)
+        found = "; ".join(f"{what}: {in_the_code(some, wanted)}" for what, some in wrong.items() if some)
         raise SpecError(
             f"the columns are not those of {target.dataset}: {found}", where=where, allowed=", ".join(wanted)
         )
@@ -46,7 +47,7 @@ def conform(frame: DataFrame, target: Target, where: str) -> DataFrame:
         found_type = frame.schema[name].dataType
         if not isinstance(found_type, _ACCEPTED[kind]):
             raise SpecError(
-                f"column {name} of {target.dataset} must be {kind}, and is {found_type.simpleString()}",
+                f"column {name} of {target.dataset} must be {kind}, and is {_shown(found_type)}",
                 where=where,
                 do="cast it in the module, or correct the spec",
             )
@@ -54,19 +55,24 @@ def conform(frame: DataFrame, target: Target, where: str) -> DataFrame:
     return frame.select(*[sf.col(field.name).cast(field.dataType) for field in schema])
 
 
+def refuse_written(target: Target, attempt: str) -> None:
+    """Raises NightshiftError where the attempt, or a part of it, has been written before."""
+    roots = (f"attempt={attempt}", f"attempt={attempt}-")
+    if any(name == roots[0] or name.startswith(roots[1]) for name in storage.list_folders(target.table)):
+        raise NightshiftError(
+            f"attempt {attempt} has written {target.dataset} before",
+            where=storage.join(target.table, roots[0]),
+            do="plan the build again: each try has an attempt of its own",
+        )
+
+
 def stage(frame: DataFrame, target: Target, attempt: str, rows_per_file: int) -> dict[str, tuple[DataFile, ...]]:
     """Write the rows below the attempt's root; returns the files of each day.
 
     Each day is one partition of the shuffle, hence one file (more where it has more rows than one may hold), its
-    rows sorted by key. Raises NightshiftError where the attempt has been written before.
+    rows sorted by key.
     """
     root = storage.join(target.table, f"attempt={attempt}")
-    if storage.list_folders(root):
-        raise NightshiftError(
-            f"attempt {attempt} has written {target.dataset} before",
-            where=root,
-            do="plan the build again: each try has an attempt of its own",
-        )
     days = sf.create_map(*[sf.lit(text) for item in target.days.items() for text in item])
     fingerprint = sf.coalesce(sf.try_element_at(days, sf.col("ds")), sf.raise_error(sf.lit(NOT_ASKED)))
     rows = frame.repartition("ds").withColumn("fingerprint", fingerprint)
@@ -84,6 +90,12 @@ def _files(target: Target, attempt: str, day: str) -> tuple[DataFile, ...]:
     if files:
         return files
     return write_partition(target.table, attempt, day, fingerprint, arrow_schema(_contract(target)), [])
+
+
+def _shown(found: types.DataType) -> str:
+    """A type, without the names of the fields that it may have: those of a pivot are cells."""
+    nested = types.StructType | types.ArrayType | types.MapType
+    return found.typeName() if isinstance(found, nested) else found.simpleString()
 
 
 def _contract(target: Target) -> dict[str, str]:

@@ -41,8 +41,13 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share something slow run in one process, one by one; the nights have a platform of their own."""
+    """Tests that share something slow run in one process, one by one; the nights have a platform of their own.
+
+    Property tests are left out of coverage.
+    """
     for item in items:
+        if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")  # the same lines a hundred times: to count them takes half as long again
         if item.get_closest_marker("xdist_group"):
             continue
         used = next((name for name in SLOW if name in getattr(item, "fixturenames", ())), None)

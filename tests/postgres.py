@@ -49,6 +49,15 @@ def postgres() -> Iterator["Cluster"]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def end_locks(database: Database) -> None:
+    """Ends the sessions that hold advisory locks, as a broken connection does."""
+    from nightshift.database import connect_to
+
+    query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    with connect_to(database.owner_url) as connection:
+        connection.execute(query)
+
+
 def stop(server: "subprocess.Popen[bytes]") -> None:
     """Ends a server in fast mode."""
     server.send_signal(signal.SIGINT)

@@ -14,11 +14,12 @@ RUN python -m pip install --no-cache-dir --no-compile --no-deps --require-hashes
         /scoring/scipy/interpolate /scoring/scipy/integrate /scoring/scipy/io \
     && find /scoring -depth -type d -name tests -exec rm -rf {} + \
     && find /scoring -name '*.py[ix]' -o -name '*.px[di]' | xargs rm -f
-COPY include/nightshift/__init__.py include/nightshift/collector.py include/nightshift/commands.py include/nightshift/errors.py \
-    include/nightshift/lineage.py include/nightshift/model_manifest.py include/nightshift/source_code.py \
+COPY include/nightshift/__init__.py include/nightshift/collector.py include/nightshift/commands.py include/nightshift/earlier_scheme.py include/nightshift/errors.py \
+    include/nightshift/lineage.py include/nightshift/model_manifest.py include/nightshift/parts.py include/nightshift/publications.py \
     include/nightshift/storage.py /scoring/nightshift/
 COPY include/nightshift/tables/__init__.py include/nightshift/tables/damage.py include/nightshift/tables/publish.py \
-    include/nightshift/tables/rows.py include/nightshift/tables/staging.py include/nightshift/tables/state.py /scoring/nightshift/tables/
+    include/nightshift/tables/rows.py include/nightshift/tables/staging.py include/nightshift/tables/state.py \
+    include/nightshift/tables/store.py /scoring/nightshift/tables/
 COPY include/nightshift/scoring/__init__.py include/nightshift/scoring/__main__.py include/nightshift/scoring/plan.py \
     include/nightshift/scoring/score.py include/nightshift/scoring/worker.py /scoring/nightshift/scoring/
 

@@ -16,12 +16,17 @@ RUN python -m pip install --no-cache-dir --no-compile --no-deps --require-hashes
         spark-connect_* spark-streaming_* && cd / \
     && find /packages -depth -type d -name tests -exec rm -rf {} + \
     && find /packages -name '*.py[ix]' -o -name '*.px[di]' | xargs rm -f
-COPY include/nightshift/__init__.py include/nightshift/commands.py include/nightshift/errors.py \
-    include/nightshift/java.py include/nightshift/lineage.py include/nightshift/settings.py \
+COPY include/nightshift/__init__.py include/nightshift/commands.py include/nightshift/errors.py include/nightshift/exit_status.py \
+    include/nightshift/java.py include/nightshift/lineage.py include/nightshift/parts.py include/nightshift/publications.py include/nightshift/settings.py \
     include/nightshift/source_code.py include/nightshift/spark.py include/nightshift/storage.py /packages/nightshift/
-COPY include/nightshift/features/__init__.py include/nightshift/features/build_plan.py /packages/nightshift/features/
+COPY include/nightshift/syntax/__init__.py include/nightshift/syntax/bindings.py include/nightshift/syntax/effects.py \
+    include/nightshift/syntax/modules.py include/nightshift/syntax/names.py include/nightshift/syntax/normal.py include/nightshift/syntax/reach.py \
+    include/nightshift/syntax/uses.py /packages/nightshift/syntax/
+COPY include/nightshift/features/__init__.py include/nightshift/features/build_plan.py \
+    include/nightshift/features/unbuilt.py /packages/nightshift/features/
 COPY include/nightshift/tables/__init__.py include/nightshift/tables/damage.py include/nightshift/tables/publish.py \
-    include/nightshift/tables/rows.py include/nightshift/tables/staging.py include/nightshift/tables/state.py /packages/nightshift/tables/
+    include/nightshift/tables/rows.py include/nightshift/tables/staging.py include/nightshift/tables/state.py \
+    include/nightshift/tables/store.py /packages/nightshift/tables/
 
 FROM ${PYTHON}
 ARG VERSION=unknown

@@ -1,20 +1,30 @@
 """Fingerprints (what goes into a partition and what is done to it) and manifests (what an attempt did).
 
 A fingerprint is ``f`` and 15 hexadecimal digits of the recipe's hash; where a gate removed rows it is followed by
-``-`` and 8 digits of the hash of their keys: what reads the partition must notice, but the recipe stays comparable.
+``-k`` and 15 digits of a keyed hash of their keys (before, ``-`` and 8 of a plain one): what reads the partition must
+notice, but the recipe stays comparable.
 """
 
 import hashlib
 import json
+import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nightshift import __version__, storage
+from nightshift.publications import publishers
+
+# What manifests came to say later. Where it is empty they are as they were before.
+_LATER = frozenset({"rebuild", "known", "differences", "libraries"})
+_LIBRARIES = (
+    "pyspark", "pyarrow", "deltalake", "numpy", "pandas", "great-expectations", "xgboost-cpu", "xgboost"
+)  # fmt: skip
 
 
 def canonical(document: Any) -> str:
@@ -37,7 +47,10 @@ def recipe(**parts: Any) -> str:
 
 
 def with_removed(fingerprint: str, keys: Sequence[Sequence[Any]]) -> str:
-    """The fingerprint of a partition from which a gate removed the rows with these keys."""
+    """The earlier name of a partition from which a gate removed the rows with these keys: anybody can try keys on it.
+
+    What is published now is named by ``gates.removed``.
+    """
     if not keys:
         return fingerprint
     return f"{fingerprint}-{sha256(canonical(sorted(canonical(list(key)) for key in keys)))[:8]}"
@@ -67,12 +80,13 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Landed:
-    """A landing file as it was read; size (bytes) and time (ns) are compared first, content decides."""
+    """A landing file as it was read; size (bytes), time (ns) and ETag are compared first, content decides."""
 
     uri: str
     size: int
     mtime_ns: int
     sha256: str
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,10 @@ class GateSummary:
 class Manifest:
     """What an attempt read, did and wrote for one partition.
 
-    ``replaces`` is the fingerprint it found published, ``rebuild`` the order that it was built for, if any.
+    ``replaces`` is the fingerprint it found published, ``rebuild`` the order that it was built for, if any. ``known``
+    says of features whether all files that they are made of had landed at their ``cutoff``, or came ``later``.
+    ``differences`` are between the columns of landing files and their contract's: names by kind.
+    ``libraries`` are the versions that made it: they are in no recipe, and tell why rows differ.
     """
 
     pipeline: str
@@ -115,6 +132,9 @@ class Manifest:
     model_sha256: str = ""
     ledger_head: str = ""
     rebuild: str = ""
+    known: str = ""
+    differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -123,15 +143,16 @@ class Manifest:
 
     @property
     def warnings(self) -> int:
-        """How many expectations failed that only warn."""
+        """The number of expectations that failed and only warn."""
         return self.gate.warnings if self.gate else 0
 
     def document(self) -> dict[str, Any]:
-        """The manifest as plain data; without an order, as it was before there were orders."""
+        """The manifest as plain data; without what came later and is empty, as it was before that."""
         document = asdict(self)
-        if not self.rebuild:
-            del document["rebuild"]
-        return document
+        for item in document["landing"]:
+            if not item["etag"]:
+                del item["etag"]
+        return {name: value for name, value in document.items() if value or name not in _LATER}
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Manifest":
@@ -182,15 +203,34 @@ def kept_manifests(table: str, ds: str, fingerprint: str) -> list[Manifest]:
 def find_published(table: str, ds: str, fingerprint: str, files: Sequence[DataFile]) -> Manifest | None:
     """The manifest of the publication that has exactly these files.
 
-    An attempt that was beaten leaves a manifest of the same fingerprint, perhaps a newer one: its files are others.
+    An attempt that was beaten leaves a manifest of the same fingerprint, perhaps a newer one: its files are others,
+    unless both took the results of the same shards. Of such the table's history knows which was published.
     """
     own = [manifest for manifest in kept_manifests(table, ds, fingerprint) if set(manifest.files) == set(files)]
-    return max(own, key=lambda manifest: manifest.created_at, default=None)
+    rank = {attempt: at for at, attempt in enumerate(publishers(table, ds, fingerprint))} if len(own) > 1 else {}
+    return max(own, key=lambda manifest: (rank.get(manifest.attempt, -1), manifest.created_at), default=None)
 
 
 def report_link(manifest: Manifest | None) -> dict[str, str]:
     """The link to the gate report of a published partition, for whoever finds it up to date; none without a gate."""
     return {"gate report": manifest.gate.page} if manifest and manifest.gate else {}
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """The versions here of Python and of the libraries that rows may depend on; what is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def library_changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The libraries that have another version now; of what was not noted then nothing is known."""
+    return [
+        f"{name} {now[name]} (then {then[name]})" for name in sorted(then) if now.get(name, then[name]) != then[name]
+    ]
 
 
 @cache

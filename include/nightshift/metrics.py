@@ -66,8 +66,8 @@ _TABLE = (
         "Wall time of a step, by its status: done, up_to_date, nothing or failed.",
     ),
     Metric(
-        "promotion_decisions", "count", "decisions", "neutral", ("pipeline", "decision"), "decide, promote",
-        "Ledger entries by kind: promotion, refusal, approval, rollback, retirement, rerun or waiver.",
+        "promotion_decisions", "count", "decisions", "neutral", ("pipeline", "decision"), "promote, orders",
+        "Ledger entries by kind: promotion, refusal, approval, rerun, rollback, retirement, override, (un)freeze.",
     ),
     Metric(
         "model_age", "gauge", "days", "lower", ("pipeline",), "plan_scoring",
@@ -83,6 +83,14 @@ _TABLE = (
         "Wall time of the attempt that won a shard.",
     ),
     Metric("scored_rows", "count", "rows", "neutral", ("pipeline",), "gate_predictions", "Predictions published."),
+    Metric(
+        "days_unlabelled", "count", "days", "lower", ("pipeline",), "gate_labels, monitor",
+        "Days recorded as unlabelled: their labels were waited for long enough.",
+    ),
+    Metric(
+        "features_differ", "gauge", "days", "lower", ("pipeline",), _MONITOR,
+        "Days of the training window whose features were built anew since they were scored.",
+    ),
     Metric("score_mean", "gauge", "score", "neutral", ("pipeline",), _MONITOR, "Mean score, newest evaluated day."),
     Metric(
         "label_mean", "gauge", "label", "neutral", ("pipeline",), _MONITOR,

@@ -5,7 +5,7 @@ pyarrow alone.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,8 @@ class ModelManifest:
 
     ``sha256`` is that of the refitted ``model``, ``evaluated_sha256`` that of the booster that never saw the
     holdout; both files lie at ``<models>/<sha256>.ubj``. ``fingerprint`` is the model's recipe. ``holdout`` are the
-    days (ISO text, ascending) that ``evaluated`` never saw. The document ends in its own hash: with a category
-    altered the model would still score, and wrongly.
+    days (ISO text, ascending) that ``evaluated`` never saw, ``libraries`` the versions that trained it. The document
+    ends in its own hash: with a category altered the model would still score, and wrongly.
     """
 
     pipeline: str
@@ -53,6 +53,7 @@ class ModelManifest:
     feature_spec: str
     code_version: str
     holdout: tuple[str, ...] = ()
+    libraries: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The manifest as plain data, with its hash as ``digest``."""

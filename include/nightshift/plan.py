@@ -234,7 +234,7 @@ it is: `airflow backfill create --dag-id {dag} --from-date FIRST --to-date LAST 
 
 def _known(source: Input) -> str:
     if source.snapshot:
-        return "newest snapshot"
+        return f"newest snapshot, {_days(source.lag)} later" if source.lag else "newest snapshot"
     when = "at the cutoff" if source.lag == 0 else f"{_days(source.lag)} later"
     return when if source.lookback == 1 else f"{when}; {_days(source.lookback)} back"
 

@@ -1,45 +1,121 @@
-"""What the steps of a run said, kept below the reports: ``<reports>/<pipeline>/_runs/<dag>/<run>/<step>.json``.
+"""What the steps of a run said, kept below the reports: ``<reports>/<pipeline>/_runs/<dag>/<run>/<step>-<try>.json``.
 
-A step whose parts are tasks of their own (the shards of ``score``) has a file for each: ``<step>.<part>.json``.
+A step whose parts are tasks of their own (the shards of ``score``) has files for each: ``<step>.<part>-<try>.json``. No
+file is written twice; of the tries of a step the last one counts. A file ends in the digest of what it says, with the
+id of its run: one that was altered, or is another run's, is counted and not shown.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from nightshift import storage
-from nightshift.job import Outcome, run_name
+from nightshift.job import Outcome, earlier_run_name, new_attempt, run_name
+from nightshift.lineage import canonical, sha256
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.steps import STEPS, shards_line
 
 LAST_STEPS = ("monitor", "promote")
+MOST_LINKS = 10
 _ROWS = {"gate_predictions": "scored", "gate_features": "of features", "gate_inputs": "landed"}
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """The outcomes of the steps of a run, in their order; how many files were ``altered``, and are left out.
+
+    ``earlier``: an earlier version kept it, under a name that runs shared whose ids differ in punctuation.
+    """
+
+    steps: list[dict[str, Any]]
+    altered: int = 0
+    earlier: bool = False
 
 
 def run_folder(settings: Settings, dag: str, run_id: str) -> str:
     """The folder of a run."""
-    return storage.join(settings.reports, pipeline_of(dag), "_runs", dag, run_name(run_id))
+    return storage.join(_root(settings, dag), run_name(run_id))
 
 
 def keep(
-    settings: Settings, dag: str, run_id: str, outcome: Outcome, status: str, seconds: float, part: int | None = None
+    settings: Settings,
+    dag: str,
+    run_id: str,
+    outcome: Outcome,
+    status: str,
+    seconds: float,
+    part: int | None = None,
+    **more: str,
 ) -> None:
-    """Keeps what a step, or a part of it, said last; ``status`` is the Outcome's, or ``failed``."""
-    document = {**outcome.document(), "status": status, "seconds": round(seconds, 1), "part": part}
+    """Keeps what a try of a step, or of a part of it, said; ``status`` is the Outcome's, or ``failed``.
+
+    ``more`` are ``attempt``, and who asked for the run (``by``) and why (``reason``), where that is known.
+    """
+    at, attempt = datetime.now(UTC).isoformat(timespec="microseconds"), more.get("attempt") or new_attempt()
+    own = {"run_id": run_id, **more, "attempt": attempt, "at": at}
+    document = {**outcome.document(), "status": status, "seconds": round(seconds, 1), "part": part, **own}
     name = outcome.step if part is None else f"{outcome.step}.{part}"
-    storage.write_json(storage.join(run_folder(settings, dag, run_id), f"{name}.json"), document)
+    uri = storage.join(run_folder(settings, dag, run_id), f"{name}-{attempt}.json")
+    storage.create_json(uri, {**document, "digest": _digest(document)})
 
 
 def read_run(settings: Settings, dag: str, run_id: str) -> list[dict[str, Any]]:
-    """What the steps of a run said, in the order of the steps; nothing where there is no such run."""
+    """The outcomes of the steps of a run, in the order of the steps; nothing where there is no such run."""
+    return read_page(settings, dag, run_id).steps
+
+
+def read_page(settings: Settings, dag: str, run_id: str) -> RunPage:
+    """The page of a run; one without steps where there is no such run."""
+    files = _documents(run_folder(settings, dag, run_id))
+    if not files:
+        folder = storage.join(_root(settings, dag), earlier_run_name(run_id))
+        found = list(filter(None, (_earlier(file.uri) for file in _documents(folder))))
+        return RunPage(_steps(found), earlier=bool(found))
+    read = [_intact(file.uri) for file in files]
+    last: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for document in sorted((item for item in read if item), key=lambda item: str(item["at"])):
+        last[document["step"], document["part"]] = document
+    return RunPage(_steps(list(last.values())), altered=read.count(None))
+
+
+def _steps(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     said: dict[str, list[dict[str, Any]]] = {}
-    for file in _documents(run_folder(settings, dag, run_id)):
-        document = storage.read_json(file.uri)
+    for document in documents:
         said.setdefault(document["step"], []).append(document)
     if "score" in said and "plan_scoring" in said:  # an earlier plan of the run may have had more shards
         planned = said["plan_scoring"][0]["counts"].get("shards", len(said["score"]))
         said["score"] = [shard for shard in said["score"] if (shard.get("part") or 0) < planned]
     return [_whole(said[name]) for name in STEPS if said.get(name)]
+
+
+def _root(settings: Settings, dag: str) -> str:
+    return storage.join(settings.reports, pipeline_of(dag), "_runs", dag)
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return sha256(canonical({name: value for name, value in document.items() if name != "digest"}))
+
+
+def _intact(uri: str) -> dict[str, Any] | None:
+    """The document of a file, if it is as it was written, and of the run whose folder it is in."""
+    document = _document(uri)
+    own = run_name(str(document.get("run_id"))) == uri.split("/")[-2]
+    return document if own and document.get("digest") == _digest(document) else None
+
+
+def _earlier(uri: str) -> dict[str, Any]:
+    """The document of a file of an earlier version, which had no digest; empty of others."""
+    document = _document(uri)
+    return {} if "digest" in document or "step" not in document else document
+
+
+def _document(uri: str) -> dict[str, Any]:
+    try:
+        return dict(storage.read_json(uri))
+    except (ValueError, TypeError):
+        return {}
 
 
 def summary(said: Sequence[Mapping[str, Any]]) -> str:
@@ -103,14 +179,27 @@ def _whole(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**told, "message": message, "counts": counts, "seconds": slowest}
 
 
+def link_lines(links: Mapping[str, str], others: str) -> Iterator[str]:
+    """A line for each link; of very many the first ones, and how many more ``others`` (a place) has."""
+    for label, address in list(links.items())[:MOST_LINKS]:
+        yield f"{label}: {address}"
+    if len(links) > MOST_LINKS:
+        yield f"and {len(links) - MOST_LINKS} more: {others}"
+
+
 def run_ids(settings: Settings, dag: str, ds: str) -> list[str]:
-    """The folders' names of the runs of a day, the one that said something last first; run ids but for punctuation."""
-    root = storage.join(settings.reports, pipeline_of(dag), "_runs", dag)
+    """The ids of the runs of a day, the one that said something last first.
+
+    Of a run that an earlier version kept, its folder's name: the id but for punctuation.
+    """
+    root = _root(settings, dag)
     found = []
     for name in storage.list_folders(root):
         files = _documents(storage.join(root, name))
-        if files and storage.read_json(files[0].uri)["ds"] == ds:
-            found.append((max(file.mtime_ns for file in files), name))
+        documents = (_intact(file.uri) or _earlier(file.uri) for file in files)
+        first: Mapping[str, Any] = next(filter(None, documents), {})
+        if first.get("ds") == ds:
+            found.append((max(file.mtime_ns for file in files), str(first.get("run_id", name))))
     return [name for _, name in sorted(found, reverse=True)]
 
 

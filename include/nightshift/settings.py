@@ -14,6 +14,8 @@ from nightshift import __version__
 from nightshift.errors import NightshiftError
 
 PROJECT = Path(__file__).resolve().parents[2]
+# The name of the file with the key for the fingerprints of removed rows, among secrets and in a backup.
+REMOVAL_KEY = "removed-rows"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Settings:
     to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find what programs find at ``airflow_url``
     and ``mlflow_uri``; empty: there, too. ``parallelism`` is how many tasks run at once. ``postgres`` is the
     ``host:port`` of a server where the platform's parts are containers; empty: they are this machine's processes.
+    ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``.
     """
 
     home: Path
@@ -59,6 +62,7 @@ class Settings:
     airflow_page: str = ""
     mlflow_page: str = ""
     postgres: str = ""
+    removal_key: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -103,6 +107,7 @@ class Settings:
             airflow_page=env.get("NIGHTSHIFT_AIRFLOW_PAGE", "").rstrip("/"),
             mlflow_page=env.get("NIGHTSHIFT_MLFLOW_PAGE", "").rstrip("/"),
             postgres=_matching(env, "NIGHTSHIFT_POSTGRES", "", r"([A-Za-z0-9.-]+:\d{1,5})?"),
+            removal_key=Path(env["NIGHTSHIFT_REMOVAL_KEY_FILE"]) if env.get("NIGHTSHIFT_REMOVAL_KEY_FILE") else None,
         )
 
     @property
@@ -110,13 +115,21 @@ class Settings:
         """The libpq URL of the ledger's writer role. Raises NightshiftError where there is none."""
         if self.database_url:
             return self.database_url
+        why = "it is empty"  # libpq would take whatever server its defaults name
         try:
-            return self.database_file.read_text().strip()
+            if url := self.database_file.read_text().strip():
+                return url
         except OSError as error:
-            raise NightshiftError(
-                f"the Nightshift database is unknown: {self.database_file} cannot be read ({error.strerror})",
-                do="start the platform with `nightshift up`, or set NIGHTSHIFT_DATABASE_FILE",
-            ) from None
+            why = str(error.strerror)
+        raise NightshiftError(
+            f"the Nightshift database is unknown: {self.database_file} cannot be read ({why})",
+            do="start the platform with `nightshift up`, or set NIGHTSHIFT_DATABASE_FILE",
+        )
+
+    @property
+    def removal_key_file(self) -> Path:
+        """The file with the key for the fingerprints of removed rows."""
+        return self.removal_key or self.var / "secrets" / REMOVAL_KEY
 
     @property
     def airflow_address(self) -> str:

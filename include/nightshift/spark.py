@@ -14,6 +14,7 @@ from typing import Protocol
 
 from nightshift import errors
 from nightshift.errors import NightshiftError
+from nightshift.exit_status import signal_text
 from nightshift.java import archive_file, java_home, uses_aot_cache
 from nightshift.settings import Settings
 
@@ -77,7 +78,7 @@ def submit_argv(settings: Settings, conf: Mapping[str, str], words: Sequence[str
 
 
 def on_kubernetes(master: str) -> bool:
-    """Whether driver and executors are pods."""
+    """Return whether driver and executors are pods."""
     return master.startswith("k8s://")
 
 
@@ -87,7 +88,7 @@ def cluster_submit_argv(settings: Settings, conf: Mapping[str, str], command: Co
 
 
 def cluster_submit_environment(settings: Settings) -> dict[str, str]:
-    """What spark-submit itself needs where the driver is elsewhere: it is a JVM of a few seconds."""
+    """The environment of spark-submit where the driver is elsewhere: it is a JVM of a few seconds."""
     return {"JAVA_HOME": str(java_home()), "SPARK_SUBMIT_OPTS": spark_conf(settings)["spark.driver.extraJavaOptions"]}
 
 
@@ -98,7 +99,7 @@ def refusal(said: str) -> str:
 
 
 def done_line(told: str) -> str:
-    """How a driver answers a command that was told with this token, once it is done. A line of its own."""
+    """The line by which a driver answers a command that was told with this token, once it is done."""
     return f"nightshift done: {told}"
 
 
@@ -108,13 +109,18 @@ def error_line(error: NightshiftError) -> str:
 
 
 def is_error_line(line: str) -> bool:
-    """Whether a line is a driver's last words (see ``error_line``)."""
+    """Return whether a line is a driver's last words (see ``error_line``)."""
     return _ERROR_LINE.search(line) is not None
 
 
 def driver_error(line: str, status: int) -> NightshiftError:
     """The error that a driver told in its last words, or one that says that it told none."""
     found = _ERROR_LINE.search(line)
+    if found is None and (by := signal_text(status)):
+        return NightshiftError(
+            f"the Spark job was killed by {by}",
+            do="look into the kernel's log (dmesg); where memory is short, give the pool of Spark jobs fewer slots",
+        )
     if found is None:
         return NightshiftError(
             f"the Spark job ended with status {status} and without saying why", do="read its log above"
@@ -140,7 +146,7 @@ def _spark_home() -> Path:
 
 
 def java_options(settings: Settings) -> list[str]:
-    """What every JVM of ours gets, but for the class-data archive."""
+    """The options of every JVM of ours, but for the class-data archive."""
     log4j = f"-Dlog4j2.configurationFile=file:{settings.home}/spark_jobs/log4j2.properties"
     # With the first compiler alone Java keeps 48 MB for what it compiles. A session that has planned some hundreds of
     # queries has filled them, and then fails at anything ("Out of space in CodeCache for method handle intrinsic").

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import Any, Literal
 
 from nightshift.commands import FeaturesCommand, ScoreCommand
-from nightshift.errors import NightshiftError, said
+from nightshift.errors import NightshiftError, foreseen, said
+from nightshift.exit_status import signal_text
 from nightshift.job import Job, Outcome
 from nightshift.settings import Settings
 from nightshift.spark_local import run_local
@@ -80,19 +81,29 @@ def find_step(name: str) -> Step:
 
 
 def run_step(job: Job, name: str, run_spark: SparkRunner) -> Outcome:
-    """Runs a step to its end; ``run_spark`` is called where a Spark step has work. Raises NightshiftError.
+    """Runs a step to its end; ``run_spark`` is called where a Spark step has work. Raises NightshiftError alone.
 
     A gate whose partition is too large for pandas starts a Spark job of its own (``Job.run_spark``).
     """
     step = find_step(name)
-    job = job if job.run_spark else replace(job, run_spark=run_local)
+    with foreseen(f"{job.pipeline.name} {name} of {job.day}", job.pipeline.column_names):
+        return _run(job if job.run_spark else replace(job, run_spark=run_local), step, run_spark)
+
+
+def _run(job: Job, step: Step, run_spark: SparkRunner) -> Outcome:
     if not step.needs_spark:
         outcome: Outcome = step.function()(job)
         return outcome
     planned: tuple[Outcome, FeaturesCommand | None] = step.function()(job)
     outcome, command = planned
-    if command is not None:
+    if command is None:
+        return outcome
+    try:
         run_spark(job.settings, command)
+    except NightshiftError as error:
+        from nightshift.features.partial import go_on
+
+        return go_on(job, outcome, command, error)
     return outcome
 
 
@@ -100,6 +111,23 @@ def shard_commands(job: Job) -> list[ScoreCommand]:
     """One command for each shard that ``plan_scoring`` of this run cut."""
     left = job.left("plan_scoring")
     return [ScoreCommand(plan=left["plan"], shard=shard) for shard in range(left["shards"])]
+
+
+def shard_command(job: Job, shard: int) -> ScoreCommand:
+    """The command of one shard of this run's plan: the run and a number decide it, and nothing that others may write.
+
+    Raises NightshiftError where the plan has no such shard, PlanRefused where the plan is not the job's.
+    """
+    from nightshift.scoring.planning import planned
+
+    plan = planned(job)
+    if plan is None or not 0 <= shard < len(plan.shards):
+        raise NightshiftError(
+            f"the plan of run {job.run_id} has no shard {shard}",
+            where=f"{job.pipeline.name} {job.day}",
+            do="clear plan_scoring, which says how many there are",
+        )
+    return ScoreCommand(plan=plan.uri, shard=shard)
 
 
 def score(job: Job) -> Outcome:
@@ -112,14 +140,14 @@ def score(job: Job) -> Outcome:
 
 
 def scored_already(command: ScoreCommand) -> bool:
-    """Whether a shard has its result, so that its process would only say so."""
+    """Return whether a shard has its result, so that its process would only say so."""
     from nightshift.scoring import worker
 
     return worker.scored_already(command.plan, command.shard)
 
 
 def scored(job: Job, commands: Sequence[ScoreCommand]) -> Outcome:
-    """What came of these shards, by the results that they left."""
+    """The outcome of these shards, by the results that they left."""
     from nightshift.scoring.plan import read_result
 
     results = [read_result(command.plan, command.shard) for command in commands]
@@ -129,7 +157,7 @@ def scored(job: Job, commands: Sequence[ScoreCommand]) -> Outcome:
 
 
 def shards_line(rows: float, shards: float) -> str:
-    """What ``score`` says when it is done."""
+    """The message of ``score`` when it is done."""
     return f"{rows:.0f} rows scored in {shards:.0f} {'shard' if shards == 1 else 'shards'}"
 
 
@@ -163,6 +191,12 @@ class ScoreProcess:
                 f"it took longer than its deadline of {self.deadline:g} s",
                 where=f"{ScoreCommand.module} {' '.join(self.arguments)}",
                 do="raise scoring.deadline, or lower scoring.rows_per_shard",
+            )
+        if by := signal_text(process.returncode):
+            raise NightshiftError(
+                f"the process that scored the shard was killed by {by}",
+                where=f"{ScoreCommand.module} {' '.join(self.arguments)}",
+                do="look into the kernel's log (dmesg); where memory is short, lower scoring.rows_per_shard",
             )
         if process.returncode:
             raise said(last)

@@ -7,6 +7,7 @@ import it: every parse of a DAG file imports this module, and touches no file.
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def name_of(uri: str) -> str:
 
 
 def is_local(uri: str) -> bool:
-    """Whether the location is on this machine's disk."""
+    """Return whether the location is on this machine's disk."""
     return "://" not in uri or uri.startswith("file://")
 
 
@@ -63,7 +64,7 @@ def local_path(uri: str) -> Path:
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file."""
+    """Return whether there is a file."""
     from pyarrow import fs
 
     system, path = resolve(uri)
@@ -140,27 +141,78 @@ def delete(uri: str) -> None:
                 return
 
 
+def delete_folder(uri: str) -> None:
+    """Removes a folder with everything in it; nothing where there is none."""
+    system, path = resolve(uri)
+    try:
+        system.delete_dir(path)
+    except FileNotFoundError:
+        return
+
+
 def list_files(uri: str, *, recursive: bool = False) -> list[StoredFile]:
     """The files of a folder, by name; none where there is no folder."""
+    return _listed(uri, recursive)[0]
+
+
+def list_entries(uri: str) -> tuple[list[StoredFile], list[str]]:
+    """``list_files``, and the names of what is no file: folders, pipes, and links to nothing, which no listing has."""
+    files, others = _listed(uri, recursive=False)
+    return files, [*others, *_broken_links(uri)]
+
+
+def _listed(uri: str, recursive: bool) -> tuple[list[StoredFile], list[str]]:
     from pyarrow import fs
 
     system, path = resolve(uri)
     infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=recursive))
-    root, found = path.rstrip("/"), []
+    root, found, others = path.rstrip("/"), [], []
     for info in infos:
         if info.type == fs.FileType.File:
             relative = info.path[len(root) :]
             found.append(StoredFile(entry(uri, relative), info.size, info.mtime_ns or 0))
-    return sorted(found, key=lambda file: file.uri)
+        else:
+            others.append(info.base_name)
+    return sorted(found, key=lambda file: file.uri), others
+
+
+def _broken_links(uri: str) -> list[str]:
+    if not is_local(uri) or not local_path(uri).is_dir():
+        return []
+    with os.scandir(local_path(uri)) as found:
+        return [item.name for item in found if item.is_symlink() and not Path(item.path).exists()]
+
+
+def etag(uri: str) -> str:
+    """The mark that changes with a file's content beside its time: a store's ETag. Raises OSError where there is none.
+
+    On a disk it is empty, unless the modification time lies after the change: whoever gave it may give it again.
+    """
+    if is_local(uri):
+        found = local_path(uri).stat()
+        return f"changed at {found.st_ctime_ns}" if found.st_mtime_ns > found.st_ctime_ns else ""
+    system, path = resolve(uri)
+    with system.open_input_stream(path, compression=None) as stream:
+        return etag_of(stream)
+
+
+def etag_of(stream: Any) -> str:
+    """The ETag of an opened file, empty where it has none."""
+    told = {name.lower(): value for name, value in (stream.metadata() or {}).items()}
+    return str(told.get(b"etag", b"").decode(errors="replace").strip('"'))
 
 
 def list_folders(uri: str) -> list[str]:
-    """The names of the folders in a folder, sorted; none where there is no folder."""
+    """The names of the folders in a folder, sorted, that are text; none where there is no folder."""
     from pyarrow import fs
 
     system, path = resolve(uri)
-    infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+    found = []
+    for info in system.get_file_info(fs.FileSelector(path, allow_not_found=True)):
+        with suppress(UnicodeDecodeError):
+            if info.type == fs.FileType.Directory:
+                found.append(info.base_name)
+    return sorted(found)
 
 
 def json_bytes(document: Any) -> bytes:

@@ -9,18 +9,26 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
+from nightshift.errors import SpecError
+from spark_jobs.transforms.internal import internal
+
 GROUP = ["group", "group_key"]
+_GROUP = [internal(name) for name in GROUP]
+_ROW, _FOUND, _ANSWERS = internal("row"), internal("found"), internal("answers")
 
 
 def in_groups(rows: DataFrame, groups: Mapping[str, Sequence[str]]) -> DataFrame:
     """Each row once for each grouping, with ``group`` and ``group_key``; the key is null where a part of it is.
 
-    ``groups`` maps the name of a grouping to its columns.
+    ``groups`` maps the name of a grouping to its columns. Raises SpecError where ``rows`` has one of the two names.
     """
-    pairs = [
-        sf.struct(sf.lit(name).alias("group"), _key(columns).alias("group_key")) for name, columns in groups.items()
-    ]
-    return rows.select("*", sf.inline(sf.array(*pairs)))
+    taken = [name for name in rows.columns if name.lower() in GROUP]
+    if taken:
+        raise SpecError(
+            f"in_groups adds {' and '.join(GROUP)}, and the rows have a column {taken[0]}",
+            do="rename it, or leave it out of the rows",
+        )
+    return rows.select("*", _each(groups, GROUP))
 
 
 def with_groups(
@@ -32,20 +40,32 @@ def with_groups(
     row for each group and day; it is broadcast.
     """
     others = [name for name in rows.columns if name not in ("ds", *key)]
-    packed = rows.select("ds", *key, sf.struct(*others).alias("row"), *{name for by in groups.values() for name in by})
-    asked = in_groups(packed, groups).select("ds", *key, "row", *GROUP)
-    joined = asked.join(sf.broadcast(found), ["ds", *GROUP], "left")
-    answers = sf.map_from_entries(sf.collect_list(sf.struct("group", sf.struct(*values)))).alias("answers")
-    back = joined.groupBy("ds", *key).agg(sf.first("row").alias("row"), answers)
+    asked = rows.select("ds", *key, sf.struct(*others).alias(_ROW), _each(groups, _GROUP))
+    named = [sf.col(name).alias(own) for name, own in zip(GROUP, _GROUP, strict=True)]
+    known = found.select("ds", *named, sf.struct(*values).alias(_FOUND))
+    joined = asked.join(sf.broadcast(known), ["ds", *_GROUP], "left")
+    answers = sf.map_from_entries(sf.collect_list(sf.struct(_GROUP[0], _FOUND))).alias(_ANSWERS)
+    back = joined.groupBy("ds", *key).agg(sf.first(_ROW).alias(_ROW), answers)
     return back.select(
         "ds",
         *key,
-        "row.*",
-        *[sf.col("answers")[name][value].alias(f"{name}_{value}") for name in groups for value in values],
+        f"`{_ROW}`.*",
+        *[sf.col(_ANSWERS)[name][value].alias(f"{name}_{value}") for name in groups for value in values],
     )
 
 
+def _each(groups: Mapping[str, Sequence[str]], names: Sequence[str]) -> Column:
+    """The name and the key of each grouping in two columns of these names: a row becomes one for each grouping."""
+    pairs = [sf.struct(sf.lit(name).alias(names[0]), _key(by).alias(names[1])) for name, by in groups.items()]
+    return sf.inline(sf.array(*pairs))
+
+
 def _key(columns: Sequence[str]) -> Column:
-    """The columns as one text, null where one of them is: ``concat`` does not skip nulls as ``concat_ws`` does."""
-    parts = [part for name in columns for part in (sf.lit("|"), sf.col(name).cast("string"))]
-    return sf.concat(*parts[1:])
+    """The columns as one text, null where one of them is: ``concat`` does not skip nulls as ``concat_ws`` does.
+
+    Each of several stands behind its length: ``a|b`` and ``c`` are another key than ``a`` and ``b|c``.
+    """
+    texts = [sf.col(name).cast("string") for name in columns]
+    if len(texts) == 1:
+        return texts[0]
+    return sf.concat(*[part for text in texts for part in (sf.length(text).cast("string"), sf.lit("|"), text)])

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
+from spark_jobs.transforms.internal import internal
+
 
 def with_newest(rows: DataFrame, snapshot: DataFrame, on: Sequence[str]) -> DataFrame:
     """The rows with the columns of the newest snapshot whose ``as_of`` is not after their ``ds``; null without a match.
@@ -12,9 +14,9 @@ def with_newest(rows: DataFrame, snapshot: DataFrame, on: Sequence[str]) -> Data
     ``snapshot`` has ``as_of`` and ``until`` (the days for which it is the newest, the latter excluded), the columns
     ``on`` (unique within ``as_of``) and those to add.
     """
-    newest = snapshot.withColumnsRenamed({name: f"snapshot_{name}" for name in on})
-    same = [sf.col(name) == sf.col(f"snapshot_{name}") for name in on]
-    known = sf.col("ds").between(sf.col("as_of"), sf.col("until")) & (sf.col("ds") != sf.col("until"))
-    for condition in same:
-        known = known & condition
-    return rows.join(newest, known, "left").drop("as_of", "until", *[f"snapshot_{name}" for name in on])
+    names = {name: internal(name) for name in ("as_of", "until", *on)}
+    newest = snapshot.withColumnsRenamed(names)
+    known = (sf.col(names["as_of"]) <= sf.col("ds")) & (sf.col("ds") < sf.col(names["until"]))
+    for name in on:
+        known = known & (sf.col(name) == sf.col(names[name]))
+    return rows.join(newest, known, "left").drop(*names.values())

@@ -8,8 +8,10 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DecimalType, IntegralType
 
 from nightshift.errors import SpecError
+from spark_jobs.transforms.internal import internal
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_NUMBER, _WANTED = internal("day number"), internal("wanted day")
 
 
 def trailing(
@@ -25,28 +27,33 @@ def trailing(
 
     Each row is sent to the few days whose windows it falls into: no window functions, no join.
     """
-    _check_sums(daily, sums)
+    _check(daily, by, sums)
     longest, numbers = max(windows), sorted(date.fromisoformat(day).toordinal() - _EPOCH for day in days)
     # Day numbers: text and dates would be made and read again for each row and day of its windows.
-    numbered = daily.withColumn("day_number", sf.unix_date(sf.to_date("ds")) + lag)
+    numbered = daily.withColumn(_NUMBER, sf.unix_date(sf.to_date("ds")) + lag)
     # `greatest` and `least` skip nulls: the days of rows are never null, so there are none to skip here.
-    first = sf.greatest(sf.col("day_number"), sf.lit(numbers[0]))
-    last = sf.least(sf.col("day_number") + (longest - 1), sf.lit(numbers[-1]))
-    sent = numbered.where(first <= last).withColumn("wanted", sf.explode(sf.sequence(first, last)))
+    first = sf.greatest(sf.col(_NUMBER), sf.lit(numbers[0]))
+    last = sf.least(sf.col(_NUMBER) + (longest - 1), sf.lit(numbers[-1]))
+    sent = numbered.where(first <= last).withColumn(_WANTED, sf.explode(sf.sequence(first, last)))
     if len(set(numbers)) <= numbers[-1] - numbers[0]:
-        sent = sent.where(sf.col("wanted").isin(numbers))
-    age = sf.col("wanted") - sf.col("day_number")
+        sent = sent.where(sf.col(_WANTED).isin(numbers))
+    age = sf.col(_WANTED) - sf.col(_NUMBER)
     totals = []
     for window in windows:
         for value in sums:
             inside = sf.col(value) if window == longest else sf.when(age < window, sf.col(value))
             totals.append(sf.coalesce(sf.sum(inside), sf.lit(0)).alias(f"{value}_{window}d"))
-    found = sent.groupBy("wanted", *by).agg(*totals)
-    ds = sf.date_format(sf.date_from_unix_date("wanted"), "yyyy-MM-dd")
-    return found.withColumn("ds", ds).drop("wanted")
+    found = sent.groupBy(_WANTED, *by).agg(*totals)
+    ds = sf.date_format(sf.date_from_unix_date(_WANTED), "yyyy-MM-dd")
+    return found.withColumn("ds", ds).drop(_WANTED)
 
 
-def _check_sums(daily: DataFrame, sums: Sequence[str]) -> None:
+def _check(daily: DataFrame, by: Sequence[str], sums: Sequence[str]) -> None:
+    if any(name.lower() == "ds" for name in by):
+        raise SpecError(
+            "trailing groups by ds: the result has the wanted day of that name",
+            do="take ds out of `by`: each wanted day has totals of its own",
+        )
     for name in sums:
         found = daily.schema[name].dataType
         if not isinstance(found, IntegralType | DecimalType):

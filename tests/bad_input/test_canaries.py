@@ -108,8 +108,19 @@ def run(night: Night, *steps: str) -> str:
     return "\n".join(told)
 
 
+def unforeseen(*arguments: Any) -> None:
+    """Raises what nobody foresaw, of a kind that is made of a cell, with a cause and a note that quote some."""
+    error = type("canarydepot", (ValueError,), {})("canarykey")
+    error.add_note("canaryweight")
+    raise error from KeyError("canaryheader")
+
+
 def test_nights_whose_gates_fail_say_nothing_of_a_cell(
-    night: Night, ears: Ears, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    night: Night,
+    ears: Ears,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     told, left = [], ""
@@ -124,12 +135,23 @@ def test_nights_whose_gates_fail_say_nothing_of_a_cell(
     for header, row in (
         ("parcel_id,depot,weight,canaryheader value:1", "a,N,1,2"),
         ("canarykey,canarydepot,7", "a,N,1"),
+        ("parcel_id,depot,canaryweight", "a,N,1"),
+        ("parcel_id,depot,weight,canaryheader", "a,N,1,2"),
+        ("parcel_id,depot,weight,canaryheader,canaryheader", "a,N,1,2,3"),
     ):
         drop(night.settings, f"orders/ds={DS}", row, header=header)
         told.append(run(night, "gate_inputs"))
+    named = drop(night.settings, f"orders/ds={DS}", "a,N", name="canarykey-of-a-file.csv")
+    told.append(run(night, "inputs_landed", "gate_inputs"))
+    named.unlink()
     for row in ('canarykey,"canarydepot"x,1', "canarykey,canarydepot", "canarykey,N,canaryweight,77007713"):
         drop(night.settings, f"orders/ds={DS}", row)
         told.append(run(night, "gate_inputs"))
+    with monkeypatch.context() as broken:
+        broken.setattr("nightshift.inputs.staging.parse", unforeseen)
+        told.append(run(night, "gate_inputs"))
+        assert "gate_inputs of 2024-02-05: CanaryError" not in told[-1]
+        assert "gate_inputs of 2024-02-05: ValueError from KeyError was raised" in told[-1]
     drop(night.settings, "deliveries/ds=2024-02-04", "canarykey,N,canaryweight", header=DELIVERIES)
     told.append(run(night, "gate_inputs"))
     assert len(places({"quarantine": left})) >= 4, "rows with canaries left"

@@ -21,7 +21,7 @@ from nightshift.runs import run_folder
 from nightshift.specs.calendar import label_day, training_days
 from nightshift.training.challenger import fingerprint_uri, known
 from tests.bad_input.conftest import DS, Night
-from tests.conftest import make_pipeline
+from tests.conftest import make_pipeline, spec_document
 from tests.dags.conftest import TaskInstance, execute
 from tests.unit.inputs.landed import drop
 from tests.unit.scoring.parcels import register, train
@@ -143,7 +143,8 @@ def test_a_manifest_of_a_model_altered_by_one_byte_is_refused(night: Night, chan
     assert night.says("plan_scoring").startswith("3 rows in 1 shards with version 1 ")
 
 
-def test_labels_whose_file_never_comes_fail_alone(night: Night) -> None:
+def test_labels_whose_file_has_not_come_fail_alone_until_their_wait_is_over(night: Night) -> None:
+    night.spec(label={**spec_document()["label"], "wait": 3660})
     for path in Path(night.settings.landing, "parcels/deliveries/ds=2024-02-04").iterdir():
         path.unlink()
     assert night.says("inputs_landed") == "4 days of 3 sources are there"
@@ -157,6 +158,9 @@ def test_labels_whose_file_never_comes_fail_alone(night: Night) -> None:
         "2024-02-04 need 1 days of source deliveries, and 1 are not published: 2024-02-04. Allowed: 0 absent. What to "
         "do: land the files at parcels/deliveries/ds={ds}/*.csv, then clear gate_inputs.",
     )
+    assert night.seen("labels")[0] == -1
+    night.spec()
+    assert night.says("gate_labels").startswith("there are no labels of 2024-02-04, and they were waited for 7 days")
     assert night.seen("labels")[0] == -1
 
 

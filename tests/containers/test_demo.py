@@ -5,72 +5,23 @@ A project, folders and ports of its own. Grafana and k3s are not started.
 """
 
 import json
-import os
 import re
-import shlex
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from tests.conftest import PROJECT
-from tests.live import free_port
+from tests.containers.project import STARTED, Containers, containers_of
+from tests.unit.cli.test_advice import advised
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(3600)
 
 DOCUMENT = PROJECT / "docs" / "compose.md"
-COPIED = ("Makefile", "docker-compose.yaml", ".env.example", ".dockerignore", "README.md", "pyproject.toml")
-FOLDERS = ("include", "dags", "plugins", "spark_jobs")
-STARTED = (
-    *("postgres", "object-store", "mlflow", "airflow-api-server", "airflow-scheduler", "airflow-dag-processor"),
-    *("airflow-triggerer", "statsd-exporter", "prometheus"),
-)
 # What `make demo` says on the same flights, whatever the machine.
 NIGHTS = {"2013-03-04": (977, "1"), "2013-03-15": (979, "1"), "2013-03-17": (907, "2")}
-
-
-@dataclass
-class Containers:
-    """A project in containers: its folder, the variables of its commands, what each command said."""
-
-    folder: Path
-    environment: dict[str, str]
-    said: dict[str, str]
-
-    def run(self, line: str) -> str:
-        """What a command prints, which must succeed."""
-        done = subprocess.run(
-            shlex.split(line), cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def port(self, name: str) -> str:
-        return self.environment[f"{name}_PORT"]
-
-    def inspect(self) -> dict[str, Any]:
-        """What the engine knows of each container, by service."""
-        ids = self.run("docker compose ps --all --quiet").split()
-        found = json.loads(self.run(f"docker inspect {' '.join(ids)}"))
-        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in found}
-
-    def secrets(self) -> list[str]:
-        """The five passwords that people choose."""
-        return [file.read_text() for file in (self.folder / "var" / "compose-secrets").iterdir()]
-
-    def ask(self, query: str) -> list[dict[str, Any]]:
-        """What Prometheus answers."""
-        url = f"http://127.0.0.1:{self.port('PROMETHEUS')}/api/v1/query"
-        answer = requests.get(url, params={"query": query}, timeout=10).json()
-        assert answer["status"] == "success", answer
-        return list(answer["data"]["result"])
 
 
 def shown() -> list[str]:
@@ -83,22 +34,10 @@ def shown() -> list[str]:
 @pytest.fixture(scope="module")
 def containers() -> Iterator[Containers]:
     """The project after every command of the document, in their order."""
-    folder = Path(tempfile.mkdtemp(prefix="nscompose-"))
-    for name in (*COPIED, *(path.name for path in PROJECT.glob("requirements*.txt"))):
-        shutil.copy(PROJECT / name, folder)
-    for name in FOLDERS:
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    ports = {f"{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "PROMETHEUS", "GRAFANA")}
-    own = {"COMPOSE_PROJECT_NAME": folder.name.lower(), "SERVICES": " ".join(STARTED), **ports}
-    project = Containers(folder, {**os.environ, **own}, {})
-    try:
+    with containers_of(PROJECT) as project:
         for line in shown():
             project.said[line] = project.run(line)
         yield project
-    finally:
-        # Not the demonstration's: this project alone.
-        subprocess.run(["docker", "compose", "down", "--volumes"], cwd=folder, env=project.environment, check=False)
-        shutil.rmtree(folder)
 
 
 def test_the_nights_are_those_of_the_demonstration(containers: Containers) -> None:
@@ -176,6 +115,13 @@ def test_what_ends_is_started_again(containers: Containers) -> None:
     containers.run("docker compose exec -T airflow-triggerer sh -c 'kill 1'")
     until(lambda: containers.inspect()["airflow-triggerer"]["RestartCount"] > before, seconds=60)
     until(lambda: containers.inspect()["airflow-triggerer"]["State"]["Health"]["Status"] == "healthy", seconds=180)
+
+
+@pytest.mark.parametrize(
+    "command", sorted({line for lines in advised().values() for line in lines if line.startswith("docker ")})
+)
+def test_what_an_alert_advises_answers(containers: Containers, command: str) -> None:
+    assert command.rsplit(maxsplit=1)[-1] in containers.run(command)
 
 
 def test_files_lie_where_they_are_said_to(containers: Containers) -> None:

@@ -100,7 +100,8 @@ class TaskInstance:
 
     def __init__(self, unfinished: Sequence[date] = (), first_poke: timedelta = timedelta(0)) -> None:
         self.unfinished, self.first_poke = set(unfinished), first_poke
-        self.calls = 0
+        self.calls, self.try_number, self.max_tries = 0, 1, 2
+        self.map_index: int | None = -1
 
     def get_dr_count(self, dag_id: str, logical_dates: list[datetime], states: list[str]) -> int:
         assert states == ["queued", "running"]

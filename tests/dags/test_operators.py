@@ -25,13 +25,14 @@ from nightshift.commands import ScoreCommand
 from nightshift.errors import GateFailed, InputMissing, NightshiftError
 from nightshift.job import Job, Outcome
 from nightshift.lineage import DataFile
+from nightshift.model_manifest import model_uri
 from nightshift.orchestration.context import ds_of, job_of, unfinished_days
 from nightshift.orchestration.dag import build_dag
 from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink
 from nightshift.orchestration.spark import SparkStepOperator
 from nightshift.orchestration.tasks import PlanShardsOperator, ScoreOperator, say_why
 from nightshift.plan import make_plan
-from nightshift.scoring.plan import ShardResult, result_uri
+from nightshift.scoring.plan import Piece, ScoringPlan, Shard, ShardResult, result_uri, scoring_code
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
 from tests.dags.conftest import DS, TaskInstance, context, execute
@@ -61,8 +62,41 @@ class TestJob:
         job = job_of(context(run_type="scheduled", triggering_user_name=None), "parcels")
         assert (job.backfill, job.actor) == (False, "airflow")
 
+    def test_a_reason_is_an_order_and_is_kept_with_who_gave_it(self, task: Any, use_case: Any) -> None:
+        given = context(conf={"reason": "the vendor corrected the file"})
+        job = job_of(given, "parcels")
+        assert (job.actor, job.reason) == ("ada", "the vendor corrected the file")
+        use_case("monitor", lambda job: done(job, "monitor"))
+        execute(task("monitor"), given)
+        assert [(said["by"], said["reason"]) for said in kept()] == [("ada", "the vendor corrected the file")]
+
+    @pytest.mark.parametrize(
+        ("conf", "why"),
+        [
+            ({"reson": "x"}, r"its conf has 1 unknown key: 'reson'; did you mean reason\?"),
+            ({"plan": "/etc", "ds": "2013-01-01"}, "its conf has 2 unknown keys: 'ds', 'plan'"),
+            ({"cell 4711": 1}, r"its conf has 1 unknown key\."),
+            ({"reason": 4711}, "the reason in its conf is not one line of text"),
+            ({"reason": "two\nlines"}, "the reason in its conf is not one line of text"),
+            ({"reason": "4711" * 51}, "the reason in its conf is not one line of text, or is too long"),
+            (["reason"], "its conf is no object"),
+        ],
+    )
+    def test_what_a_conf_cannot_order_is_refused(self, conf: Any, why: str, task: Any, use_case: Any) -> None:
+        use_case("monitor", lambda job: pytest.fail("it ran"))
+        with pytest.raises(AirflowFailException, match=why) as caught:
+            execute(task("monitor"), context(conf=conf))
+        assert "4711" not in str(caught.value)
+        assert "Allowed: reason: why the run was asked for" in str(caught.value)
+
     def test_each_try_is_an_attempt_of_its_own(self) -> None:
         assert job_of(context(), "parcels").attempt != job_of(context(), "parcels").attempt
+
+    def test_it_knows_whether_another_try_comes(self) -> None:
+        asked = context()
+        assert not job_of(asked, "parcels").last_try
+        asked["ti"].try_number = 3
+        assert job_of(asked, "parcels").last_try
 
     def test_a_manual_run_without_a_logical_date_means_the_current_ds(self) -> None:
         run = SimpleNamespace(logical_date=None, run_after=datetime(2024, 2, 6, 6, 59, tzinfo=UTC))
@@ -168,6 +202,22 @@ class TestStepOperator:
         use_case("gate_features", failing(GateFailed("the gate blocked 7 rows", where="parcels/features")))
         with pytest.raises(AirflowFailException, match=r"^parcels/features: the gate blocked 7 rows\.$"):
             execute(task("gate_features"), context())
+
+    def test_what_nobody_foresaw_is_told_without_a_word_of_its_own(
+        self, task: Any, use_case: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(job: Job) -> Outcome:
+            raise ValueError("cell 4711") from KeyError("cell 4711")
+
+        use_case("monitor", broken)
+        with pytest.raises(AirflowException, match="ValueError from KeyError was raised") as caught:
+            execute(task("monitor"), context())
+        assert not isinstance(caught.value, AirflowFailException)
+        assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)
+        [said] = kept()
+        assert said["status"] == "failed"
+        assert said["message"].startswith("parcels monitor of 2024-02-05: ValueError from KeyError was raised (at ")
+        assert "4711" not in f"{caught.value} {said} {caplog.text}"
 
     def test_a_failure_is_told_where_nothing_can_be_kept_of_it(
         self, task: Any, use_case: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,7 +335,7 @@ class TestTurnOperator:
 
 
 class TestPlanShardsOperator:
-    def test_returns_the_arguments_of_each_shards_process(self, task: Any, use_case: Any) -> None:
+    def test_returns_the_numbers_of_the_shards_alone(self, task: Any, use_case: Any) -> None:
         def plan(job: Job) -> Outcome:
             job.leave("plan_scoring", {"plan": "/lake/plan.json", "shards": 2})
             return done(job, "plan_scoring")
@@ -293,40 +343,71 @@ class TestPlanShardsOperator:
         use_case("plan_scoring", plan)
         operator = task("plan_scoring")
         assert isinstance(operator, PlanShardsOperator)
-        assert execute(operator, context()) == [
-            ["score", "--plan", "/lake/plan.json", "--shard", "0"],
-            ["score", "--plan", "/lake/plan.json", "--shard", "1"],
-        ]
+        assert execute(operator, context()) == [0, 1]
         assert [said["message"] for said in kept()] == ["plan_scoring did it"]
 
 
 class TestScoreOperator:
     @pytest.mark.process
     def test_what_the_process_says_is_the_tasks_log_and_its_error_the_tasks(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        with pytest.raises(AirflowException, match="there is no scoring plan"):
-            execute(scoring(tmp_path / "plan.json"), context())
-        assert "there is no scoring plan" in capsys.readouterr().out
+        planned()
+        with pytest.raises(AirflowException, match="the file of model 0000000000000000 is gone"):
+            execute(scoring(), shard(0))
+        assert "the file of model 0000000000000000 is gone" in capsys.readouterr().out
         [said] = kept()
         assert (said["step"], said["status"]) == ("score", "failed")
-        assert "there is no scoring plan" in said["message"]
+        assert "the file of model 0000000000000000 is gone" in said["message"]
+
+    @pytest.mark.parametrize(
+        "edited", [["score", "--plan", "/etc/forged", "--shard", "0"], 7, "../../plan.json", None, {"shard": 1}]
+    )
+    def test_what_an_xcom_says_decides_nothing(self, edited: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan, ran = planned(), []
+        operator = scoring(shard=edited)
+        monkeypatch.setattr(operator, "run_shard", lambda context, job, command: ran.append(command))
+        execute(operator, shard(1))
+        assert ran == [ScoreCommand(plan.uri, 1)]
+
+    @pytest.mark.parametrize("number", [2, -1, None])
+    def test_more_tasks_than_the_plan_has_shards_score_nothing(self, number: int | None) -> None:
+        planned()
+        with pytest.raises(AirflowException, match="has no shard"):
+            execute(scoring(), shard(number))
+
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"pipeline": "letters"}, "its pipeline is not the job's"),
+            ({"ds": "2024-02-06"}, "its day is not the job's"),
+            ({"table": "/elsewhere/predictions"}, "2 of its files are not of the features beside its table"),
+            ({"model": f"/elsewhere/{'0' * 64}.ubj"}, "its model is not the job's"),
+            ({"day": "2024-02-04"}, "it has files of another day or table"),
+        ],
+    )
+    def test_a_plan_that_is_another_jobs_is_refused(self, changes: dict[str, str], why: str, tmp_path: Path) -> None:
+        if "table" in changes:
+            changes = {"table": f"{tmp_path}{changes['table']}"}
+        planned(**changes)
+        with pytest.raises(AirflowFailException, match="the scoring plan is refused: .*" + why):
+            execute(scoring(), shard(0))
 
     @pytest.mark.process
     def test_shards_are_one_line_of_the_runs_page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(ScoreCommand, "module", "quick_scoring")
-        plan = tmp_path / "plan.json"
-        written = Path(result_uri(str(plan), 0)).parent
+        plan = planned().uri
+        written = Path(result_uri(plan, 0)).parent
         (tmp_path / "quick_scoring.py").write_text(
             f"import shutil, sys\nshutil.copytree({str(tmp_path)!r} + '/ready' + sys.argv[-1], {str(written)!r}, "
             "dirs_exist_ok=True)\n"
         )
-        for shard, rows in enumerate((600, 377)):
-            result = ShardResult(shard, DataFile("a.parquet", 1, rows), "0" * 64, "s", 0.1)
-            name = Path(result_uri(str(plan), shard)).name
-            storage.write_json(str(tmp_path / f"ready{shard}" / name), result.document())
-            execute(scoring(plan, shard), context())
+        for number, rows in enumerate((600, 377)):
+            result = ShardResult(number, DataFile("a.parquet", 1, rows), "0" * 64, "s", 0.1)
+            name = Path(result_uri(plan, number)).name
+            storage.write_json(str(tmp_path / f"ready{number}" / name), result.document())
+            execute(scoring(), shard(number))
         [said] = kept()
         assert (said["step"], said["status"], said["message"]) == ("score", "done", "977 rows scored in 2 shards")
 
@@ -335,12 +416,13 @@ class TestScoreOperator:
         (tmp_path / "slow_scoring.py").write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(ScoreCommand, "module", "slow_scoring")
-        operator = scoring(tmp_path / "plan.json")
+        planned()
+        operator = scoring()
         operator.on_kill()  # before it has begun there is nothing to end
         monkeypatch.setattr(operator.log, "info", lambda line: operator.on_kill())
         started = time.monotonic()
         with pytest.raises(AirflowException):
-            execute(operator, context())
+            execute(operator, shard(0))
         assert time.monotonic() - started < 20
 
     def test_shards_are_mapped_over_what_plan_scoring_returns(self) -> None:
@@ -403,10 +485,32 @@ def failing(error: NightshiftError) -> Callable[[Job], Any]:
     return use_case
 
 
-def scoring(plan: Path, shard: int = 0) -> ScoreOperator:
-    """The task of a shard of parcels."""
-    arguments = ScoreCommand(str(plan), shard).argv()
-    return ScoreOperator(task_id="score", dag=DAG("parcels", schedule=None), arguments=arguments, deadline=60)
+def scoring(shard: Any = 0) -> ScoreOperator:
+    """The task of a shard of parcels; ``shard`` is what it was mapped over."""
+    return ScoreOperator(task_id="score", dag=DAG("parcels", schedule=None), shard=shard, deadline=60)
+
+
+def shard(number: int | None) -> Any:
+    """The context of the task that has this place among its like."""
+    ti = TaskInstance()
+    ti.map_index = number
+    return context(ti)
+
+
+def planned(day: str = DS.isoformat(), **changes: Any) -> ScoringPlan:
+    """A plan of two shards, left by plan_scoring of the run; ``day`` is that of its files."""
+    job = job_of(context(), "parcels")
+    file = f"{job.table('features')}/attempt=a/ds={day}/fingerprint=f/0.parquet"
+    given: dict[str, Any] = {
+        "pipeline": "parcels", "ds": job.day, "table": job.table("predictions"), "fingerprint": "f", "features": "f",
+        "model": model_uri(job.settings.models, "0" * 64), "model_sha256": "0" * 64, "objective": "regression",
+        "columns": (), "categories": {}, "feature_code": "c", "scoring_code": scoring_code(), "key": {}, "threads": 1,
+        "shards": tuple(Shard(number, (Piece(file, number, 1),)) for number in range(2)),
+    }  # fmt: skip
+    plan = ScoringPlan(**{**given, **changes})
+    storage.write_json(plan.uri, plan.document())
+    job.leave("plan_scoring", {"plan": plan.uri, "shards": 2, "status": "done"})
+    return plan
 
 
 def planning(use_case: Any) -> list[Job]:

@@ -1,5 +1,6 @@
 """What the pages show and refuse; who may see them is tested against a live api-server."""
 
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -74,14 +75,14 @@ def test_a_link_that_leaves_the_folder_is_not_followed(settings: Settings, repor
 
 class TestRunPage:
     def test_shows_the_steps_in_their_order_with_what_they_said(self, settings: Settings) -> None:
-        monitor = Outcome("monitor", "2024-02-05", "done", "seen", {"days": 2})
+        monitor = Outcome("monitor", "2024-02-05", "done", "seen", {"days": 2}, warnings=("<one> day",))
         failed = Outcome("gate_features", "2024-02-05", "nothing", "the gate <blocked> 7 rows.")
         runs.keep(settings, "parcels", RUN, monitor, "done", 1.25)
         runs.keep(settings, "parcels", RUN, failed, "failed", 3.0)
         page = run_page(settings, "parcels", RUN)
         assert page.index("gate_features") < page.index("monitor")
         assert '<td class="failed">failed<td>the gate &lt;blocked&gt; 7 rows.' in page
-        assert "<small>days 2</small>" in page
+        assert "<small>warning: &lt;one&gt; day</small><small>days 2</small>" in page
         assert RUN in page
 
     def test_opens_reports_and_runs_and_shows_the_rest_as_text(self, settings: Settings) -> None:
@@ -126,3 +127,22 @@ class TestRunPage:
         runs.keep(settings, "parcels", RUN, outcome, "failed", 1)
         runs.keep(settings, "parcels", RUN, outcome, "done", 2)
         assert [step["status"] for step in runs.read_run(settings, "parcels", RUN)] == ["done"]
+
+    def test_says_who_asked_for_the_run_and_why(self, settings: Settings) -> None:
+        outcome = Outcome("monitor", "2024-02-05", "done", "ok")
+        runs.keep(settings, "parcels", RUN, outcome, "done", 1, by="<ada>", reason="the <vendor> corrected it")
+        assert f"{RUN} · asked for by &lt;ada&gt;: the &lt;vendor&gt; corrected it" in run_page(
+            settings, "parcels", RUN
+        )
+
+    def test_another_run_with_the_same_letters_is_not_shown(self, settings: Settings) -> None:
+        runs.keep(settings, "parcels", RUN, Outcome("train", "2024-02-05", "done", "ok"), "done", 1)
+        assert "No step has ended yet." in run_page(settings, "parcels", RUN.replace(":", "_"))
+
+    def test_what_was_altered_is_not_served(self, settings: Settings) -> None:
+        runs.keep(settings, "parcels", RUN, Outcome("train", "2024-02-05", "done", "ok"), "done", 1)
+        [file] = storage.list_files(runs.run_folder(settings, "parcels", RUN))
+        storage.write_bytes(file.uri, storage.read_bytes(file.uri).replace(b'"ok"', b'"promoted"'))
+        page = run_page(settings, "parcels", RUN)
+        assert "promoted" not in page
+        assert "1 of this run's files are not as they were written. They are not shown." in unescape(page)

@@ -2,20 +2,27 @@
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowRescheduleException,
+)
 
 from nightshift.commands import FeaturesCommand
 from nightshift.database import lock_unless_held
 from nightshift.job import Job, Outcome
-from nightshift.orchestration.spark import PAST
+from nightshift.orchestration import spark
+from nightshift.orchestration.spark import PAST, past_of
 from nightshift.settings import Settings
 from tests.dags.conftest import DS, TaskInstance, context, execute
 from tests.programs import program
@@ -49,6 +56,15 @@ def build(task: Any, use_case: Any) -> Any:
 
     use_case("build_features", plan, needs_spark=True)
     return task("build_features")
+
+
+def test_without_its_connection_it_says_which_one_is_missing(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> Any:
+        raise AirflowNotFoundException(f"The conn_id `{name}` isn't defined")
+
+    monkeypatch.setattr(spark.Connection, "get", unknown)
+    with pytest.raises(AirflowException, match="Airflow has no connection spark_default"):
+        execute(build, context(run_type="scheduled"))
 
 
 @pytest.mark.process
@@ -85,12 +101,45 @@ def test_while_a_backfill_has_spark_another_one_waits_without_a_slot_and_tonight
         with pytest.raises(AirflowRescheduleException):
             execute(build, context())
         assert not seen.exists()
-        assert caplog.messages == [
-            "waiting: another task of a backfill has Spark; 2024-02-05 to 2024-02-06 may be built by it, too."
-        ]
+        [said] = caplog.messages
+        who = rf"nightshift .* {os.getpid()} holds it \(Postgres process \d+, connected since .*\)"
+        begin = "waiting: another task of a backfill has Spark; 2024-02-05 to 2024-02-06 may be built by it, too"
+        do = "What to do: nothing, unless it hangs: then clear that task, or end the process."
+        assert re.fullmatch(rf"{begin}; {who}. {do}", said)
         assert execute(build, context(run_type="scheduled"))["message"] == "built 2 days"
     assert execute(build, context())["message"] == "built 2 days"
     assert seen.read_text().splitlines() == ["submitted", "submitted"]
+
+
+def test_a_job_that_hangs_stops_no_other_pipelines_backfill(
+    build: Any, spark_submit: Any, locks: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = spark_submit('echo submitted >> "$SEEN"')
+    monkeypatch.setattr(spark, "PATIENCE", timedelta(0))
+    with lock_unless_held(locks, past_of("turbines")), lock_unless_held(locks, PAST):
+        assert execute(build, context())["message"] == "built 2 days"
+        assert [
+            line for line in caplog.messages if line.startswith("a backfill of another pipeline has Spark for 0:00:")
+        ]
+    with lock_unless_held(locks, past_of("parcels")), pytest.raises(AirflowRescheduleException):
+        execute(build, context())
+    assert seen.read_text().splitlines() == ["submitted"], "one of the same pipeline may build this very day"
+
+
+def test_while_it_builds_others_of_its_pipeline_wait_and_so_do_other_pipelines(
+    task: Any, use_case: Any, locks: Settings
+) -> None:
+    held = dict[str, bool]()
+
+    def plan(job: Job) -> tuple[Outcome, None]:
+        for name in (PAST, past_of("parcels"), past_of("turbines")):
+            with lock_unless_held(locks, name) as free:
+                held[name] = not free
+        return Outcome("build_features", job.day, "up_to_date", "staged already"), None
+
+    use_case("build_features", plan, needs_spark=True)
+    execute(task("build_features"), context())
+    assert held == {PAST: True, past_of("parcels"): True, past_of("turbines"): False}
 
 
 def test_a_day_that_is_built_waits_for_nobody(task: Any, use_case: Any, locks: Settings) -> None:
@@ -116,7 +165,9 @@ def test_who_has_spark_in_a_backfill_builds_for_those_behind_it_and_others_for_t
     execute(task("build_features"), context(behind))
     with lock_unless_held(locks, PAST):
         execute(task("build_features"), context(behind))
-    assert asked == [(date(2024, 2, 6), date(2024, 2, 7)), ()]
+    behind.try_number = 2
+    execute(task("build_features"), context(behind))
+    assert asked == [(date(2024, 2, 6), date(2024, 2, 7)), (), ()]
 
 
 @pytest.mark.process
@@ -129,7 +180,7 @@ def test_the_drivers_error_is_the_tasks(build: Any, spark_submit: Any) -> None:
 @pytest.mark.process
 def test_a_driver_that_dies_without_a_word_is_tried_again(build: Any, spark_submit: Any) -> None:
     spark_submit("exit 137")
-    with pytest.raises(AirflowException, match="ended with status 137 and without saying why") as caught:
+    with pytest.raises(AirflowException, match="killed by signal 9") as caught:
         execute(build, context(run_type="manual"))
     assert not isinstance(caught.value, AirflowFailException)
 

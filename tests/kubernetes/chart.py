@@ -147,6 +147,7 @@ def _write_secrets(folder: Path, urls: dict[str, str]) -> None:
         "nightshift-airflow/api-secret-key": secrets.token_hex(32),
         "nightshift-airflow/jwt-secret": secrets.token_hex(64),
         "nightshift-airflow/database": urls["nightshift_writer"],
+        "nightshift-airflow/removed-rows": secrets.token_hex(32),
         "nightshift-owner/database-owner": urls["nightshift"],
         "nightshift-logins/passwords.json": json.dumps({AIRFLOW_LOGIN["username"]: AIRFLOW_LOGIN["password"]}),
     }

@@ -64,11 +64,15 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Pods:
-    """Nights whose shards are scored by pods; ``line`` is the platform's only way to the API server."""
+    """Nights whose shards are scored by pods; ``line`` is the platform's only way to the API server.
+
+    ``template`` is the file of the platform's pod template, which is an operator's: no spec brings other code.
+    """
 
     nights: Nights
     cluster: Cluster
     line: Line
+    template: Path
 
     def of(self, run: Run) -> list[Any]:
         """The pods of a run's only shard, of all its tries."""
@@ -143,12 +147,14 @@ class Pods:
         """What ``scoring.pod`` needs for pods whose Python runs this code first."""
         body = client.V1ConfigMap(metadata=client.V1ObjectMeta(name="slow"), data={SITE: code})
         self.cluster.api.create_namespaced_config_map(NAMESPACE, body)
+        before = self.template.read_text()
+        template = yaml.safe_load(before)
+        template["spec"]["containers"][0]["env"] = [{"name": "PYTHONPATH", "value": "/slow:/scoring"}]
+        rewrite(self.template, yaml.safe_dump(template))
         try:
-            yield {
-                "volumes": {"slow": {"mount": "/slow", "config_map": "slow"}},
-                "environment": {"PYTHONPATH": "/slow:/scoring"},
-            }
+            yield {"volumes": {"slow": {"mount": "/slow", "config_map": "slow"}}}
         finally:
+            rewrite(self.template, before)
             self.cluster.api.delete_namespaced_config_map("slow", NAMESPACE)
 
 
@@ -224,7 +230,7 @@ def pods_platform(cluster: Cluster, folder: Path, **more: str) -> Iterator[Pods]
             running_platform(own, **environ) as live,
             champion_and_nights(live, folder / "undisturbed") as nights,
         ):
-            found = Pods(nights, cluster, line)
+            found = Pods(nights, cluster, line, path)
             with found.asking():
                 yield found
 

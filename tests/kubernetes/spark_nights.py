@@ -84,8 +84,14 @@ class Spark:
     def ended(self, run: Run, task: str = "build_features", seconds: float = 300) -> dict[str, Any]:
         """The task once it is over for now: a failed one that is to be tried again counts."""
         over = ("success", "failed", "up_for_retry", "upstream_failed")
-        until(lambda: self.instance(run, task)["state"] in over, seconds=seconds)
-        return self.instance(run, task)
+        seen: list[dict[str, Any]] = []
+
+        def ended() -> bool:
+            seen.append(self.instance(run, task))
+            return seen[-1]["state"] in over
+
+        until(ended, seconds=seconds)
+        return seen[-1]  # not another look: the next try may have begun
 
     def stop(self, run: Run) -> None:
         """What an operator does in the UI: mark the task failed."""
@@ -103,7 +109,8 @@ class Spark:
             return self.begin(ds)
         path = f"/api/v2/dags/{NAME}/dagRuns/{found[0].run_id}/clear"
         self.live.api(path, "POST", {"dry_run": False, "only_failed": True})
-        until(lambda: self.instance(found[0])["state"] in ("queued", "running"))
+        # One that fails at once may not be seen before it waits for its next try.
+        until(lambda: self.instance(found[0])["state"] in ("queued", "running", "up_for_retry"))
         return found[0]
 
     @contextmanager

@@ -1,14 +1,11 @@
 """A shard whose plan, model, features and result are in an object store; the credentials are a file in the pod."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-import requests
 from kubernetes import client
 from pyarrow import fs
 
@@ -18,13 +15,12 @@ from nightshift.scoring.plan import read_result
 from nightshift.settings import Settings
 from nightshift.specs.scoring import Scoring
 from tests.kubernetes.conftest import NAMESPACE, Cluster, template_for
+from tests.moto import moto
 from tests.needs import skip
 from tests.unit.scoring.parcels import make_plan
-from tests.waiting import until
 
-# In an environment of its own: what it needs would hold back versions that the platform has.
-MOTO = "moto[server]==5.2.5"
 BUCKET = "lake"
+UNTESTED = "pods score from and to an object store"
 CREDENTIALS = "[default]\naws_access_key_id = nightshift\naws_secret_access_key = s3cret-of-the-test\n"
 
 
@@ -40,26 +36,11 @@ def endpoint(cluster: Cluster) -> Iterator[str]:
         except OSError:
             skip(
                 f"the node's address {address} is not this machine's: pods could not reach a server here",
-                "pods score from and to an object store",
+                UNTESTED,
             )
-        port = str(probe.getsockname()[1])
-    url = f"http://{address}:{port}"
-    argv = [sys.executable, "-m", "uv", "tool", "run", "--from", MOTO, "moto_server", "-H", address, "-p", port]
-    server = subprocess.Popen(argv)
-    try:
-        until(lambda: _answers(url), seconds=60)
-        requests.put(f"{url}/{BUCKET}", timeout=10).raise_for_status()
+        port = int(probe.getsockname()[1])
+    with moto(address, port, BUCKET, UNTESTED) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=1).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture

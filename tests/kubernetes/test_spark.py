@@ -150,13 +150,14 @@ def test_a_modules_failure_is_told_as_it_is_locally(spark: Spark) -> None:
 
 def test_an_image_of_other_code_builds_nothing_under_the_plans_fingerprint(spark: Spark) -> None:
     ds = DAYS[4]
-    with spark.module(lambda text: f"{text}\nANOTHER = 1\n"):
+    another = "\nbuilt = build\n\n\ndef build(inputs, days):\n    return built(inputs, days).distinct()\n"
+    with spark.module(lambda text: text + another):
         run = spark.again(ds)
         ended = spark.ended(run)
         number = ended["try_number"]
         assert ended["state"] == "failed"
     assert (
-        "spark_jobs/features/flights.py build: the code here is not that of the plan, or Python is of another version. "
+        "spark_jobs/features/flights.py build: the code here is not that of the plan. "
         "What to do: build the image of Spark's pods anew, and give it to the nodes; "
         "if code has just changed, clear the task."
     ) in spark.log(run, number)

@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from nightshift.errors import PlatformError
+from nightshift.platform import backfill
 from nightshift.platform.backfill import progress, time_left, wanted_days
 from tests.conftest import make_pipeline, spec_document
 
@@ -27,6 +28,22 @@ def test_a_weekly_retrain_has_mondays() -> None:
     )
     with pytest.raises(PlatformError, match=r"Mondays only; the nearest: 2024-04-01\.$"):
         wanted_days(pipeline, date(2024, 4, 2), date(2024, 4, 2), retrain=True)
+
+
+class Stuck:
+    """Airflow's API while a backfill hangs."""
+
+    def active_backfill(self, dag_id: str) -> str:
+        return "12, 2024-02-01 to 2024-02-03"
+
+
+def test_a_backfill_that_hangs_is_named_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "_OTHER_SECONDS", 0.0)
+    with pytest.raises(PlatformError) as caught:
+        backfill.wait_for_other(Stuck(), "parcels", print)  # type: ignore[arg-type]
+    assert str(caught.value).startswith(
+        "parcels: the backfill before this one (12, 2024-02-01 to 2024-02-03) is not over after 0 s. Allowed: one at"
+    )
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def secrets_of(settings: Settings) -> set[str]:
     documents = [
         json.loads((folder / name).read_text()) for name in ("postgres.json", "airflow-passwords.json", "mlflow")
     ]
-    keys = {path.read_text() for path in folder.iterdir() if path.name.endswith(("-key", "-jwt-secret"))}
+    ends = ("-key", "-jwt-secret", "removed-rows")
+    keys = {path.read_text() for path in folder.iterdir() if path.name.endswith(ends)}
     return keys | {value for document in documents for value in document.values() if value != "admin"}
 
 
@@ -91,7 +92,7 @@ def test_secrets_are_closed_and_in_no_argv(live_platform: Live) -> None:
     assert {path.stat().st_mode & 0o777 for path in layout.secrets.iterdir()} == {0o600}
     assert layout.var.stat().st_mode & 0o007 == 0
     secrets = secrets_of(live_platform.settings)
-    assert len(secrets) == 10
+    assert len(secrets) == 11
     shown = " ".join(" ".join(process.cmdline()) for process in processes.of_platform(layout))
     shown += json.dumps([asdict(component) for component in local.status(live_platform.settings)])
     shown += "".join(path.read_text() for path in layout.logs.iterdir())
@@ -354,6 +355,6 @@ def test_a_postgres_that_does_not_start_shows_its_log(half_up: Settings, monkeyp
     (layout.cluster.data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
     monkeypatch.setattr(local.postgres.wait_until_ready, "__defaults__", (2,))
     with pytest.raises(PlatformError) as caught:
-        local._start_postgres(layout, lambda line: None)
+        local._start_postgres(half_up, layout, lambda line: None)
     assert str(caught.value).startswith("postgres: Postgres does not answer after 2 s: ")
     assert 'unrecognized configuration parameter "no_such_setting"' in str(caught.value)

@@ -1,6 +1,7 @@
 """The embedded server by itself."""
 
 import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import psutil
 import psycopg
 import pytest
 
+from nightshift.errors import PlatformError
 from nightshift.platform import postgres as subject
 from nightshift.platform.postgres import Cluster, Role
 from tests.needs import needs
@@ -64,6 +66,31 @@ def test_root_opens_the_way_but_not_the_folders(tmp_path: Path) -> None:
     private.mkdir(mode=0o700)
     subject.initialise(Cluster(private / "data", private / "run"))
     assert private.stat().st_mode & 0o777 == 0o701
+
+
+@pytest.mark.process
+@needs(os.geteuid() == 0, "not root", "root's Postgres, which runs as another user, is let through closed folders")
+def test_what_lies_above_is_opened_to_the_servers_account_alone(tmp_path: Path) -> None:
+    above = tmp_path / "home"
+    above.mkdir(mode=0o700)
+    (above / "checkout").mkdir(mode=0o755)
+    cluster = Cluster(above / "checkout" / "var" / "data", above / "checkout" / "var" / "run")
+    subject.initialise(cluster)
+    found = above.stat()
+    assert (found.st_mode & 0o777, found.st_gid) == (0o710, pwd.getpwnam(subject.ACCOUNT_FOR_ROOT).pw_gid)
+    assert (above / "checkout").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.process
+@needs(os.geteuid() == 0, "not root", "root's Postgres, which runs as another user, opens no folder of other groups")
+def test_a_folder_above_in_which_another_group_has_rights_is_left_as_it_is(tmp_path: Path) -> None:
+    above = tmp_path / "home"
+    above.mkdir()
+    above.chmod(0o750)
+    with pytest.raises(PlatformError, match=f"cannot pass {above}: that stays closed to others") as caught:
+        subject.initialise(Cluster(above / "checkout" / "var" / "data", above / "checkout" / "var" / "run"))
+    assert "run Nightshift as an ordinary user; or move the checkout" in str(caught.value)
+    assert (above.stat().st_mode & 0o777, above.stat().st_gid) == (0o750, os.getegid())
 
 
 @pytest.mark.process

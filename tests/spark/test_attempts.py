@@ -9,7 +9,7 @@ from nightshift import tables
 from nightshift.errors import NightshiftError
 from nightshift.features.build_plan import Target
 from nightshift.lineage import Manifest
-from spark_jobs.writing import stage
+from spark_jobs.writing import refuse_written, stage
 from tests.unit.tables.test_publish import at_once
 
 pytestmark = pytest.mark.spark
@@ -53,7 +53,7 @@ def test_an_attempt_writes_once(spark: Any, tmp_path: Path) -> None:
     wanted = Target("features", str(tmp_path / "features"), ("key",), COLUMNS, DAYS, {})
     stage(rows(spark), wanted, "first", 1000)
     with pytest.raises(NightshiftError, match="attempt first has written features before"):
-        stage(rows(spark), wanted, "first", 1000)
+        refuse_written(wanted, "first")
 
 
 def test_a_long_session_has_room_for_what_java_compiles(spark: Any) -> None:

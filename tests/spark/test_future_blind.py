@@ -65,7 +65,7 @@ def test_the_job_itself_is_blind_to_what_is_deleted_from_landing(
     for name, days in landed_days(copy, flights).items():
         source = flights.inputs[name]
         for day in days:
-            if not source.snapshot and day > DAY - timedelta(days=source.lag):
+            if day > DAY - timedelta(days=source.lag):
                 shutil.rmtree(Path(copy.landing, "flights", name, f"ds={day}"))
     blind = _submitted(copy, flights, "blind")
 

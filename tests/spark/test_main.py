@@ -1,5 +1,8 @@
 """The Spark job from its argv: what it stages, and the one line that it says when a module is wrong."""
 
+import errno
+import os
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
 from nightshift.errors import NightshiftError, SpecError
+from nightshift.features.unbuilt import find_unbuilt
 from nightshift.lineage import find_staged
 from nightshift.settings import Settings
 from nightshift.source_code import feature_code
@@ -65,13 +69,13 @@ def _write(path: Path, header: str, rows: list[str]) -> None:
     path.write_text("\n".join([header, *rows]) + "\n")
 
 
-def _run(settings: Settings, pipeline: Pipeline, **changes: Any) -> int:
+def _run(settings: Settings, pipeline: Pipeline, days: Sequence[date] = DAYS, **changes: Any) -> int:
     from spark_jobs.main import main
 
-    plan = build_plan(settings, pipeline, DAYS, DAYS[:2], **changes)
+    plan = build_plan(settings, pipeline, days, DAYS[:2], **changes)
     uri = storage.join(settings.lake, "plan.json")
     storage.write_json(uri, plan.document())
-    return main(FeaturesCommand(pipeline.name, DAYS[0], DAYS[-1], uri).argv())
+    return main(FeaturesCommand(pipeline.name, days[0], days[-1], uri).argv())
 
 
 def _table(settings: Settings, dataset: str) -> str:
@@ -185,7 +189,7 @@ def test_code_that_is_not_the_plans_builds_nothing(settings: Settings, parcels: 
     error = driver_error(capfd.readouterr().err, 3)
     assert type(error) is SpecError
     assert str(error) == (
-        "spark_jobs/features/flights.py label: the code here is not that of the plan, or Python is of another version. "
+        "spark_jobs/features/flights.py label: the code here is not that of the plan. "
         "What to do: build the image of Spark's pods anew, and give it to the nodes; "
         "if code has just changed, clear the task."
     )
@@ -202,6 +206,29 @@ WRONG = {
         GOOD.format(before='rows = rows.select("nothing")\n    ', after=""),
         SpecError,
         "line 12: [UNRESOLVED_COLUMN.WITH_SUGGESTION]",
+    ),
+    "unknown column of a pivot": (
+        GOOD.format(
+            before='rows = rows.groupBy("ds").pivot("parcel_id").agg(sf.sum("weight").alias("x"))\n    '
+            'rows = rows.select("nothing", "weight")\n    ',
+            after="",
+        ),
+        SpecError,
+        "line 13: [UNRESOLVED_COLUMN.WITH_SUGGESTION] nothing, ",
+    ),
+    "columns of a pivot": (
+        GOOD.format(before="", after='.groupBy("ds").pivot("parcel_id").agg(sf.first("weight"))'),
+        SpecError,
+        "missing: parcel_id, depot, weight, doors, late_3d; not in the contract: 30 that neither the contract nor the "
+        "code has",
+    ),
+    "fields of a pivot": (
+        GOOD.format(
+            before='cell = rows.orderBy("parcel_id").first()["parcel_id"][:3] + "1"\n    ',
+            after=COLUMNS + '.withColumn("doors", sf.struct(sf.lit(1).alias(cell)))',
+        ),
+        SpecError,
+        "column doors of features must be integer, and is struct",
     ),
     "unknown source": (
         GOOD.replace('"depots"', '"depot"').format(before="", after=""),
@@ -226,24 +253,24 @@ WRONG = {
     "not a frame": (GOOD.format(before="", after=".count()"), SpecError, "returned int. Allowed: a Spark DataFrame."),
     "other days": (
         GOOD.format(before="", after=COLUMNS + '.withColumn("ds", sf.lit("2024-02-29"))'),
-        NightshiftError,
+        SpecError,
         "a row was returned for a day that was not asked for",
     ),
     "fails on a cell": (
         GOOD.format(before="", after=COLUMNS + '.withColumn("doors", sf.substring("parcel_id", 1, 4).cast("long"))'),
-        NightshiftError,
+        SpecError,
         "Spark failed: CAST_INVALID_INPUT",
     ),
     "fails on a cell in a filter": (
         GOOD.format(before="", after=COLUMNS + '.where(sf.substring("parcel_id", 1, 4).cast("long") > 0)'),
-        NightshiftError,
+        SpecError,
         " (at spark_jobs/features/parcels.py:",
     ),
     "Python fails on a cell": (
         GOOD.format(
             before="", after=COLUMNS + '.withColumn("doors", sf.udf(lambda key: int(key), "long")("parcel_id"))'
         ),
-        NightshiftError,
+        SpecError,
         " (ValueError was raised at spark_jobs/features/parcels.py:12)",
     ),
     "unknown name": (
@@ -269,7 +296,7 @@ WRONG = {
     "unknown key that is a cell": (
         GOOD.format(before='{}[rows.orderBy("parcel_id").first()["parcel_id"][:3] + "1"]\n    ', after=""),
         SpecError,
-        "line 12: KeyError was raised.",
+        "line 12: KeyError was raised",
     ),
     "a transform that raises": (
         GOOD.replace("windows=(3,)", "windows=3").format(before="", after=""),
@@ -285,6 +312,153 @@ WRONG = {
     "no function": ("build = None", SpecError, "there is no function build"),
     "not python": ("def build(", SpecError, "cannot be imported: line 1: SyntaxError: '(' was never closed."),
 }
+
+
+WEEK = [date(2024, 2, 5) + timedelta(days=number) for number in range(8)]
+
+# Each fails on 6 and 9 February alone: as the plan is made, in a cell of that day, in a cell that other days read, too.
+FAILS_ON_SOME_DAYS = {
+    "raises": (
+        GOOD.format(
+            before='if {"2024-02-06", "2024-02-09"} & set(days):\n        raise ValueError("p001")\n    ', after=COLUMNS
+        ),
+        SpecError,
+        "line 13: ValueError was raised",
+    ),
+    "fails on a cell": (
+        GOOD.format(
+            before="",
+            after=COLUMNS + '.withColumn("doors", sf.when(sf.col("ds").isin("2024-02-06", "2024-02-09"), '
+            'sf.col("parcel_id").cast("long")).otherwise(sf.col("doors")))',
+        ),
+        SpecError,
+        "Spark failed: CAST_INVALID_INPUT",
+    ),
+    "fails on a cell of a source": (
+        GOOD.replace(
+            'inputs["orders"].where',
+            'inputs["orders"].withColumn("weight", sf.when(sf.col("ds").isin("2024-02-06", "2024-02-09"), '
+            'sf.col("parcel_id").cast("long")).otherwise(sf.col("weight"))).where',
+        ).format(before="", after=COLUMNS),
+        SpecError,
+        "Spark failed: CAST_INVALID_INPUT",
+    ),
+}
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize("name", FAILS_ON_SOME_DAYS)
+def test_days_on_which_a_module_fails_are_found_and_the_others_are_staged(
+    name: str, settings: Settings, parcels: Pipeline, feature_module: Any, capfd: Any
+) -> None:
+    source, kind, words = FAILS_ON_SOME_DAYS[name]
+    feature_module("parcels", source)
+
+    assert _run(settings, parcels, WEEK) == 3
+
+    output = capfd.readouterr()
+    (line,) = [line for line in output.err.splitlines() if line.startswith("nightshift error: ")]
+    error = driver_error(line, 3)
+    assert type(error) is kind
+    assert "2 of 8 days of features (2024-02-06, 2024-02-09) cannot be built: " in str(error)
+    assert words in str(error)
+    assert "spark_jobs/features/parcels.py" in str(error)
+    assert "p001" not in output.out + output.err
+    bad = [date(2024, 2, 6), date(2024, 2, 9)]
+    for day in (day for day in WEEK if day not in bad):
+        assert _read(settings, "features", day)["parcel_id"].to_pylist() == (
+            [f"p{n:03d}" for n in range(30)] if day != DAYS[1] else []
+        )
+    assert _read(settings, "labels", DAYS[1]).num_rows == 20
+    for day in bad:
+        assert find_staged(_table(settings, "features"), day.isoformat(), f"f{day:%m%d}") is None
+        left = find_unbuilt(_table(settings, "features"), day.isoformat(), f"f{day:%m%d}")
+        assert left is not None
+        assert (left.kind, left.attempt) == (kind.__name__, "a1")
+        assert words in left.what
+
+
+@pytest.mark.usefixtures("spark")
+def test_where_all_days_fail_the_last_are_not_tried_and_named(
+    settings: Settings, parcels: Pipeline, feature_module: Any, capfd: Any
+) -> None:
+    feature_module("parcels", GOOD.format(before='raise ValueError("p001")\n    ', after=COLUMNS))
+
+    assert _run(settings, parcels, WEEK) == 3
+
+    error = driver_error(capfd.readouterr().err, 3)
+    assert type(error) is SpecError
+    assert "6 of 8 days of features (" in str(error)
+    assert "2 of 8 days of features (" in str(error)
+    assert "not tried, since 6 other days failed alone, the last with: line 12: ValueError was raised" in str(error)
+    left = [find_unbuilt(_table(settings, "features"), f"{day}", f"f{day:%m%d}") for day in WEEK]
+    assert sum(item is not None and item.what.startswith("not tried") for item in left) == 2
+    assert all(item is not None and "line 12" in item.what for item in left)
+
+
+@pytest.mark.usefixtures("spark")
+def test_labels_without_a_function_cost_no_features(
+    settings: Settings, parcels: Pipeline, feature_module: Any, capfd: Any
+) -> None:
+    feature_module("parcels", GOOD.format(before="", after=COLUMNS).replace("def label(", "def labels("))
+
+    assert _run(settings, parcels, DAYS[:1]) == 3
+
+    assert "there is no function label" in str(driver_error(capfd.readouterr().err, 3))
+    assert _read(settings, "features", DAYS[0]).num_rows == 30
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize(("error", "wanted"), [(errno.EIO, [8, 4, 2, 1, 1]), (errno.ENOSPC, [8])])
+def test_a_broken_disk_is_no_ones_day(
+    settings: Settings,
+    parcels: Pipeline,
+    feature_module: Any,
+    capfd: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+    wanted: list[int],
+) -> None:
+    tries: list[int] = []
+
+    def failing(_frame: Any, target: Any, *_: Any) -> None:
+        tries.append(len(target.days))
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("spark_jobs.building.stage", failing)
+    feature_module("parcels", GOOD.format(before="", after=COLUMNS))
+
+    assert _run(settings, parcels, WEEK) == 3
+
+    assert type(found := driver_error(capfd.readouterr().err, 3)) is NightshiftError
+    assert "OSError was raised" in str(found)
+    assert tries == wanted, "two days alone, and none built: it is not the days"
+    assert not storage.list_files(_table(settings, "features/_unbuilt"), recursive=True)
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_disk_that_fills_while_days_are_built_is_no_ones_day(
+    settings: Settings, parcels: Pipeline, feature_module: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the days find room: the others are not to blame, and the job is tried again for them."""
+    from spark_jobs.writing import stage
+
+    def filling(frame: Any, target: Any, *arguments: Any) -> Any:
+        if "2024-02-12" in target.days:
+            raise OSError(errno.ENOSPC if staged else errno.EIO, "No space left on device" if staged else "")
+        staged.append(len(target.days))
+        return stage(frame, target, *arguments)
+
+    staged: list[int] = []
+    monkeypatch.setattr("spark_jobs.building.stage", filling)
+    feature_module("parcels", GOOD.format(before="", after=COLUMNS))
+
+    assert _run(settings, parcels, WEEK) == 3
+
+    assert type(driver_error(capfd.readouterr().err, 3)) is NightshiftError
+    assert staged == [4]
+    assert find_staged(_table(settings, "features"), "2024-02-05", "f0205") is not None
+    assert not storage.list_files(_table(settings, "features/_unbuilt"), recursive=True)
 
 
 @pytest.mark.usefixtures("spark")
@@ -304,4 +478,5 @@ def test_a_wrong_module_becomes_one_line_without_cells(
     assert words in str(error)
     assert "spark_jobs/features/parcels.py" in str(error)
     assert "p001" not in output.out + output.err
-    assert not storage.list_files(_table(settings, "features/_staged"), recursive=True)
+    staged = storage.list_files(_table(settings, "features/_staged"), recursive=True)
+    assert {Path(file.uri).parent.name for file in staged} <= {f"ds={DAYS[1]}"}, "a day without rows may be built"

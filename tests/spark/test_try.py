@@ -110,7 +110,7 @@ def test_a_try_that_watches_tries_again_with_what_has_changed(practice: Settings
         os.kill(spark_of(process), signal.SIGKILL)
         spec.write_text(written)
         until(lambda: times_tried(told) == 6)
-        assert "NightshiftError: the Spark job ended with status " in told.read_text()
+        assert "NightshiftError: the Spark job was killed by signal 9" in told.read_text()
         module.write_text(code)
         until(lambda: times_tried(told) == 7)
         assert column(shown, "size") == first

@@ -8,7 +8,7 @@ from nightshift.features.build_plan import BuildPlan, Source, Target
 from nightshift.inputs.landing import partition_files, snapshot_days
 from nightshift.inputs.parse import Landing, parse
 from nightshift.job import table_uri
-from nightshift.lineage import Manifest
+from nightshift.lineage import Manifest, Upstream
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 from nightshift.tables import arrow_schema, write_partition
@@ -42,7 +42,8 @@ def known(settings: Settings, pipeline: Pipeline, days: Iterable[date]) -> dict[
     for ds in days:
         for name, source in pipeline.feature_inputs.items():
             if source.snapshot:
-                reads[name] |= set([day for day in snapshot_days(settings, source) if day <= ds][-1:])
+                newest = source.newest_snapshot(snapshot_days(settings, source), ds)
+                reads[name] |= {newest} if newest and not source.too_old(newest, ds) else set()
             else:
                 reads[name] |= set(source.feature_days(ds))
     return {name: sorted(some) for name, some in reads.items()}
@@ -86,7 +87,9 @@ def build_plan(
         rows_per_file=rows_per_file or pipeline.scoring.rows_per_shard,
         sources={name: _source(settings, pipeline, name, wanted) for name in pipeline.inputs},
         targets=targets,
-        manifests=tuple(_manifest(pipeline, target, day, attempt) for target in targets for day in target.days),
+        manifests=tuple(
+            _manifest(settings, pipeline, target, day, attempt) for target in targets for day in target.days
+        ),
         code=dict(code or {}),
     )
 
@@ -107,10 +110,13 @@ def _source(settings: Settings, pipeline: Pipeline, name: str, wanted: Iterable[
     source = pipeline.inputs[name]
     days = sorted(day for source_name, day in wanted if source_name == name)
     files = {day.isoformat(): published(settings, pipeline, name, day) for day in days}
-    return Source({column: item.type for column, item in source.columns.items()}, source.snapshot, files)
+    lag = source.lag if source.snapshot else 0
+    return Source({column: item.type for column, item in source.columns.items()}, source.snapshot, files, lag)
 
 
-def _manifest(pipeline: Pipeline, target: Target, day: str, attempt: str) -> Manifest:
+def _manifest(settings: Settings, pipeline: Pipeline, target: Target, day: str, attempt: str) -> Manifest:
+    ds = [date.fromisoformat(day)]
+    reads = known(settings, pipeline, ds) if target.dataset == "features" else mature(pipeline, ds)
     return Manifest(
         pipeline=pipeline.name,
         dataset=target.dataset,
@@ -121,4 +127,5 @@ def _manifest(pipeline: Pipeline, target: Target, day: str, attempt: str) -> Man
         created_at=datetime.now(UTC).isoformat(),
         code_version="test",
         spec_hash="test",
+        upstream={f"inputs/{name}": Upstream(0, dict.fromkeys(map(str, some), "f0")) for name, some in reads.items()},
     )

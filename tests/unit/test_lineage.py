@@ -18,6 +18,8 @@ from nightshift.lineage import (
     code_version,
     find_published,
     find_staged,
+    libraries,
+    library_changes,
     published_uri,
     recipe,
     recipe_of,
@@ -173,3 +175,12 @@ def test_no_fingerprint_and_no_attempt_looks_like_a_number() -> None:
     for token in [*tokens, *(new_shard_attempt(n) for n in range(5_000))]:
         with pytest.raises(ValueError, match="could not convert"):
             float(token)
+
+
+def test_versions_of_libraries_stand_in_a_manifest_and_older_ones_have_none() -> None:
+    assert {"python", "pyspark", "pyarrow", "numpy"} <= set(libraries())
+    now = {"python": "3.12.1", "pyspark": "4.2.1", "numpy": "2.0"}
+    assert library_changes({"python": "3.11.7", "pyspark": "4.2.1", "gone": "1"}, now) == [
+        "python 3.12.1 (then 3.11.7)"
+    ]
+    assert library_changes({}, now) == library_changes(now, now) == []

@@ -1,12 +1,18 @@
 """What is kept of a run, and the one line that it comes to."""
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nightshift import runs, storage
-from nightshift.job import Outcome
+from nightshift.errors import NightshiftError
+from nightshift.job import Job, Outcome, run_name
 from nightshift.settings import Settings
+from nightshift.specs.model import Pipeline
 
 DS, RUN = "2024-02-05", "r"
 
@@ -62,6 +68,14 @@ def test_a_run_in_one_line(case: str) -> None:
     assert runs.summary(steps) == line
 
 
+def test_of_very_many_links_the_first_are_shown_and_the_others_counted() -> None:
+    links = {f"gate report orders {number}": f"/r/{number}" for number in range(761)}
+    found = list(runs.link_lines(links, "http://page"))
+    assert found[:2] == ["gate report orders 0: /r/0", "gate report orders 1: /r/1"]
+    assert (len(found), found[-1]) == (11, "and 751 more: http://page")
+    assert list(runs.link_lines({"scoring plan": "/p"}, "")) == ["scoring plan: /p"]
+
+
 class TestShards:
     def keep(self, settings: Settings, shard: int, status: str = "done", message: str = "ok") -> None:
         outcome = Outcome("score", DS, "done", message, {"rows": 10, "shards": 1} if status == "done" else {})
@@ -91,3 +105,86 @@ def test_what_a_killed_process_left_beside_it_does_not_hide_a_run(settings: Sett
     storage.write_bytes(storage.join(runs.run_folder(settings, "parcels", RUN), ".abc.tmp"), b"")
     assert [step["step"] for step in runs.read_run(settings, "parcels", RUN)] == ["monitor"]
     assert runs.run_ids(settings, "parcels", DS) == [RUN]
+
+
+def monitor(settings: Settings, run_id: str, message: str, **more: str) -> None:
+    runs.keep(settings, "parcels", run_id, Outcome("monitor", DS, "done", message), "done", 1, **more)
+
+
+@given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
+def test_two_run_ids_never_share_a_folder(one: str, other: str) -> None:
+    for first, second in ((one, other), (one, run_name(one)), (one, one.replace(":", "_")), (one, one.lower())):
+        assert (run_name(first) == run_name(second)) == (first == second)
+        assert "/" not in run_name(first)
+        assert len(run_name(first)) < 250
+        assert not run_name(first).startswith(".")
+
+
+def test_runs_whose_ids_look_alike_have_pages_of_their_own(settings: Settings) -> None:
+    ids = ("manual__2024-02-05T07:00", "manual__2024-02-05T07_00", run_name("manual__2024-02-05T07:00"), "..", "__")
+    for run_id in ids:
+        monitor(settings, run_id, f"of {run_id}")
+    for run_id in ids:
+        assert [step["message"] for step in runs.read_run(settings, "parcels", run_id)] == [f"of {run_id}"]
+    assert sorted(runs.run_ids(settings, "parcels", DS)) == sorted(ids)
+
+
+def test_every_try_keeps_its_own_file_and_the_last_one_counts(settings: Settings) -> None:
+    for number in range(3):
+        monitor(settings, RUN, f"try {number}", attempt=f"a{number}")
+    folder = runs.run_folder(settings, "parcels", RUN)
+    files = [storage.name_of(file.uri) for file in storage.list_files(folder)]
+    assert files == ["monitor-a0.json", "monitor-a1.json", "monitor-a2.json"]
+    assert [step["message"] for step in runs.read_run(settings, "parcels", RUN)] == ["try 2"]
+    monitor(settings, RUN, "another word", attempt="a0")
+    assert storage.read_json(f"{folder}/monitor-a0.json")["message"] == "try 0"
+
+
+@pytest.mark.parametrize("harm", ["message", "digest", "no digest", "cut", "no JSON", "of another run"])
+def test_a_file_that_is_not_as_it_was_written_is_counted_and_not_shown(settings: Settings, harm: str) -> None:
+    monitor(settings, RUN, "as it was", attempt="a1")
+    uri = f"{runs.run_folder(settings, 'parcels', RUN)}/monitor-a2.json"
+    monitor(settings, RUN, "forged", attempt="a2")
+    document = storage.read_json(uri)
+    if harm == "of another run":
+        monitor(settings, "another", "forged", attempt="a2")
+        storage.write_bytes(uri, storage.read_bytes(uri.replace(run_name(RUN), run_name("another"))))
+    elif harm in ("cut", "no JSON"):
+        storage.write_bytes(uri, storage.read_bytes(uri)[:-9] if harm == "cut" else b"[1]")
+    else:
+        changes = {"message": {"message": "x"}, "digest": {"digest": "0" * 64}, "no digest": {"digest": None}}[harm]
+        changed = {**document, **changes}
+        storage.write_json(uri, {name: value for name, value in changed.items() if value is not None})
+    page = runs.read_page(settings, "parcels", RUN)
+    assert ([step["message"] for step in page.steps], page.altered) == (["as it was"], 1)
+
+
+def test_a_run_of_an_earlier_version_is_still_shown_and_marked(settings: Settings) -> None:
+    folder = f"{settings.reports}/parcels/_runs/parcels/manual__a_b"
+    said_then = {**Outcome("monitor", DS, "done", "then").document(), "seconds": 1.0, "part": None}
+    storage.write_json(f"{folder}/monitor.json", said_then)
+    page = runs.read_page(settings, "parcels", "manual__a:b")
+    assert ([step["message"] for step in page.steps], page.earlier) == (["then"], True)
+    assert runs.run_ids(settings, "parcels", DS) == ["manual__a_b"]
+    monitor(settings, "manual__a:b", "now")
+    page = runs.read_page(settings, "parcels", "manual__a:b")
+    assert ([step["message"] for step in page.steps], page.earlier) == (["now"], False)
+
+
+def test_what_a_run_left_is_found_by_itself_alone(settings: Settings, pipeline: Pipeline) -> None:
+    run = "manual__2024-02-05T07:00"
+    job = Job(settings, pipeline, date(2024, 2, 5), run_id=run)
+    job.leave("plan_scoring", {"plan": "of the night"})
+    for other in (run.replace(":", "_"), run_name(run), f"{run}-{run_name(run)[-24:]}", run.upper()):
+        with pytest.raises(NightshiftError, match=r"step plan_scoring of run .* has left nothing for 2024-02-05"):
+            replace(job, run_id=other).left("plan_scoring")
+    assert job.left("plan_scoring") == {"plan": "of the night"}
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(settings: Settings, pipeline: Pipeline) -> None:
+    job = Job(settings, pipeline, date(2024, 2, 5), run_id="manual__a:b")
+    then = f"{job.table('_runs')}/ds=2024-02-05/manual__a_b/build_features.json"
+    storage.write_json(then, {"built": 1})
+    assert job.left("build_features") == {"built": 1}
+    job.leave("build_features", {"built": 2})
+    assert job.left("build_features") == {"built": 2}

@@ -132,6 +132,12 @@ class TestScoreProcess:
         assert time.monotonic() - started < 20
 
     @pytest.mark.process
+    def test_a_killed_process_is_no_error_of_its_last_line(self, stubborn: Callable[[str], None]) -> None:
+        stubborn("import os\nprint('100 rows scored', flush=True)\nos.kill(os.getpid(), 9)")
+        with pytest.raises(NightshiftError, match=r"killed by signal 9 \(SIGKILL\), often because memory ran out"):
+            ScoreProcess(["score"], 60).run(lambda line: None)
+
+    @pytest.mark.process
     def test_what_does_not_listen_is_killed(self, stubborn: Callable[[str], None]) -> None:
         deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
         stubborn(f"import signal, time\n{deaf}\nprint('deaf', flush=True)\ntime.sleep(60)")
@@ -141,7 +147,7 @@ class TestScoreProcess:
             assert line == "deaf"
             process.stop(grace=0.2)
 
-        with pytest.raises(NightshiftError, match=r"^deaf"):
+        with pytest.raises(NightshiftError, match=r"killed by signal 9"):
             process.run(stop)
 
     @pytest.mark.process

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from nightshift import __version__
-from nightshift.cli import backfill, check, diagnose, models, night, pipelines, repair, upkeep, waive
-from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError, SpecError
+from nightshift.cli import backfill, check, diagnose, models, night, orders, pipelines, repair, upkeep, waive
+from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError, SpecError, unforeseen
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
 
@@ -30,7 +31,7 @@ def exit_code(error: NightshiftError) -> int:
 
 
 class Commands(TyperGroup):
-    """Foreseen errors end in a sentence instead of a traceback, Ctrl-C in 130."""
+    """Errors end in a sentence instead of a traceback, whose words may hold cells; Ctrl-C ends in 130."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
@@ -42,6 +43,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr, flush=True)
             raise typer.Exit(130) from None
+        except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+            raise  # each ends a command in its own way
+        except Exception as error:
+            print(f"NightshiftError: {unforeseen(error)}", file=sys.stderr, flush=True)
+            raise typer.Exit(3) from None
 
 
 app = typer.Typer(
@@ -86,6 +92,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(backfill.backfill, diagnose.diagnose, waive.waive, repair.repair, upkeep.audit, upkeep.prune),
     *(upkeep.backup, upkeep.restore),
     *(models.champions, models.history, models.ledger),
+    *(orders.rollback, orders.retire, orders.override, orders.freeze, orders.unfreeze),
 )
 for function in _COMMANDS:
     app.command(function.__name__.rstrip("_"))(function)

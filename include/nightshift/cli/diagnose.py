@@ -1,47 +1,97 @@
 """``diagnose``: one page on a night."""
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nightshift.cli.output import Ds, Json, PipelineName, emit
+from nightshift.cli.output import Json, day, emit
 
 if TYPE_CHECKING:
     from nightshift.cli.diagnosis import Diagnosis, Failure
+    from nightshift.settings import Settings
 
 
 def diagnose(
-    pipeline: PipelineName,
-    ds: Ds,
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: every pipeline.")] = None,
+    ds: Annotated[
+        date | None, typer.Option(parser=day, metavar="DAY", help="Business date. Default: the last night.")
+    ] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="The retrain as of this day.")] = False,
     as_json: Json = False,
 ) -> None:
     """Which step of a night failed first, why, and what to do.
 
-    Works while Airflow is down, from what the steps left behind. Exit code 1 where the night is not well.
+    Works while Airflow is down, from what the steps left behind. Exit code 1 where a night is not well.
 
     Example: nightshift diagnose flights --ds 2013-03-04
+
+    Example: nightshift diagnose
     """
     from nightshift.cli.diagnosis import diagnose as ask
     from nightshift.settings import Settings
+    from nightshift.specs.calendar import last_night
     from nightshift.specs.load import load_pipeline
 
     settings = Settings.from_env()
-    found = ask(settings, load_pipeline(settings, pipeline), ds, retrain=retrain)
+    if retrain and (pipeline is None or ds is None):
+        raise typer.BadParameter("--retrain needs PIPELINE and --ds, the as-of date")
+    if pipeline is None:
+        _diagnose_all(settings, ds, as_json)
+        return
+    spec = load_pipeline(settings, pipeline)
+    found = ask(settings, spec, ds or last_night(spec, datetime.now(UTC)), retrain=retrain)
     emit(as_json, found.document(), page(found))
     if not found.well:
         raise typer.Exit(1)
 
 
+def _diagnose_all(settings: "Settings", ds: date | None, as_json: bool) -> None:
+    """The page of each night that is not well, and the first line of the others."""
+    from nightshift.cli.diagnosis import diagnose as ask
+    from nightshift.errors import NightshiftError, foreseen
+    from nightshift.specs.calendar import cutoff, last_night
+    from nightshift.specs.load import load_all
+
+    pipelines, broken = load_all(settings)
+    moment = datetime.now(UTC)
+    to_come = [spec for spec in pipelines if ds is None and cutoff(spec.schedule, spec.schedule.start) > moment]
+    nights: list[Diagnosis] = []
+    unread: dict[str, str] = {}
+    for spec in (spec for spec in pipelines if spec not in to_come):
+        try:  # of one whose files cannot be read, nothing hides the others
+            with foreseen(spec.name):
+                nights.append(ask(settings, spec, ds or last_night(spec, moment)))
+        except NightshiftError as error:
+            unread[spec.name] = str(error)
+    text = [f"a spec is not valid, its pipeline has no night: {error.where}; `nightshift check`" for error in broken]
+    text += [f"{name}: not well, its night cannot be looked at. {why}" for name, why in unread.items()]
+    text += [page(night) if not night.well else page(night).partition("\n")[0] for night in nights]
+    text += [f"{spec.name}: its first night, {spec.schedule.start}, is to come" for spec in to_come]
+    document = {
+        "nights": [night.document() for night in nights],
+        "broken": [str(error) for error in broken],
+        "unread": unread,
+        "to_come": {spec.name: spec.schedule.start for spec in to_come},
+    }
+    emit(as_json, document, "\n\n".join(text) or "there is no pipeline")
+    if broken or unread or not all(night.well for night in nights):
+        raise typer.Exit(1)
+
+
 def page(found: "Diagnosis") -> str:
     """The diagnosis as people read it."""
-    head = f"{found.dag} {found.ds}: {'well' if found.well else 'not well'}. Owner: {found.owner}"
+    state = "well" if found.well else "not well"
+    if found.well and found.warnings:
+        state = f"well, with {len(found.warnings)} {'warning' if len(found.warnings) == 1 else 'warnings'}"
+    head = f"{found.dag} {found.ds}: {state}. Owner: {found.owner}"
     lines = [head, f"Airflow: {found.airflow}" + (f" ({found.run_id})" if found.run_id else "")]
     if found.failure:
         lines += ["", f"First to fail: {found.failure.step}", *_failure(found.failure)]
     if found.later:
         lines.append(f"  failed as well: {', '.join(found.later)}")
+    lines += _part("Warnings", found.warnings)
     lines += _part("What changed", found.changes)
     lines += _part("Readers see", found.readers)
     lines += _part("Next", found.next)

@@ -7,17 +7,20 @@ alone knows, the state of the run and of tasks that died without a word.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from nightshift.cli.published import Published, published
 from nightshift.errors import NightshiftError, PlatformError
-from nightshift.freshness.nights import DATASETS, look
-from nightshift.job import run_name
+from nightshift.freshness.nights import DATASETS, Night, look
+from nightshift.inputs.waive import why_not_waived
+from nightshift.job import earlier_run_name
+from nightshift.orders.said import day_lines, freeze_lines
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.platform.airflow_client import FailedTask, Run, login
 from nightshift.platform.layout import Layout
+from nightshift.registry.ledger import Ledger
 from nightshift.runs import read_run, run_ids
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
@@ -43,7 +46,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One night. ``airflow`` is the run's state, or why it is not known; ``later`` are steps that failed as well."""
+    """One night. ``airflow`` is the run's state, or why it is not known; ``later`` are steps that failed as well.
+
+    A night that scored nothing is not ``well``, whatever the state of its run; one with ``warnings`` may be.
+    """
 
     pipeline: str
     owner: str
@@ -53,6 +59,7 @@ class Diagnosis:
     run_id: str = ""
     failure: Failure | None = None
     later: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
@@ -73,9 +80,10 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
     failed = _failed_steps(said, tasks)
     failure = _failure(settings, dag, run_id, failed[0], said) if failed else None
     seen = published(settings, pipeline, ds)
+    night, unknown = (None, "") if retrain else _look(settings, pipeline, ds)
     damaged = any(item.damage for item in seen)
-    well = not failed and (run.state == "success" if run else bool(said)) and (retrain or _is_scored(seen))
-    well = well and not damaged
+    done = retrain or _is_scored(seen) or bool(night and night.predictions.state == "outside")
+    well = not failed and (run.state == "success" if run else bool(said)) and done and not damaged
     return Diagnosis(
         pipeline=pipeline.name,
         owner=pipeline.owner,
@@ -85,10 +93,16 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
         run_id=run_id,
         failure=failure,
         later=tuple(failed[1:]),
-        changes=(*_warnings(said), *(() if retrain else _changes(settings, pipeline, ds))),
+        warnings=tuple(_warnings(said, seen)),
+        changes=(
+            *(() if retrain else (*_changes(settings, pipeline, ds, night), *([unknown] if unknown else []))),
+            *_orders(settings, pipeline, ds, seen, retrain=retrain),
+        ),
         readers=tuple(_readers(settings, pipeline, ds, seen)),
         next=(
             *([f"nightshift repair {pipeline.name}"] if damaged else []),
+            *_waivers(pipeline, failure),
+            *_retrain(pipeline, ds, night),
             *_next(pipeline.name, dag, ds, run, failure, well=well),
         ),
         well=well,
@@ -130,14 +144,15 @@ def _failure(settings: Settings, dag: str, run_id: str, step: str, said: Sequenc
 def _log_file(settings: Settings, dag: str, run_id: str, step: str) -> Path | None:
     """The newest log of a task on this machine; a run id known from a folder's name alone has other punctuation."""
     root = Layout(settings.var).airflow / "logs" / f"dag_id={dag}"
-    name = run_name(run_id)
-    folders = [folder for folder in root.glob("run_id=*") if run_name(folder.name.removeprefix("run_id=")) == name]
+    ids = {folder.name.removeprefix("run_id="): folder for folder in root.glob("run_id=*")}
+    alike = [folder for name, folder in ids.items() if earlier_run_name(name) == run_id]
+    folders = [ids[run_id]] if run_id in ids else alike
     files = [file for folder in folders for file in (folder / f"task_id={step}").rglob("attempt=*.log")]
     return max(files, key=lambda file: file.stat().st_mtime, default=None)
 
 
 def own_lines(lines: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """What Nightshift's own loggers wrote, none of which carries a cell, and the number of all other lines."""
+    """Return what Nightshift's own loggers wrote, none of which carries a cell, and the number of all other lines."""
     own, hidden = [], 0
     for line in lines:
         try:
@@ -151,31 +166,52 @@ def own_lines(lines: Sequence[str]) -> tuple[tuple[str, ...], int]:
 
 
 def _is_scored(seen: Sequence[Published]) -> bool:
-    return any(item.dataset == "predictions" for item in seen)
+    return any(item.dataset == "predictions" and item.rows for item in seen)
 
 
-def _warnings(said: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What steps warned of and went on: a correction that its gate refused, for one."""
+def _warnings(said: Sequence[dict[str, Any]], seen: Sequence[Published]) -> Iterator[str]:
+    """What steps warned of and went on (a correction that its gate refused, for one), and what is not scored."""
     for item in said:
-        if " warnings, the first: " in item["message"] and item["status"] != "failed":
-            yield f"{item['step']}: {item['message']}"
+        yield from (f"{item['step']}: {warning}" for warning in item.get("warnings", ()))
+    yield from (f"{item.dataset}: {item.shortfall}" for item in seen if item.shortfall)
 
 
-def _changes(settings: Settings, pipeline: Pipeline, ds: date) -> Iterator[str]:
+def _look(settings: Settings, pipeline: Pipeline, ds: date) -> tuple[Night | None, str]:
+    """The night as it would be run again, or why that is not known."""
+    try:
+        return look(settings, pipeline, [ds])[0], ""
+    except NightshiftError as error:
+        return None, f"what is stale is not known: {error.what}"
+
+
+def _changes(settings: Settings, pipeline: Pipeline, ds: date, night: Night | None) -> Iterator[str]:
     """What is different from the last good day, and from what is published of ``ds``."""
     from nightshift.cli.last_good import since_last_good
 
-    yield from since_last_good(settings, pipeline, ds)
-    try:
-        (night,) = look(settings, pipeline, [ds])
+    try:  # such as waivers, which are in the database
+        yield from since_last_good(settings, pipeline, ds)
     except NightshiftError as error:
-        yield f"what is stale cannot be told: {error.what}"
-        return
-    for name in DATASETS:
+        yield f"what else changed is not known: {error.what}"
+    for name in DATASETS if night else ():
         found = getattr(night, name)
         if found.state not in ("up_to_date", "outside"):
             why = f": {'; '.join(found.changes)}" if found.changes else ""
             yield f"{name} of {found.ds}: {found.state.replace('_', ' ')}{why}"
+
+
+def _orders(
+    settings: Settings, pipeline: Pipeline, ds: date, seen: Sequence[Published], *, retrain: bool
+) -> Iterator[str]:
+    """The orders of people that concern the night, and the freeze in force."""
+    try:
+        entries = Ledger.of(settings).entries(pipeline.name)
+    except NightshiftError as error:
+        yield f"what people ordered is not known: {error.what}"
+        return
+    if not retrain:
+        scored_by = next((item.model_sha256 for item in seen if item.dataset == "predictions"), "")
+        yield from day_lines(entries, pipeline.name, ds, scored_by)
+    yield from freeze_lines(entries)
 
 
 def _readers(settings: Settings, pipeline: Pipeline, ds: date, seen: Sequence[Published]) -> Iterator[str]:
@@ -187,12 +223,28 @@ def _readers(settings: Settings, pipeline: Pipeline, ds: date, seen: Sequence[Pu
             model = f", model {item.model_sha256[:16]}" if item.model_sha256 else ""
             made = f"published by {item.run_id} at {item.created_at[:19]}" if item.run_id else "its manifest is gone"
             if item.damage:
-                yield f"{item.dataset}: refused, another program changed them: {item.damage}"
+                state = "refused" if item.fingerprint else "none"
+                yield f"{item.dataset}: {state}, another program changed them: {item.damage}"
                 continue
             yield f"{item.dataset}: {item.rows} rows, table version {item.version}{model}, {made}"
     if not _is_scored(seen):
         newest = last_good_day(settings, pipeline, ds)
         yield f"predictions: none for {ds}" + (f"; the newest day before it is {newest}" if newest else "")
+
+
+def _waivers(pipeline: Pipeline, failure: Failure | None) -> Iterator[str]:
+    """The command that goes on without a delivery, for each source that the failure lacks and that may be waived."""
+    for name in pipeline.inputs if failure else ():
+        if failure and f"source {name} lacks " in failure.message and why_not_waived(pipeline, name) is None:
+            command = f"nightshift waive {pipeline.name} {name} --ds DAY --reason WHY"
+            yield f"{command}   (only if the delivery will never come)"
+
+
+def _retrain(pipeline: Pipeline, ds: date, night: Night | None) -> Iterator[str]:
+    """The command that makes a model for the features as they are built now, where the champion is none."""
+    if night and night.predictions.state == "refused":
+        before = ds - timedelta(days=1)
+        yield f"nightshift retrain {pipeline.name} --as-of {before}   (first: the champion would be refused again)"
 
 
 def _next(name: str, dag: str, ds: date, run: Run | None, failure: Failure | None, *, well: bool) -> Iterator[str]:
@@ -209,8 +261,6 @@ def _next(name: str, dag: str, ds: date, run: Run | None, failure: Failure | Non
         elif run.state not in ("queued", "running"):
             yield again
         return
-    if failure.step in ("inputs_landed", "gate_inputs") and "lacks" in failure.message:
-        yield f"nightshift waive {name} SOURCE --ds DAY --reason WHY   (only if the delivery will never come)"
     if failure.step == "plan_scoring":
         yield f"nightshift champions {name}"
     first = STEPS[failure.step].doc if failure.step in STEPS else failure.step

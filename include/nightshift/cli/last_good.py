@@ -7,8 +7,10 @@ from nightshift import tables
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.features.build import resolve
 from nightshift.features.recipes import Recipes
+from nightshift.features.serving import differs
 from nightshift.job import Job, table_uri
-from nightshift.lineage import Manifest, code_version, recipe_of
+from nightshift.lineage import Manifest, code_version, libraries, library_changes
+from nightshift.model_manifest import read_manifest
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -17,35 +19,41 @@ from nightshift.specs.model import Pipeline
 
 
 def last_good_day(settings: Settings, pipeline: Pipeline, ds: date) -> str | None:
-    """The newest day before ``ds`` that has predictions; None where there is none."""
+    """The newest day before ``ds`` of which something is scored; None where there is none."""
     scored = tables.state(table_uri(settings, pipeline, "predictions")).partitions
-    return max((day for day in scored if day < ds.isoformat()), default=None)
+    return max((day for day, item in scored.items() if day < ds.isoformat() and item.rows), default=None)
 
 
 def since_last_good(settings: Settings, pipeline: Pipeline, ds: date) -> Iterator[str]:
-    """What differs between ``ds`` as it would run now and the last good day: inputs, code, spec, model; a line each."""
+    """The differences of ``ds``, run now, from the last good day: inputs, code, spec, model; a line each."""
     good = last_good_day(settings, pipeline, ds)
     if good is None:
         yield f"no day before {ds} has predictions"
         return
     job = Job(settings, pipeline, ds)
-    features, predictions = (_manifest(job, name, good) for name in ("features", "predictions"))
-    if features is None or predictions is None:
-        yield f"since {good}: unknown, its manifests are gone"
+    predictions = _manifest(job, "predictions", good)
+    if predictions is None:
+        yield f"since {good}: unknown, its manifest is gone"
         return
     yield f"the last good day is {good}"
     recipes = resolve(job)
-    yield from _code_and_spec(job, recipes, features)
+    yield from _code_and_spec(job, predictions)
     yield from _model(job, predictions)
     yield from _inputs(job, recipes, date.fromisoformat(good))
 
 
-def _code_and_spec(job: Job, recipes: Recipes, good: Manifest) -> Iterator[str]:
-    reads = {name.removeprefix("inputs/"): upstream for name, upstream in good.upstream.items()}
-    same = recipes.fingerprint("features", reads, good.rebuild) == recipe_of(good.fingerprint)
+def _code_and_spec(job: Job, good: Manifest) -> Iterator[str]:
+    """Whether scoring would take the model of the good day's predictions now: their features had its code and spec."""
     here = code_version(job.settings.home)
     commits = f" (code {good.code_version} then, {here} now)" if good.code_version != here else ""
-    yield f"feature code and spec: {'as then' if same else 'changed'}{commits}"
+    try:
+        what = differs(job.settings, job.pipeline, read_manifest(job.settings.models, good.model_sha256))
+    except NightshiftError as error:
+        yield f"feature code and spec: not known, {error.what}{commits}"
+    else:
+        yield f"feature code and spec: {f'changed, {what}' if what else 'as then'}{commits}"
+    if changes := library_changes(good.libraries, libraries()):
+        yield f"libraries, which make nothing stale: {', '.join(changes)}"
     if good.spec_hash != spec_hash(job.pipeline):
         yield "the pipeline's YAML: changed"
 
@@ -69,9 +77,8 @@ def _inputs(job: Job, recipes: Recipes, good: date) -> Iterator[str]:
     for name, source in job.pipeline.feature_inputs.items():
         state = recipes.sources[name]
         if source.snapshot:
-            days = [
-                max((day for day in state.partitions if day <= ds.isoformat()), default="") for ds in (good, job.ds)
-            ]
+            known = list(map(date.fromisoformat, state.partitions))
+            days = [str(source.newest_snapshot(known, ds) or "") for ds in (good, job.ds)]
         else:
             days = [source.feature_days(ds)[-1].isoformat() for ds in (good, job.ds)]
         then, now = (_rows(job, state, day) for day in days)

@@ -11,6 +11,7 @@ from nightshift.cli.output import Ds, Json, PipelineName, day, emit, moment, tab
 if TYPE_CHECKING:
     from nightshift.registry.champions import Champion
     from nightshift.registry.entry import Entry
+    from nightshift.settings import Settings
     from nightshift.specs.model import Pipeline
 
 AsOf = Annotated[
@@ -23,13 +24,15 @@ At = Annotated[
 
 
 def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json: Json = False) -> None:
-    """Who scores from which day on.
+    """Who scores from which day on, what people ordered, and whether promotions are frozen.
 
     With --as-of or --at: who scores then. A time without an offset is in the pipeline's timezone. With both: what
     was believed at TIME about DAY.
 
     Example: nightshift champions flights --as-of 2013-03-04
     """
+    from nightshift.orders.order import told
+    from nightshift.orders.said import ordered
     from nightshift.registry.champions import champion_as_of, champion_at
     from nightshift.registry.ledger import Ledger
     from nightshift.settings import Settings
@@ -49,19 +52,22 @@ def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json
         found = champion_at(entries, spec.schedule, at)
     asked = " ".join([*([f"as of {as_of}"] if as_of else []), *([f"at {at.isoformat()}"] if at else [])])
     text = f"{spec.name} {asked}: " + (_sentence(found) if found else "no champion")
-    emit(as_json, {"pipeline": spec.name, "as_of": as_of, "at": at, "champion": _document(found)}, text)
+    order = ordered(entries, found)
+    text += f"\n{told(order)}" if order else ""
+    document = {"pipeline": spec.name, "as_of": as_of, "at": at, "champion": _document(found)}
+    emit(as_json, {**document, "order": order.document() if order else None}, text)
     if found is None:
         raise typer.Exit(1)
 
 
 def _show_timeline(spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) -> None:
-    from nightshift.registry.champions import champion_as_of
+    from nightshift.orders.order import told
+    from nightshift.orders.said import ORDERED, freeze_lines
+    from nightshift.registry.champions import timeline
+    from nightshift.registry.interventions import freeze_in_force
 
-    changes: list[tuple[date, Champion | None]] = []
-    for first in sorted({entry.effective_from for entry in entries if entry.effective_from is not None}):
-        found = champion_as_of(entries, first)
-        if not changes or changes[-1][1] != found:
-            changes.append((first, found))
+    changes = timeline(entries)
+    orders, frozen = [entry for entry in entries if entry.kind in ORDERED], freeze_in_force(entries)
     document = [{"from": first, "champion": _document(found)} for first, found in changes]
     rows = [
         (first, found.version, found.sha256[:16], found.as_of, found.seq)
@@ -70,7 +76,9 @@ def _show_timeline(spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) 
         for first, found in changes
     ]
     text = table(("from", "version", "model", "trained as of", "entry"), rows)
-    emit(as_json, {"pipeline": spec.name, "champions": document}, text if rows else f"{spec.name} has no champion")
+    lines = [text if rows else f"{spec.name} has no champion", *map(told, orders), *freeze_lines(entries)]
+    orders_document = {"orders": [entry.document() for entry in orders], "frozen": frozen and frozen.document()}
+    emit(as_json, {"pipeline": spec.name, "champions": document, **orders_document}, "\n".join(lines))
     if not rows:
         raise typer.Exit(1)
 
@@ -86,14 +94,15 @@ def _document(champion: "Champion | None") -> dict[str, Any] | None:
 
 
 def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
-    """What is published of a day, and what made it.
+    """Show the published partitions of a day, and the runs that made them.
 
-    Landing files of the day that are not what is published, since their gate refused them, are named as well, and
-    partitions that another program changed.
+    Landing files of the day that are not what is published, since their gate refused them, are named as well, what
+    predictions lack of what landed, partitions that another program changed, and orders of people about its model.
 
     Example: nightshift history flights --ds 2013-03-04
     """
     from nightshift.cli.published import kept_aside, published
+    from nightshift.features.unlabelled import record_of
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
@@ -126,11 +135,36 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
         for item in found
         if item.damage
     ]
-    lines = [*(lines if found else [f"nothing of {spec.name} is published for {ds}"]), *damaged, *aside]
+    lacking = [f"{item.dataset} of {item.ds}: {item.shortfall}" for item in found if item.shortfall]
+    lacking += [
+        f"{item.dataset} of {item.ds}: made of files that came after the cutoff"
+        for item in found
+        if item.known == "later"
+    ]
+    lacking += _orders(
+        settings, spec, ds, next((item.model_sha256 for item in found if item.dataset == "predictions"), "")
+    )
+    never = record_of(settings, spec, ds)
+    if never and all(item.dataset != "labels" for item in found):
+        lacking.append(f"labels of {ds}: {never.words}")
+    lines = [*(lines if found else [f"nothing of {spec.name} is published for {ds}"]), *lacking, *damaged, *aside]
     document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found], "aside": aside}
     emit(as_json, document, "\n".join(lines))
     if not found:
         raise typer.Exit(1)
+
+
+def _orders(settings: "Settings", spec: "Pipeline", ds: date, scored_by: str) -> list[str]:
+    """The orders of people that concern a day, the freeze in force included."""
+    from nightshift.errors import NightshiftError
+    from nightshift.orders.said import day_lines, freeze_lines
+    from nightshift.registry.ledger import Ledger
+
+    try:
+        entries = Ledger.of(settings).entries(spec.name)
+    except NightshiftError as error:
+        return [f"what people ordered is not known: {error.what}"]
+    return [*day_lines(entries, spec.name, ds, scored_by), *freeze_lines(entries)]
 
 
 def ledger(

@@ -39,7 +39,14 @@ def down(as_json: Json = False) -> None:
 
 
 def status(as_json: Json = False) -> None:
-    """The local platform's components and how they are, and the partitions that another program changed.
+    """The local platform's components and how they are, and what is not well of the pipelines.
+
+    That is what another program changed in their tables, specs that are not valid, newest days that scored less than
+    landed for them, and promotions that are frozen.
+
+    Tries what no promise holds without: a session of the database for each lock, and a store that keeps what it
+    confirmed. Exit code 1 where a component is not healthy, or one of the two is not so. A store that no publication
+    has tried, and to which these rights cannot write, is named and no failure.
 
     Example: nightshift status --json
     """
@@ -47,7 +54,9 @@ def status(as_json: Json = False) -> None:
 
 
 def _status(as_json: bool) -> None:
+    from nightshift.cli.ground import ground_lines
     from nightshift.cli.repair import damage_lines
+    from nightshift.cli.standing import standing_lines
     from nightshift.platform import local
     from nightshift.platform.health import HEALTHY
     from nightshift.platform.layout import Layout
@@ -65,18 +74,23 @@ def _status(as_json: bool) -> None:
     rows = [(item.name, item.state, item.health, str(item.pid or ""), str(item.port or "")) for item in found]
     lines = [table(("component", "state", "health", "pid", "port"), rows)]
     lines += [f"{name}: {url}, user {ADMIN}, password in {passwords[name]}" for name, url in urls.items()]
-    damaged = list(damage_lines(settings))
-    lines += damaged
+    untried: list[str] = []
+    unsound = list(ground_lines(settings, healthy, untried.append))
+    damaged, standing = list(damage_lines(settings)), list(standing_lines(settings))
+    lines += [*unsound, *untried, *damaged, *standing]
     document = {
         "healthy": healthy,
+        "unsound": unsound,
+        "untried": untried,
         "damaged": damaged,
+        "standing": standing,
         "components": [asdict(item) for item in found],
         "urls": urls,
         "user": ADMIN,
         "password_files": passwords,
     }
     emit(as_json, document, "\n".join(lines))
-    if not healthy:
+    if unsound or not healthy:
         raise typer.Exit(1)
 
 

@@ -13,6 +13,9 @@ import typer
 from nightshift.aligned import aligned
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+VerifyLanding = Annotated[
+    bool, typer.Option("--verify-landing", help="Read the landing files again, whatever their size and time say.")
+]
 PipelineName = Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of the pipeline.")]
 
 

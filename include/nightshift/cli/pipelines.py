@@ -3,12 +3,13 @@
 import getpass
 import logging
 import os
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nightshift.cli.output import Ds, Json, PipelineName, day, emit, progress, table
+from nightshift.cli.output import Ds, Json, PipelineName, VerifyLanding, day, emit, progress, table
 
 if TYPE_CHECKING:
     from nightshift.cli.trial import Trial
@@ -168,6 +169,7 @@ def run(
 def retrain(
     pipeline: PipelineName,
     as_of: Annotated[date, typer.Option("--as-of", parser=day, metavar="DAY", help="Train on what was known then.")],
+    verify_landing: VerifyLanding = False,
     as_json: Json = False,
 ) -> None:
     """Train a challenger as of a day, and decide.
@@ -184,6 +186,7 @@ def retrain(
 
     _prepare()
     job = _job(pipeline, as_of, f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    job = replace(job, verify_landing=verify_landing)
     newest = current_ds(job.pipeline.schedule, datetime.now(UTC))
     if as_of > newest:
         # What is recorded stays in the ledger for ever, a typo as well.
@@ -229,5 +232,8 @@ def _job(name: str, ds: date, run_id: str) -> "Job":
 
 
 def _line(outcome: "Outcome") -> str:
-    links = "".join(f"\n  {label}: {uri}" for label, uri in outcome.links.items())
-    return f"{outcome.step} {outcome.ds}: {outcome.message}{links}"
+    from nightshift.runs import link_lines
+
+    warnings = "".join(f"\n  warning: {warning}" for warning in outcome.warnings)
+    links = "".join(f"\n  {line}" for line in link_lines(outcome.links, "nightshift run … --json names all"))
+    return f"{outcome.step} {outcome.ds}: {outcome.message}{warnings}{links}"

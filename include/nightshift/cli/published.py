@@ -9,6 +9,7 @@ from nightshift import storage, tables
 from nightshift.inputs.days import landing_changes
 from nightshift.job import Job, table_uri
 from nightshift.lineage import GateSummary, Upstream
+from nightshift.scoring.coverage import shortfall
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
@@ -17,7 +18,8 @@ from nightshift.specs.model import Pipeline
 class Published:
     """One published partition. Fields of its manifest are empty where that is gone; ``quarantined`` counts rows.
 
-    ``damage`` says what another program did to it; empty where nobody did.
+    ``damage`` says what another program did to it, empty where nobody did: one that it removed has neither rows nor
+    fingerprint. ``known``: see ``Manifest``.
     """
 
     dataset: str
@@ -33,13 +35,20 @@ class Published:
     attempt: str = ""
     created_at: str = ""
     code_version: str = ""
+    libraries: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     upstream: dict[str, Upstream] = field(default_factory=dict)
     damage: str = ""
+    known: str = ""
+
+    @property
+    def shortfall(self) -> str:
+        """The rows that predictions lack of those that landed for them; empty of any other dataset."""
+        return shortfall(self.rows, self.counts) if self.dataset == "predictions" else ""
 
     def document(self) -> dict[str, Any]:
         """The partition as plain data."""
-        return asdict(self)
+        return {**asdict(self), "shortfall": self.shortfall}
 
 
 def datasets(pipeline: Pipeline) -> list[str]:
@@ -90,10 +99,11 @@ def _published(settings: Settings, pipeline: Pipeline, dataset: str, ds: date) -
     state = tables.state(uri)
     day = ds.isoformat()
     if dataset.startswith("inputs/") and pipeline.inputs[dataset.removeprefix("inputs/")].snapshot:
-        day = max((as_of for as_of in state.partitions if as_of <= day), default=day)
-    partition = state.partitions.get(day)
+        source = pipeline.inputs[dataset.removeprefix("inputs/")]
+        day = str(source.newest_snapshot(map(date.fromisoformat, state.partitions), ds) or day)
+    partition, damage = state.partitions.get(day), tables.damage_of(state, day)
     if partition is None:
-        return None
+        return Published(dataset, day, uri, state.version, "", 0, damage=damage) if damage else None
     beside = tables.state(table_uri(settings, pipeline, f"quarantine/{dataset}"))
     quarantine = beside.partitions.get(day)
     # The quarantine of a publication that never came, or that was replaced, has another fingerprint.
@@ -106,10 +116,11 @@ def _published(settings: Settings, pipeline: Pipeline, dataset: str, ds: date) -
         fingerprint=state.fingerprint(day),
         rows=partition.rows,
         quarantined=quarantine.rows if quarantine is not None and counts else 0,
-        damage=state.damage(day),
+        damage=damage,
     )
     manifest = state.manifest(day)
     if manifest is None:
         return found
-    known = ("gate", "model_sha256", "run_id", "attempt", "created_at", "code_version", "counts", "upstream")
-    return Published(**{**vars(found), **{name: getattr(manifest, name) for name in known}})
+    fields = ("known", "gate", "model_sha256", "run_id", "attempt", "created_at", "code_version", "counts", "upstream",
+              "libraries")  # fmt: skip
+    return Published(**{**vars(found), **{name: getattr(manifest, name) for name in fields}})

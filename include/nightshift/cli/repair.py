@@ -31,7 +31,7 @@ def repair(
 
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
-    found = {name: tables.repair(uri, dry_run=dry_run) for name, uri in _tables(settings, spec)}
+    found = {name: tables.repair(uri, dry_run=dry_run) for name, uri in tables_of(settings, spec)}
     repairs = [(name, item) for name, items in found.items() for item in items]
     rows = [(name, item.ds, item.damage, item.error or item.action) for name, item in repairs]
     text = table(("dataset", "ds", "found", "would be" if dry_run else "done"), rows) if rows else "nothing is damaged"
@@ -48,7 +48,7 @@ def damage_lines(settings: "Settings") -> Iterator[str]:
     from nightshift.specs.load import load_all
 
     for spec in load_all(settings)[0]:
-        for name, uri in _tables(settings, spec):
+        for name, uri in tables_of(settings, spec):
             where = f"{spec.name} {name}"
             try:
                 found = tables.state(uri)
@@ -61,7 +61,7 @@ def damage_lines(settings: "Settings") -> Iterator[str]:
                 yield f"{where}: {len(found.strays)} files of another program have no business date, and no reader"
 
 
-def _tables(settings: "Settings", spec: "Pipeline") -> Iterator[tuple[str, str]]:
+def tables_of(settings: "Settings", spec: "Pipeline") -> Iterator[tuple[str, str]]:
     """The tables of a pipeline by dataset, each with its quarantine."""
     from nightshift.cli.published import datasets
     from nightshift.job import table_uri

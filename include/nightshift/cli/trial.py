@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from nightshift import storage, tables
 from nightshift.errors import GateFailed, NightshiftError
 from nightshift.features.build import contract
+from nightshift.features.unbuilt import find_unbuilt
 from nightshift.gates.engine import great_expectations
 from nightshift.inputs.days import landing_changes
 from nightshift.inputs.needs import daily_needs, inside
-from nightshift.inputs.run import newest_snapshots
+from nightshift.inputs.snapshots import newest_snapshots
 from nightshift.job import Job, Outcome
 from nightshift.lineage import find_staged
 from nightshift.settings import Settings
@@ -152,6 +153,7 @@ def try_day(job: Job, rows: int, run_spark: SparkRunner) -> Trial:
     # The gate's libraries take seconds to import, in which this process would only wait for Spark.
     Thread(target=great_expectations, daemon=True).start()
     run_step(job, "build_features", run_spark)
+    steps += _unbuilt_labels(job)
     frame = _frame(job)
     columns = tuple(_tried(name, kind, frame[name], rows) for name, kind in _columns(job).items())
     steps.append(f"features: {frame.num_rows} rows, {len(columns)} columns")
@@ -178,6 +180,14 @@ def _inputs_line(outcome: Outcome) -> str:
     )
 
 
+def _unbuilt_labels(job: Job) -> Iterator[str]:
+    """A line for labels that cannot be built: a night's features go on without them."""
+    for day, item in job.left("build_features")["labels"].items():
+        found = find_unbuilt(job.table("labels"), day, item["fingerprint"]) if "fingerprint" in item else None
+        if found is not None:
+            yield f"labels of {day} {found.why}"
+
+
 def _left(outcome: Outcome) -> str:
     rows, gone = outcome.counts["rows"], outcome.counts.get("quarantined", 0)
     return f"{rows:.0f} rows pass, {gone:.0f} would be quarantined"
@@ -200,7 +210,7 @@ def _scored(job: Job, features: pa.Table, rows: int) -> Scores:
 
 
 def failures(job: Job) -> Iterator[Failure]:
-    """What failed in any gate of this lake, by its reports."""
+    """The expectations that failed in any gate of this lake, by its reports."""
     found = storage.list_files(storage.join(job.settings.reports, job.pipeline.name), recursive=True)
     for file in sorted(item.uri for item in found if item.uri.endswith(".json")):
         report = storage.read_json(file)

@@ -33,6 +33,7 @@ def audit(
 
     Example: nightshift audit flights 2013-03-04 2013-03-06
     """
+    from nightshift.gates.removed import is_recoverable
     from nightshift.past import audit_past
     from nightshift.settings import Settings
     from nightshift.specs.calendar import days
@@ -44,14 +45,26 @@ def audit(
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
     found = list(audit_past(settings, spec, days(first, last)))
+    audited = {report.ds for report, _ in found}
+    nothing = [day.isoformat() for day in days(first, last) if day.isoformat() not in audited]
     rows = [
         (report.ds, report.dataset, report.rows, report.status, len(report.failed), page if report.failed else None)
         for report, page in found
     ]
+    open_names = [f"{report.dataset} {report.ds}" for report, _ in found if is_recoverable(report.fingerprint)]
     bad = [report for report, _ in found if report.status in ("blocked", "quarantined")]
     summary = f"{len(found)} partitions audited, {len(bad)} would not be published as they are"
+    summary += f"; nothing is published of {len(nothing)} of the days, the first is {nothing[0]}" if nothing else ""
+    if open_names:
+        summary += (
+            f"\nkeys of removed rows can be recovered from the fingerprints of {len(open_names)} partitions, which an "
+            f"earlier version published: {', '.join(open_names[:5])}{' and more' if len(open_names) > 5 else ''}"
+        )
     text = "\n".join([table(("day", "dataset", "rows", "gate now", "failed", "report"), rows), summary])
-    document = {"pipeline": spec.name, "partitions": [{**report.document(), "page": page} for report, page in found]}
+    partitions = [{**report.document(), "page": page} for report, page in found]
+    document = {
+        "pipeline": spec.name, "partitions": partitions, "nothing_published": nothing, "recoverable": open_names,
+    }  # fmt: skip
     emit(as_json, document, text if found else f"nothing of {spec.name} is published from {first} to {last}")
     if bad or not found:
         raise typer.Exit(1)
@@ -72,7 +85,8 @@ def backup(
     from nightshift.settings import Settings
 
     settings = Settings.from_env()
-    made = back_up(of_this_machine(settings).cluster, folder.resolve(), settings.env, DATABASES, LEDGER)
+    cluster, key = of_this_machine(settings).cluster, settings.removal_key_file
+    made = back_up(cluster, folder.resolve(), settings.env, DATABASES, LEDGER, key)
     text = f"{', '.join(made.databases)} in {folder}; the ledger has {made.entries} entries, head {made.head[:16]}"
     emit(as_json, {"folder": folder, **asdict(made)}, text)
 
@@ -109,7 +123,7 @@ def prune(
     """Remove files of attempts that were never published.
 
     Whatever a version of a table names stays, however old. Staged partitions are first set aside, and go with the
-    next prune that is a day later.
+    next prune that is a day later. Exit code 1 where a spec is not valid: its tables are not looked at.
 
     Example: nightshift prune flights --older-than 30d --dry-run
     """
@@ -120,7 +134,8 @@ def prune(
     from nightshift.tables.prune import table_roots
 
     settings = Settings.from_env()
-    names = [load_pipeline(settings, pipeline).name] if pipeline else [spec.name for spec in load_all(settings)[0]]
+    specs, broken = ([load_pipeline(settings, pipeline)], []) if pipeline else load_all(settings)
+    names, left = [spec.name for spec in specs], [f"not looked at, the spec is not valid: {it.where}" for it in broken]
     roots = [root for name in names for root in table_roots(storage.join(settings.tables, name))]
     found = [prune_table(root, older_than, dry_run=dry_run) for root in roots]
     rows = [
@@ -131,4 +146,7 @@ def prune(
     verb = "would go" if dry_run else "removed"
     header = ("table", f"files {verb}", "MB", "set aside")
     text = table(header, rows) if rows else f"nothing in {len(roots)} tables is old and unread"
-    emit(as_json, {"dry_run": dry_run, "tables": [asdict(item) for item in found]}, text)
+    document = {"dry_run": dry_run, "tables": [asdict(item) for item in found], "left": left}
+    emit(as_json, document, "\n".join([text, *left]))
+    if left:
+        raise typer.Exit(1)

@@ -41,7 +41,7 @@ def land(settings: Settings, first: date, last: date, report: Callable[[str], No
 
 
 def scheduled(flown: Iterable[Row]) -> Sequence[Counts]:
-    """What shall leave each airport in each hour after noon: departures, carriers, and the miles of all."""
+    """The plan of each airport for each hour after noon: departures, carriers, and the miles of all."""
     return [
         {
             "origin": origin,
@@ -55,7 +55,7 @@ def scheduled(flown: Iterable[Row]) -> Sequence[Counts]:
 
 
 def delays(flown: Iterable[Row]) -> Sequence[Counts]:
-    """What became of each hour after noon: departures, those that left, and by how many minutes in total too late."""
+    """The outcome of each hour after noon: departures, those that left, and by how many minutes in total too late."""
     found = []
     for (origin, hour), rows in _hours(row for row in flown if int(row["hour"]) >= FIRST_HOUR):
         left = [_delay(row) for row in rows if _left(row)]
@@ -65,7 +65,7 @@ def delays(flown: Iterable[Row]) -> Sequence[Counts]:
 
 
 def morning(flown: Iterable[Row]) -> Sequence[Counts]:
-    """What one sees at noon of the flights that were to leave before it; of those still there only that they are."""
+    """The flights that were to leave before noon, as one sees them then; of those still there only that they are."""
     airports: dict[str, list[Row]] = defaultdict(list)
     for row in flown:
         if _minute(row) < NOON:

@@ -7,18 +7,24 @@ from datetime import date
 
 from nightshift import storage
 from nightshift.commands import FeaturesCommand
-from nightshift.errors import InputMissing, NightshiftError, PartitionDamaged
+from nightshift.earlier_scheme import EarlierScheme
+from nightshift.errors import NightshiftError, PartitionDamaged
 from nightshift.features.build_plan import BuildPlan, Source, Target
+from nightshift.features.knowledge import Knowledge
 from nightshift.features.rebuilds import ordered
-from nightshift.features.recipes import Dataset, Recipes, code_of, order_id
+from nightshift.features.recipes import Dataset, Recipes, code_of
+from nightshift.features.unbuilt import Unbuilt, find_unbuilt, tell
+from nightshift.features.verdict import judge
+from nightshift.inputs.for_labels import source_states
 from nightshift.inputs.needs import inside
 from nightshift.inputs.run import gate_inputs, gate_windows
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, find_staged, recipe_of
+from nightshift.lineage import Manifest, find_staged
+from nightshift.parts import version
 from nightshift.registry.waivers import waived
 from nightshift.specs.calendar import label_day, training_days
 from nightshift.specs.model import Column
-from nightshift.tables import TableState, refuse_damaged, state
+from nightshift.tables import TableState, state
 
 log = logging.getLogger("nightshift.features")
 
@@ -33,13 +39,15 @@ class _Survey:
     days: dict[str, dict[str, str]] = field(default_factory=dict)
     build: dict[str, Manifest] = field(default_factory=dict)
     damaged: dict[str, PartitionDamaged] = field(default_factory=dict)
+    unbuilt: dict[str, Unbuilt] = field(default_factory=dict)
 
 
 def plan_features(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
     """Plan the features of ``ds`` and the labels that have become mature, and the same for ``job.also``.
 
     Nothing is planned for other days unless ``ds`` itself has something to build. Raises InputMissing where the
-    features of ``ds`` cannot be built, PartitionDamaged where another program changed those that are up to date.
+    features of ``ds`` cannot be built, PartitionDamaged where another program changed those that are up to date, and
+    in a backfill the error of a job of another run that could not build them.
     """
     own = _wanted_days(job, [job.ds])
     recipes = resolve(job)
@@ -49,6 +57,8 @@ def plan_features(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
     for ds in own["features"]:
         if damage := surveys["features"].damaged.get(ds.isoformat()):
             raise damage
+        if unbuilt := surveys["features"].unbuilt.get(ds.isoformat()):
+            raise tell(job.table("features"), unbuilt, job.run_id)
     if job.also and _has_work(surveys):
         ready = [job.ds, *_ready(job)]
         recipes = resolve(job)
@@ -73,10 +83,11 @@ def plan_window(job: Job) -> tuple[Outcome, FeaturesCommand | None]:
 
 def resolve(job: Job) -> Recipes:
     """The recipes on the present state of the sources; each table is looked at once."""
-    sources = {name: state(job.table(f"inputs/{name}")) for name in job.pipeline.inputs}
+    sources, unseen = source_states(job)
     code = code_of(job.settings.home, job.pipeline)
     rebuilds = ordered(job.settings, job.pipeline)
-    return Recipes(job.pipeline, sources, code, waived(job.settings, job.pipeline.name), rebuilds)
+    earlier = EarlierScheme(job.settings.home, job.pipeline)
+    return Recipes(job.pipeline, sources, code, waived(job.settings, job.pipeline.name), rebuilds, earlier, unseen)
 
 
 def contract(job: Job, dataset: Dataset) -> dict[str, Column]:
@@ -122,35 +133,48 @@ def _surveys(job: Job, recipes: Recipes, days: dict[Dataset, list[date]]) -> dic
 
 
 def _survey(job: Job, recipes: Recipes, dataset: Dataset, days: Sequence[date]) -> _Survey:
-    survey = _Survey(state(job.table(dataset)))
+    try:
+        survey, knowledge = _Survey(state(job.table(dataset))), Knowledge(job)
+    except NightshiftError as error:
+        if dataset == "features":
+            raise
+        # The labels' own table: their gate says it again, and where the window needs them the training set does.
+        survey = _Survey(TableState(job.table(dataset), -1, {}))
+        survey.days = {ds.isoformat(): {"status": "missing", "why": str(error)} for ds in days}
+        return survey
     for ds in days:
-        day = ds.isoformat()
-        try:
-            reads = recipes.reads(dataset, ds)
-        except InputMissing as error:
-            survey.days[day] = {"status": "missing", "why": str(error)}
+        day, verdict = ds.isoformat(), judge(recipes, dataset, ds, survey.published)
+        if verdict.error is not None:
+            survey.days[day] = {"status": "missing", "why": str(verdict.error)}
+            survey.days[day] |= {"lacks": "deliveries"} if verdict.lacks_deliveries else {}
+            if isinstance(verdict.error, PartitionDamaged):
+                survey.damaged[day] = verdict.error
             continue
-        rebuild = order_id(recipes.rebuild(dataset, ds))
-        fingerprint = recipes.fingerprint(dataset, reads, rebuild)
-        if recipe_of(survey.published.fingerprint(day)) == fingerprint:
+        if verdict.state == "up_to_date":
             survey.days[day] = {"status": "up_to_date", "fingerprint": survey.published.fingerprint(day)}
             continue
-        try:
-            refuse_damaged(survey.published, day, fingerprint)
-        except PartitionDamaged as error:
-            survey.damaged[day], survey.days[day] = error, {"status": "missing", "why": str(error)}
+        survey.days[day] = {"status": "staged", "fingerprint": verdict.fingerprint}
+        if find_staged(job.table(dataset), day, verdict.fingerprint) is not None:
             continue
-        survey.days[day] = {"status": "staged", "fingerprint": fingerprint}
-        if find_staged(job.table(dataset), day, fingerprint) is None:
+        if unbuilt := _found_before(job, dataset, day, verdict.fingerprint):
+            survey.unbuilt[day] = unbuilt
+        else:
             survey.build[day] = job.manifest(
                 dataset,
                 day,
-                fingerprint,
+                verdict.fingerprint,
                 replaces=survey.published.fingerprint(day),
-                upstream={f"inputs/{name}": upstream for name, upstream in reads.items()},
-                rebuild=rebuild,
+                upstream={f"inputs/{name}": upstream for name, upstream in verdict.reads.items()},
+                rebuild=verdict.rebuild,
+                known=knowledge.of(verdict.reads, ds) if dataset == "features" else "",
             )
     return survey
+
+
+def _found_before(job: Job, dataset: Dataset, day: str, fingerprint: str) -> Unbuilt | None:
+    """In a backfill, why the Spark job of another run could not build a day, until this run has failed with it."""
+    found = find_unbuilt(job.table(dataset), day, fingerprint) if job.backfill else None
+    return None if found is None or job.run_id in (found.run_id, *found.told) else found
 
 
 def _planned(
@@ -168,7 +192,7 @@ def _planned(
     counts = {f"{dataset}_days": float(number) for dataset, number in build.items()}
     if not any(build.values()):
         known = [day for survey in surveys.values() for day in survey.days.values() if day["status"] != "missing"]
-        message = "every day is built already" if known else "there is nothing to build"
+        message = _built_already(surveys) if known else "there is nothing to build"
         return Outcome(step, job.day, "up_to_date" if known else "nothing", message, counts), None
     plan = _build_plan(job, recipes, surveys)
     uri = job.document(f"{step}-plan-{job.attempt}")
@@ -177,6 +201,17 @@ def _planned(
     command = FeaturesCommand(job.pipeline.name, date.fromisoformat(days[0]), date.fromisoformat(days[-1]), uri)
     message = f"built {build['features']} days of features and {build['labels']} days of labels in one Spark job"
     return Outcome(step, job.day, "done", message, counts), command
+
+
+def _built_already(surveys: dict[Dataset, _Survey]) -> str:
+    """What is said where Spark has nothing to do: which days are not built all the same."""
+    lacks = []
+    for dataset, survey in surveys.items():
+        missing = sum(day["status"] == "missing" for day in survey.days.values())
+        unbuilt = ", ".join(sorted(survey.unbuilt))
+        lacks += [f"{missing} days of {dataset} that are missing"] if missing else []
+        lacks += [f"{len(survey.unbuilt)} days of {dataset} that cannot be built: {unbuilt}"] if unbuilt else []
+    return f"every day is built already, but for {'; '.join(lacks)}" if lacks else "every day is built already"
 
 
 def _build_plan(job: Job, recipes: Recipes, surveys: dict[Dataset, _Survey]) -> BuildPlan:
@@ -190,6 +225,7 @@ def _build_plan(job: Job, recipes: Recipes, surveys: dict[Dataset, _Survey]) -> 
                 day: tuple(recipes.sources[name].uris(day))
                 for day in sorted({day for target in targets for day in target.inputs.get(name, ())})
             },
+            job.pipeline.inputs[name].lag if job.pipeline.inputs[name].snapshot else 0,
         )
         for name in sorted(names)
     }
@@ -204,6 +240,8 @@ def _build_plan(job: Job, recipes: Recipes, surveys: dict[Dataset, _Survey]) -> 
         targets=targets,
         manifests=tuple(manifest for survey in surveys.values() for manifest in survey.build.values()),
         code={str(dataset): recipes.code[dataset] for dataset in surveys},
+        reads=job.pipeline.features.reads,
+        library=version("building"),
     )
 
 

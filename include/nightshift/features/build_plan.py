@@ -13,11 +13,15 @@ from nightshift.lineage import Manifest
 
 @dataclass(frozen=True)
 class Source:
-    """A source's columns (name to contract type), and its files by day (``as_of`` of a snapshot)."""
+    """A source's columns (name to contract type), and its files by day (``as_of`` of a snapshot).
+
+    ``lag`` is a snapshot's: it is known so many days after its ``as_of``.
+    """
 
     columns: dict[str, str]
     snapshot: bool
     files: dict[str, tuple[str, ...]]
+    lag: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class BuildPlan:
     """One Spark job. ``manifests`` are the staged manifests, one for each dataset and day, still without files.
 
     ``code`` has the hash of what builds each dataset, as it went into the fingerprints: a driver elsewhere, whose image
-    may be older, builds nothing else under them. A dataset without one is not compared.
+    may be older, builds nothing else under them. A dataset without one is not compared. ``reads`` are the files that
+    the module reads, by their paths in the project; they are compared with the code, and so is
+    ``library``, the version of the part that builds.
     """
 
     pipeline: str
@@ -54,6 +60,8 @@ class BuildPlan:
     targets: tuple[Target, ...]
     manifests: tuple[Manifest, ...]
     code: dict[str, str]
+    reads: tuple[str, ...] = ()
+    library: int = 0
 
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -68,6 +76,7 @@ class BuildPlan:
                 "sources": {name: _source(item) for name, item in document["sources"].items()},
                 "targets": tuple(_target(item) for item in document["targets"]),
                 "manifests": tuple(Manifest.read(item) for item in document["manifests"]),
+                "reads": tuple(document.get("reads", ())),
             }
         )
 

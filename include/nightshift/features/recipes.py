@@ -1,14 +1,16 @@
 """Which partitions a day of features or labels reads, and the fingerprint that follows. No I/O but reading code."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
-from nightshift.errors import InputMissing, PartitionDamaged
+from nightshift.earlier_scheme import EarlierScheme
+from nightshift.errors import InputMissing, NightshiftError, PartitionDamaged, SourceUnseen
 from nightshift.features.rebuilds import Rebuild, newest
-from nightshift.lineage import Upstream, recipe
+from nightshift.lineage import Upstream, recipe, recipe_of
+from nightshift.parts import version
 from nightshift.registry.waivers import Waived, nothing_waived
 from nightshift.source_code import feature_code
 from nightshift.specs.model import Input, Pipeline
@@ -21,7 +23,8 @@ Dataset = Literal["features", "labels"]
 class Recipes:
     """The recipes of a pipeline on one state of its sources and code.
 
-    ``waived`` days of a source may be absent beside those that the spec allows, for features alone.
+    ``earlier`` knows the names that days were published under before. ``waived`` days of a source may be absent beside
+    those that the spec allows, for features alone. ``unseen`` are sources whose tables cannot be looked at, and why.
     """
 
     pipeline: Pipeline
@@ -29,9 +32,11 @@ class Recipes:
     code: Mapping[Dataset, str]
     waived: Waived = nothing_waived
     rebuilds: tuple[Rebuild, ...] = ()
+    earlier: EarlierScheme | None = None
+    unseen: Mapping[str, NightshiftError] = field(default_factory=dict)
 
     def reads(self, dataset: Dataset, ds: date) -> dict[str, Upstream]:
-        """What a day reads of each source. Raises InputMissing where the spec does not allow what is absent."""
+        """The partitions that a day reads of each source. Raises InputMissing where too many are absent."""
         inputs = self.pipeline.feature_inputs if dataset == "features" else self.pipeline.label_inputs
         return {name: self._read(dataset, name, source, ds) for name, source in inputs.items()}
 
@@ -40,32 +45,49 @@ class Recipes:
         lag = 0 if dataset == "features" else self.pipeline.label.lag
         return newest(self.rebuilds, ds + timedelta(days=lag))
 
-    def fingerprint(self, dataset: Dataset, reads: Mapping[str, Upstream], rebuild: str) -> str:
-        """The recipe of a day that reads these partitions, built for the order ``rebuild`` (empty: for none)."""
+    def fingerprint(self, dataset: Dataset, reads: Mapping[str, Upstream], rebuild: str, published: str = "") -> str:
+        """The recipe of a day that reads these partitions, built for the order ``rebuild`` (empty: for none).
+
+        A day that is ``published`` under the earlier scheme's name of the same recipe keeps that name.
+        """
         spec = feature_spec(self.pipeline) if dataset == "features" else label_spec(self.pipeline)
         days = {name: upstream.days for name, upstream in reads.items()}
         ordered = {"rebuild": rebuild} if rebuild else {}
-        return recipe(dataset=dataset, inputs=days, code=self.code[dataset], spec=spec, **ordered)
+        library = version("building")
+        name = recipe(dataset=dataset, inputs=days, code=self.code[dataset], library=library, spec=spec, **ordered)
+        if self.earlier is None or not published or recipe_of(published) == name:
+            return name
+        earlier = self.earlier.name(dataset, days, rebuild)
+        return earlier if earlier == recipe_of(published) else name
 
-    def wanted(self, dataset: Dataset, ds: date) -> str:
+    def wanted(self, dataset: Dataset, ds: date, published: str = "") -> str:
         """The fingerprint that a day should have now, empty where its sources do not allow one."""
         try:
-            return self.fingerprint(dataset, self.reads(dataset, ds), order_id(self.rebuild(dataset, ds)))
+            return self.fingerprint(dataset, self.reads(dataset, ds), order_id(self.rebuild(dataset, ds)), published)
         except InputMissing:
             return ""
 
     def _read(self, dataset: Dataset, name: str, source: Input, ds: date) -> Upstream:
+        if error := self.unseen.get(name):
+            raise SourceUnseen(f"source {name}: {error.what}", where=error.where, allowed=error.allowed, do=error.do)
         state = self.sources[name]
         if source.snapshot:
-            known = [day for day in state.partitions if day <= ds.isoformat()]
-            if not known:
+            newest = source.newest_snapshot(map(date.fromisoformat, state.partitions), ds)
+            if newest is None or source.too_old(newest, ds):
+                limit = ds - timedelta(days=source.lag)
                 raise InputMissing(
-                    f"source {name} has no snapshot with as_of <= {ds}",
+                    f"source {name} has no snapshot with as_of <= {limit}"
+                    + (
+                        f" that is at most {source.max_age} days old at {ds}, the newest is of {newest}"
+                        if newest
+                        else ""
+                    ),
                     where=self.pipeline.name,
                     do=f"land one at {source.path}, then clear gate_inputs",
                 )
-            self._refuse_damaged(dataset, name, ds, [max(known)])
-            return Upstream(state.version, {max(known): state.fingerprint(max(known))})
+            day = newest.isoformat()
+            self._refuse_damaged(dataset, name, ds, [day])
+            return Upstream(state.version, {day: state.fingerprint(day)})
         label_lag = self.pipeline.label.lag
         days = source.feature_days(ds) if dataset == "features" else source.label_days(ds, label_lag)
         names = [day.isoformat() for day in days]
@@ -79,6 +101,13 @@ class Recipes:
                 f"{', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}",
                 where=self.pipeline.name,
                 allowed=f"{allowed} absent",
+                do=f"land the files at {source.path}, then clear gate_inputs",
+            )
+        own = self.pipeline.spine_day(ds) if (dataset, name) == ("features", self.pipeline.features.spine) else None
+        if own and own.isoformat() not in state.partitions:
+            raise InputMissing(
+                f"features of {ds} have the keys of {own} of source {name}, the spine, and that day is not published",
+                where=self.pipeline.name,
                 do=f"land the files at {source.path}, then clear gate_inputs",
             )
         self._refuse_damaged(dataset, name, ds, names)
@@ -103,15 +132,15 @@ def order_id(rebuild: Rebuild | None) -> str:
 def code_of(home: Path, pipeline: Pipeline) -> dict[Dataset, str]:
     """The hashes of the code that builds features and labels."""
     return {
-        "features": feature_code(home, pipeline.module, "build"),
-        "labels": feature_code(home, pipeline.module, "label"),
+        "features": feature_code(home, pipeline.module, "build", pipeline.features.reads),
+        "labels": feature_code(home, pipeline.module, "label", pipeline.features.reads),
     }
 
 
 def feature_spec(pipeline: Pipeline) -> str:
     """The hash of what the spec says about features; gates and ranges are not in it."""
     return recipe(
-        key=pipeline.key_types,
+        key=list(pipeline.key_types.items()),
         columns={name: column.type for name, column in pipeline.features.columns.items()},
         inputs={name: [item.snapshot, item.lag, item.lookback] for name, item in pipeline.feature_inputs.items()},
         timezone=pipeline.schedule.timezone,
@@ -123,7 +152,7 @@ def label_spec(pipeline: Pipeline) -> str:
     """The hash of what the spec says about labels; gates and ranges are not in it."""
     label = pipeline.label
     return recipe(
-        key=pipeline.key_types,
+        key=list(pipeline.key_types.items()),
         column=[label.column, label.objective, label.lag],
         inputs={name: [item.snapshot, item.lag] for name, item in pipeline.label_inputs.items()},
         timezone=pipeline.schedule.timezone,

@@ -1,6 +1,7 @@
 """Whether scoring would take a model now: spec and code of the features are those of its training, its files whole."""
 
-from nightshift import storage
+from nightshift import earlier_scheme, storage
+from nightshift.earlier_scheme import EarlierScheme
 from nightshift.errors import ModelMismatch, ModelNotFound
 from nightshift.features.recipes import code_of, feature_spec
 from nightshift.lineage import sha256
@@ -26,7 +27,7 @@ def servable(settings: Settings, pipeline: Pipeline, champion: Champion) -> tupl
 
 
 def whole(models: str, digest: str) -> bool:
-    """Whether the model file of this SHA-256 is there and unaltered."""
+    """Return whether the model file of this SHA-256 is there and unaltered."""
     try:
         return sha256(storage.read_bytes(model_uri(models, digest))) == digest
     except FileNotFoundError:
@@ -34,13 +35,13 @@ def whole(models: str, digest: str) -> bool:
 
 
 def differs(settings: Settings, pipeline: Pipeline, manifest: ModelManifest) -> str:
-    """What of spec and module is not as the model was trained with, empty where all is: a night would refuse it."""
+    """The parts of spec and module for which a night refuses the model: it was trained with others; or empty."""
     return other_spec(pipeline, manifest) or other_code(settings, pipeline, manifest)
 
 
 def other_spec(pipeline: Pipeline, manifest: ModelManifest) -> str:
-    """What of the feature spec is not as the model was trained with, empty where all is."""
-    if manifest.feature_spec == feature_spec(pipeline):
+    """The parts of the feature spec that are not as the model was trained with; empty where all are."""
+    if manifest.feature_spec in (feature_spec(pipeline), earlier_scheme.feature_spec(pipeline)):
         return ""
     here = {name: column.type for name, column in pipeline.features.columns.items()}
     there = {column.name: column.type for column in manifest.columns}
@@ -52,6 +53,8 @@ def other_spec(pipeline: Pipeline, manifest: ModelManifest) -> str:
 def other_code(settings: Settings, pipeline: Pipeline, manifest: ModelManifest) -> str:
     """That the feature code is not as the model was trained with, empty where it is."""
     code = code_of(settings.home, pipeline)["features"]
-    if code == manifest.feature_code:
+    if code == manifest.feature_code or EarlierScheme(settings.home, pipeline).is_code(
+        "features", manifest.feature_code
+    ):
         return ""
     return f"the model was trained with feature code {manifest.feature_code}, now it is {code}"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nightshift.lineage import Upstream
 
-State = Literal["up_to_date", "stale", "new", "waits", "damaged", "outside"]
+State = Literal["up_to_date", "stale", "new", "waits", "refused", "damaged", "unlabelled", "outside"]
 # The fingerprint of an input partition that has landed, and that no gate has seen yet.
 LANDED = "landed"
 _FEW = 3
@@ -16,9 +16,10 @@ _FEW = 3
 class Freshness:
     """Whether the partition ``ds`` of a dataset is what would be built now.
 
-    ``new`` has never been published, ``waits`` cannot be built yet, ``damaged`` was changed by another program and is
-    refused, ``outside`` is not in the spec's range.
-    ``changes`` says what is different since the publication, or what it waits for.
+    ``new`` has never been published, ``waits`` cannot be built yet, ``refused`` would not be scored with the champion
+    as things stand, ``damaged`` was changed by another program: it is refused, or built anew where no file of it is
+    left. ``unlabelled`` is waited for no more, ``outside`` is not in the spec's range.
+    ``changes`` says what is different since the publication, what it waits for, or why it would be refused.
     """
 
     ds: str

@@ -2,23 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from nightshift import tables
-from nightshift.errors import InputMissing, PartitionDamaged
+from nightshift.errors import NightshiftError, PartitionDamaged
 from nightshift.features.build import resolve
 from nightshift.features.rebuilds import Rebuild
-from nightshift.features.recipes import Dataset, Recipes, order_id
-from nightshift.freshness.changes import LANDED, Freshness, read_changes
+from nightshift.features.recipes import Dataset, Recipes
+from nightshift.features.unbuilt import find_unbuilt
+from nightshift.features.unlabelled import overdue, record_of
+from nightshift.features.verdict import Verdict, judge
+from nightshift.freshness.changes import LANDED, Freshness, State, read_changes
 from nightshift.inputs.days import landing_changes
+from nightshift.inputs.for_labels import is_unseen
 from nightshift.inputs.needs import Needs, daily_needs, inside
-from nightshift.inputs.run import newest_snapshots
+from nightshift.inputs.snapshots import newest_snapshots
 from nightshift.job import Job
-from nightshift.lineage import Manifest, Upstream, recipe_of
-from nightshift.registry.champions import champion_as_of
+from nightshift.lineage import Manifest, Upstream, find_staged, libraries, library_changes, recipe_of
+from nightshift.registry.champions import Champion, champion_as_of
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
+from nightshift.scoring.fit import Built, as_published, model_for
 from nightshift.scoring.plan import scoring_code
 from nightshift.scoring.planning import predictions_fingerprint
 from nightshift.settings import Settings
@@ -41,8 +46,8 @@ class Night:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether the run would publish nothing."""
-        return all(getattr(self, name).state in ("up_to_date", "outside") for name in DATASETS)
+        """Return whether the run would publish nothing."""
+        return all(getattr(self, name).state in ("up_to_date", "unlabelled", "outside") for name in DATASETS)
 
     def document(self) -> dict[str, Any]:
         """The night as plain data."""
@@ -50,16 +55,23 @@ class Night:
         return {"ds": self.ds, "up_to_date": self.up_to_date, **datasets}
 
 
-def look(settings: Settings, pipeline: Pipeline, days: Sequence[date], rebuild: Rebuild | None = None) -> list[Night]:
+def look(
+    settings: Settings,
+    pipeline: Pipeline,
+    days: Sequence[date],
+    rebuild: Rebuild | None = None,
+    *,
+    verify_landing: bool = False,
+) -> list[Night]:
     """The nights of some days, with ``rebuild`` as if that were ordered.
 
-    Reads no row; of landing only files whose size or time differ are read.
+    Reads no row; of landing only files whose size or time differ are read, unless all are to be verified.
 
     Raises NightshiftError where the ledger or the feature module cannot be read.
     """
     if not days:
         return []
-    job = Job(settings, pipeline, days[0])
+    job = Job(settings, pipeline, days[0], verify_landing=verify_landing)
     needs = _needs(job, days)
     landed = {
         name: landing_changes(job, name, sorted({day for item in needs.values() for day in item.days(name)}))
@@ -72,7 +84,7 @@ def look(settings: Settings, pipeline: Pipeline, days: Sequence[date], rebuild: 
 
 
 def _needs(job: Job, days: Sequence[date]) -> dict[date, Needs]:
-    newest = newest_snapshots(job)
+    newest = newest_snapshots(job, {})
     return {ds: daily_needs(job.pipeline, ds, newest) for ds in days}
 
 
@@ -96,13 +108,16 @@ class _Look:
         self.code = scoring_code()
 
     def night(self, ds: date, needs: Needs) -> Night:
-        features = self._built("features", ds)
+        due, states = label_day(self.job.pipeline, ds), self.states
+        verdict = judge(self.recipes, "features", ds, states["features"])
+        labels = judge(self.recipes, "labels", due, states["labels"])
+        features = self._unbuilt("features", self._built("features", ds, verdict), verdict)
         return Night(
             ds.isoformat(),
             self._inputs(ds, needs),
             features,
-            self._built("labels", label_day(self.job.pipeline, ds)),
-            self._predictions(ds, features),
+            self._unbuilt("labels", self._built("labels", due, labels), labels),
+            self._predictions(ds, verdict, features),
         )
 
     def _inputs(self, ds: date, needs: Needs) -> Freshness:
@@ -113,23 +128,40 @@ class _Look:
         changes = read_changes({}, wanted, self.landed)
         return Freshness(ds.isoformat(), "stale" if changes else "up_to_date", tuple(changes))
 
-    def _built(self, dataset: Dataset, ds: date) -> Freshness:
-        day, published = ds.isoformat(), self.states[dataset].fingerprint(ds.isoformat())
+    def _built(self, dataset: Dataset, ds: date, verdict: Verdict) -> Freshness:
+        day = ds.isoformat()
         if not inside(self.job.pipeline, ds):
             return Freshness(day, "outside")
-        try:
-            reads = self.recipes.reads(dataset, ds)
-        except InputMissing as error:
-            return Freshness(day, "waits", (error.what,))
-        rebuild = self.recipes.rebuild(dataset, ds)
-        wanted = self.recipes.fingerprint(dataset, reads, order_id(rebuild))
-        if recipe_of(published) == wanted:
+        if verdict.state == "missing" and verdict.error:
+            return self._lacking(dataset, ds, verdict, verdict.error.what)
+        if verdict.state == "up_to_date":
             return Freshness(day, "up_to_date")
         if damage := self.states[dataset].damage(day):
-            return self._damaged(dataset, day, wanted, damage)
-        if not published:
-            return Freshness(day, "new")
-        return Freshness(day, "stale", tuple(self._built_otherwise(dataset, day, reads, rebuild)))
+            state: State = "damaged" if verdict.state == "damaged" else "stale"
+            return Freshness(day, state, (f"changed by another program: {damage}",))
+        if not self.states[dataset].fingerprint(day):
+            return self._new(dataset, day)
+        rebuild = self.recipes.rebuild(dataset, ds)
+        return Freshness(day, "stale", tuple(self._built_otherwise(dataset, day, verdict.reads, rebuild)))
+
+    def _unbuilt(self, dataset: Dataset, found: Freshness, verdict: Verdict) -> Freshness:
+        """With the failure of the Spark job that tried to build just this, if there is one: the next may fail, too."""
+        table = self.job.table(dataset)
+        if found.state not in ("new", "stale") or find_staged(table, found.ds, verdict.fingerprint):
+            return found
+        left = find_unbuilt(table, found.ds, verdict.fingerprint)
+        return replace(found, changes=(*found.changes, f"{left.why} (run {left.run_id})")) if left else found
+
+    def _lacking(self, dataset: Dataset, ds: date, verdict: Verdict, why: str) -> Freshness:
+        """A day that waits; one of labels may be waited for no more, or be recorded as that by its next run."""
+        never = dataset == "labels" and verdict.lacks_deliveries
+        found = record_of(self.job.settings, self.job.pipeline, ds) if never else None
+        if found is not None:
+            return Freshness(ds.isoformat(), "unlabelled", (found.words,))
+        if never and overdue(self.job.pipeline, ds, datetime.now(UTC)):
+            records = "the next run of their night records the day as unlabelled"
+            why = f"{why}; {'a source cannot be looked at' if is_unseen(self.job, ds) else records}"
+        return Freshness(ds.isoformat(), "waits", (why,))
 
     def _built_otherwise(
         self, dataset: Dataset, day: str, reads: Mapping[str, Upstream], rebuild: Rebuild | None
@@ -143,25 +175,27 @@ class _Look:
             changes.append(rebuild.words)
         if manifest.rebuild and not rebuild:
             changes.append("the rebuild that it was built for was withdrawn")
-        if self.recipes.fingerprint(dataset, read, manifest.rebuild) != recipe_of(manifest.fingerprint):
+        made = self.recipes.fingerprint(dataset, read, manifest.rebuild, manifest.fingerprint)
+        if made != recipe_of(manifest.fingerprint):
             # The spec's hash is of the whole file: where it differs, the code may have changed as well.
             same = manifest.spec_hash == spec_hash(self.job.pipeline)
             changes.append(f"{dataset} code" if same else f"spec or {dataset} code")
-        return changes
+        # They make no day stale; where one is built again for another reason, its rows may differ for theirs.
+        return [*changes, *library_changes(manifest.libraries, libraries())]
 
-    def _predictions(self, ds: date, features: Freshness) -> Freshness:
+    def _predictions(self, ds: date, verdict: Verdict, features: Freshness) -> Freshness:
         day, state = ds.isoformat(), self.states["predictions"]
         if features.state == "outside":
             return Freshness(day, "outside")
         champion = champion_as_of(self.entries, ds)
-        if champion is None:
-            return Freshness(day, "waits", ("no champion as of this day",))
-        if features.state == "waits" and not state.fingerprint(day):
-            return Freshness(day, "waits", ("its features",))
+        if champion is None or verdict.error is not None:
+            return Freshness(day, "waits", ("its features" if champion else "no champion as of this day",))
+        if why := self._refusal(day, champion, verdict):
+            return Freshness(day, "refused", (why,))
         if not state.fingerprint(day):
-            return Freshness(day, "new")
+            return self._new("predictions", day)
         built = self.states["features"].fingerprint(day)
-        wanted = predictions_fingerprint(built, champion.sha256, self.code)
+        wanted = predictions_fingerprint(built, champion.sha256, self.code, tables.published_as(state, day))
         changes = [] if features.state == "up_to_date" else ["features"]
         if damage := state.damage(day):
             return self._damaged("predictions", day, "" if changes else wanted, damage)
@@ -169,6 +203,23 @@ class _Look:
             changes += self._scored_otherwise(day, built, champion.sha256, champion.version)
         # A set of names: features that are stale and were republished are one change.
         return Freshness(day, "stale" if changes else "up_to_date", tuple(dict.fromkeys(changes)))
+
+    def _refusal(self, day: str, champion: Champion, verdict: Verdict) -> str:
+        """Why ``plan_scoring`` would refuse the day once its features are built as they are wanted; empty if not."""
+        try:
+            built = Built(day, verdict.reads, verdict.rebuild, verdict.fingerprint)
+            if verdict.state == "up_to_date":
+                built = as_published(self.states["features"], day)
+            model_for(self.job.settings, self.job.pipeline, champion, built)
+        except NightshiftError as error:
+            return error.what
+        return ""
+
+    def _new(self, dataset: str, day: str) -> Freshness:
+        """A day of which there is nothing: it was never published, or another program removed it."""
+        if damage := tables.damage_of(self.states[dataset], day):
+            return Freshness(day, "damaged", (f"changed by another program: {damage}",))
+        return Freshness(day, "new")
 
     def _damaged(self, dataset: str, day: str, wanted: str, damage: str) -> Freshness:
         """A day that another program changed: refused, unless it is stale and so is published anew as a whole."""
@@ -186,7 +237,8 @@ class _Look:
         changes = ["features"] * (read != features)
         if manifest.model_sha256 != sha256:
             changes.append(f"champion (model {manifest.model_sha256[:16]}, now version {version}, {sha256[:16]})")
-        if predictions_fingerprint(read, manifest.model_sha256, self.code) != recipe_of(manifest.fingerprint):
+        made = predictions_fingerprint(read, manifest.model_sha256, self.code, manifest.fingerprint)
+        if made != recipe_of(manifest.fingerprint):
             changes.append("scoring code")
         return changes
 

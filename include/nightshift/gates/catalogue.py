@@ -20,21 +20,55 @@ _LIBRARY_ONLY = frozenset(
 _TYPES = frozenset(
     {"expect_column_type_to_be", "expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list"}
 )
+# Of expectations that need a whole column: those that only ask which values are equal, and those that compare values of
+# some types; Spark answers them as pandas does, but for the last digits of a mean. All others are pandas' alone: what
+# Spark says of them is an estimate, depends on the order in which rows are read, or fails. The engines are compared in
+# ``tests/spark/test_audit.py``.
+_EQUAL = frozenset(
+    {"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique", "expect_column_to_exist"}
+    | {f"expect_column_proportion_of_{kind}_values_to_be_between" for kind in ("unique", "non_null")}
+    | {f"expect_table_{kind}_count_to_{how}" for kind in ("row", "column") for how in ("be_between", "equal")}
+    | {f"expect_table_columns_to_match_{kind}" for kind in ("ordered_list", "set")}
+    | {"expect_column_unique_value_count_to_be_between"}
+)
+_NUMBERS = ["integer", "number"]
+_VALUES = {
+    **{f"expect_column_{kind}_to_be_between": _NUMBERS for kind in ("mean", "sum", "stdev")},
+    **{f"expect_column_{kind}_to_be_between": ["string", "category", *_NUMBERS, "date"] for kind in ("min", "max")},
+    **{
+        f"expect_column_distinct_values_to_{kind}_set": ["string", "category", *_NUMBERS, "boolean"]
+        for kind in ("be_in", "contain", "equal")
+    },
+}
+_OF_ALL_ROWS = frozenset(
+    {"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"}
+    | {f"expect_column_values_to_be_{kind}" for kind in ("increasing", "decreasing")}
+    | {"expect_column_value_z_scores_to_be_less_than", "expect_column_values_to_not_be_outliers"}
+)
+# What GX checks while it judges.
+_UNDECLARED: dict[tuple[str, str], list[Any]] = {
+    ("expect_select_column_values_to_be_unique_within_record", "ignore_row_if"): [
+        "all_values_are_missing", "any_value_is_missing", "never",
+    ],
+    ("expect_column_quantile_values_to_be_between", "allow_relative_error"): [
+        False, "linear", "lower", "higher", "midpoint", "nearest",
+    ],
+}  # fmt: skip
 _TWO_TABLES = frozenset({"expect_table_row_count_to_equal_other_table"})
 
 
 def generate() -> dict[str, Any]:
-    """Expectations by name: ``arguments`` (name to ``{"required", "types"}``), ``row_level``, ``columns``.
+    """Expectations by name: ``arguments`` (name to ``{"required", "types"}``), ``row_level``, ``columns``, ``large``.
 
     ``types`` are JSON types; ``columns`` are the arguments that name columns. Only a row-level expectation judges
-    single rows, so only it can send rows to quarantine.
+    single rows, so only it can send rows to quarantine. For ``large`` see ``nightshift.specs.expectations``.
     """
     great_expectations()
     from great_expectations.expectations import registry
 
     names = sorted(registry.list_registered_expectation_implementations())
     implementations = {name: registry.get_expectation_impl(name) for name in names}
-    return {name: _entry(found) for name, found in implementations.items() if _usable(name, found)}
+    return {name: _entry(name, found) for name, found in implementations.items() if _usable(name, found)}
 
 
 def _usable(name: str, found: Any) -> bool:
@@ -48,7 +82,7 @@ def _usable(name: str, found: Any) -> bool:
     return all("PandasExecutionEngine" in provider for provider in providers)
 
 
-def _entry(found: Any) -> dict[str, Any]:
+def _entry(name: str, found: Any) -> dict[str, Any]:
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,
@@ -58,14 +92,21 @@ def _entry(found: Any) -> dict[str, Any]:
     schema = found.schema()
     required = set(schema.get("required", ()))
     arguments = {
-        name: {"required": name in required, "types": _types(definition)}
-        for name, definition in schema["properties"].items()
-        if name not in _LIBRARY_ONLY
+        argument: {
+            "required": argument in required,
+            "types": _types(definition),
+            **_allowed(name, argument, definition),
+        }
+        for argument, definition in schema["properties"].items()
+        if argument not in _LIBRARY_ONLY
     }
+    row_level = issubclass(found, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation)
+    by_rows = row_level and name not in _OF_ALL_ROWS
     return {
         "arguments": arguments,
-        "row_level": issubclass(found, ColumnMapExpectation | ColumnPairMapExpectation | MulticolumnMapExpectation),
-        "columns": [name for name in _COLUMN_ARGUMENTS if name in arguments],
+        "row_level": row_level,
+        "columns": [argument for argument in _COLUMN_ARGUMENTS if argument in arguments],
+        "large": "rows" if by_rows else "equal" if name in _EQUAL else _VALUES.get(name),
     }
 
 
@@ -75,6 +116,14 @@ def _types(definition: dict[str, Any]) -> list[str]:
         return ["string"]
     found = _kinds(definition)
     return sorted(found - {"object"} or {"object"})
+
+
+def _allowed(name: str, argument: str, definition: dict[str, Any]) -> dict[str, list[Any]]:
+    """The words that an argument may be, where these are few; GX does not declare all of them."""
+    declared: list[Any] | None = _UNDECLARED.get((name, argument)) or next(
+        (item["enum"] for item in (definition, *definition.get("anyOf", ())) if "enum" in item), None
+    )
+    return {"allowed": declared} if declared else {}
 
 
 def _kinds(definition: dict[str, Any]) -> set[str]:

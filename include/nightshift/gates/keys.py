@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+LOST = "lost"
+"""The count in a manifest: keys of the spine that the feature module gave no row."""
+
 
 @dataclass(frozen=True)
 class Differences:
@@ -20,7 +23,7 @@ class Differences:
 
 
 def differences(expected: pa.Table, found: pa.Table) -> Differences:
-    """How two tables of keys (all of their columns) differ as sets; ``expected`` holds each key once."""
+    """The differences of two tables of keys (all of their columns) as sets; ``expected`` holds each key once."""
     keys = expected.column_names
     once = found.group_by(keys).aggregate([])
     return Differences(

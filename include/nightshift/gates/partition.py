@@ -15,8 +15,8 @@ from nightshift.gates.results import CheckResult, GateReport, Status
 from nightshift.gates.run import Audit
 from nightshift.gates.single_precision import collapsed, extremes, model_numbers, range_checks
 from nightshift.gates.suite import contract_checks, custom_checks
-from nightshift.job import Job
-from nightshift.lineage import GateSummary, Manifest, sha256
+from nightshift.job import Job, Outcome
+from nightshift.lineage import GateSummary, Manifest, report_link, sha256
 from nightshift.specs.model import Column, Gate
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "emit_report",
     "publish_audited",
     "report_unreadable",
+    "up_to_date",
     "write_report",
 ]
 
@@ -125,11 +126,13 @@ def publish_audited(
     schema: pa.Schema,
     audited: Sequence[Audited],
     still_wanted: tables.StillWanted | None = None,
+    confirm: tables.Confirm | None = None,
 ) -> tables.Publication:
     """Publish what gates let through, in one commit: first the rows in quarantine, then the dataset.
 
     Readers of the quarantine join on the dataset's fingerprint, so rows of a publication that never comes do not
-    count. Blocked partitions are left out. Returns the publication of the dataset.
+    count. Blocked partitions are left out. ``confirm`` is of whoever works behind a lock. Returns the publication of
+    the dataset.
     """
     passed = [item for item in audited if item.report.status != "blocked"]
     if not passed:
@@ -142,12 +145,20 @@ def publish_audited(
             found = tables.outcomes(tables.state(job.table(dataset)), own, still_wanted)
             return {ds for ds, outcome in found.items() if outcome == "publish"}
 
-        tables.publish(job.table(f"quarantine/{dataset}"), QUARANTINE, left, follows)
-    publication = tables.publish(job.table(dataset), schema, [item.manifest for item in passed], still_wanted)
+        tables.publish(job.table(f"quarantine/{dataset}"), QUARANTINE, left, follows, confirm)
+    publication = tables.publish(job.table(dataset), schema, [item.manifest for item in passed], still_wanted, confirm)
     for name in ("published", "up_to_date", "superseded"):
         number = len(getattr(publication, name))
         metrics.count(job.settings, f"partitions_{name}", number, pipeline=job.pipeline.name, dataset=dataset)
     return publication
+
+
+def up_to_date(job: Job, step: str, message: str, rows: float, published: Manifest | None) -> Outcome:
+    """The outcome of a gate's step for a partition that was published before; warnings of its gate still hold."""
+    number = published.warnings if published else 0
+    warnings = (f"{message.partition(' (')[0]}; {number} expectations failed that only warn",) if number else ()
+    counts = {"rows": rows, "warnings": float(number)}
+    return Outcome(step, job.day, "up_to_date", message, counts, report_link(published), warnings=warnings)
 
 
 def _status(gate: Gate, found: Audit, results: Sequence[CheckResult], rejected: int, room: int) -> Status:

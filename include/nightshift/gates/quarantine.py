@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from nightshift import tables
+from nightshift.gates.removed import removal_key, with_removed_rows
 from nightshift.job import Job
-from nightshift.lineage import Manifest, canonical, with_removed
+from nightshift.lineage import Manifest, canonical
 from nightshift.specs.model import Column
 
 QUARANTINE = tables.arrow_schema({"key": "string", "expectation": "string", "row": "string"})
@@ -54,7 +55,8 @@ def remove_rows(
     left = list(_leaving(table, staged, schema, key, failing))
     manifest = staged
     if left:
-        fingerprint = with_removed(staged.fingerprint, [json.loads(row.key) for row in left])
+        keys = [json.loads(row.key) for row in left]
+        fingerprint = with_removed_rows(staged.fingerprint, keys, removal_key(job.settings), staged.replaces)
         rows_per_file = max(file.rows for file in staged.files)
         kept = _kept(table, staged, schema, failing)
         files = tables.write_partition(table, job.attempt, staged.ds, fingerprint, schema, kept, rows_per_file)

@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from nightshift.aligned import aligned
-from nightshift.gates.results import NO_ANSWER, CheckResult, GateReport
+from nightshift.gates.results import NO_ANSWER, CheckResult, GateReport, label
 
 _PAGE = Path(__file__).with_name("report.html")
 _HEADLINES = {
@@ -28,14 +28,13 @@ _COMPARED = {"min_value": ("≥", ">"), "max_value": ("≤", "<")}
 
 
 def next_steps(report: GateReport) -> list[str]:
-    """What an operator does about a gate's outcome, as sentences."""
+    """The steps of an operator after a gate's outcome, as sentences."""
     spec = f"include/pipelines/{report.pipeline}.yaml"
     if report.status == "passed":
         return ["Nothing."]
     if report.status == "warned":
         steps = ["Look at the failed expectations."]
-        if any(result.only_warns for result in report.failed):
-            steps.append("A model cannot tell numbers apart that collapse: subtract what they share, or divide them.")
+        steps += dict.fromkeys(result.do for result in report.failed if result.only_warns and result.do)
         if any(not result.only_warns for result in report.failed):
             steps.append(f"To stop such data, set the gate's policy in {spec}.")
         return steps
@@ -52,6 +51,16 @@ def next_steps(report: GateReport) -> list[str]:
         steps.append(f"An expectation could not be evaluated: correct its name, column or arguments in {spec}.")
     steps.append(f"If the data is right, correct the contract or the gate in {spec}, then clear the task.")
     return steps
+
+
+def warning_lines(report: GateReport) -> tuple[str, ...]:
+    """A line for each expectation that failed and stopped nothing."""
+    failed = [result for result in report.failed if report.status == "warned" or result.only_warns]
+    return tuple(
+        f"{report.dataset} of {report.ds}: {label(result.name, [result.column] if result.column else [])} failed: "
+        f"{', '.join(filter(None, (observed(result), unexpected(result))))}"
+        for result in failed
+    )
 
 
 def text_table(report: GateReport) -> str:
@@ -79,7 +88,7 @@ def html_page(report: GateReport) -> str:
 
 
 def threshold(result: CheckResult) -> str:
-    """What the expectation's arguments ask for; they come from the spec."""
+    """The expectation's arguments as text; they come from the spec."""
     mostly = result.arguments.get("mostly", 1)
     if result.name == _NOT_NULL and mostly < 1:
         return f"nulls in at most {_percent(1 - mostly)} of the rows"
@@ -100,7 +109,7 @@ def threshold(result: CheckResult) -> str:
 
 
 def observed(result: CheckResult) -> str:
-    """What was observed: counts, fractions, means."""
+    """The observed counts, fractions and means as text."""
     if result.error:
         return result.error
     return ", ".join(
@@ -109,7 +118,7 @@ def observed(result: CheckResult) -> str:
 
 
 def unexpected(result: CheckResult) -> str:
-    """How many rows did not hold."""
+    """The number of rows that did not hold."""
     if not result.rows:
         return ""
     return f"{_number(result.unexpected)} of {_number(result.rows)} ({_percent(result.fraction)})"

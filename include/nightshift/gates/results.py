@@ -27,7 +27,7 @@ _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception))(?::|
 class CheckResult:
     """What became of one expectation. ``unexpected`` of ``rows`` did not hold; ``error`` says why it has no answer.
 
-    One that ``only_warns`` marks its partition and never stops it, whatever the policy.
+    One that ``only_warns`` marks its partition and never stops it, whatever the policy; ``do`` says what follows.
     """
 
     name: str
@@ -40,6 +40,7 @@ class CheckResult:
     row_level: bool = False
     error: str = ""
     only_warns: bool = False
+    do: str = ""
 
     @property
     def fraction(self) -> float:
@@ -72,7 +73,7 @@ class GateReport:
 
     @property
     def warnings(self) -> int:
-        """How many expectations failed and stopped nothing."""
+        """The number of expectations that failed and stopped nothing."""
         return sum(self.status == "warned" or result.only_warns for result in self.failed)
 
     @property
@@ -86,7 +87,7 @@ class GateReport:
 
 
 def result_of(check: Check, answer: Mapping[str, Any], columns: Mapping[str, Column]) -> CheckResult:
-    """What is kept of GX's answer (see ``nightshift.gates.engine``) to a check."""
+    """The part that is kept of GX's answer (see ``nightshift.gates.engine``) to a check."""
     named = ", ".join(check.columns) or None
     if answer["traceback"]:
         kinds = _EXCEPTION.findall(answer["traceback"])

@@ -2,7 +2,8 @@
 
 What is beyond their range would be infinite there and end the training of a whole window, so it fails its own day.
 Numbers that fall together are no longer told apart: the gate warns of them. The footers of the Parquet files say
-which columns are worth reading; of ordinary ones nothing is read.
+what cannot fall together and is not read: integers up to 2**24, or one value. Of others they do not, since one value
+far from the rest makes any range look ordinary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +22,16 @@ from nightshift.gates.suite import Check
 from nightshift.lineage import DataFile
 from nightshift.specs.model import Pipeline
 
+Numbers = np.ndarray[Any, np.dtype[Any]]
+
 GREATEST = float(np.finfo(np.float32).max)
 
 _EXACT = 2**24  # up to here each integer has a 32-bit float of its own
 _FOOTERS_AT_ONCE = 8
+_TINY = 2.0**-137  # up to here there are 4,096 of them, of which 2**-149 is the least
 _NARROW = 2**-11  # a range this small beside its numbers leaves a 32-bit float 4,096 values at most
+_FEW = 4_096
+_ENOUGH = 4_000_000  # values to see by whether half of them share some thousand floats
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,21 @@ class Extremes:
 
     @property
     def fits(self) -> bool:
-        """Whether a 32-bit float holds each value between them without becoming infinite."""
+        """Return whether a 32-bit float holds each value between them without becoming infinite."""
         return self.least >= -GREATEST and self.greatest <= GREATEST
 
     @property
-    def may_collapse(self) -> bool:
-        """Whether different values between them may become one 32-bit float, other than in their last digits."""
+    def stays_apart(self) -> bool:
+        """Return whether no two values between them can become one 32-bit float."""
+        whole = isinstance(self.least, int) and isinstance(self.greatest, int)
+        return self.least == self.greatest or (whole and max(-self.least, self.greatest) <= _EXACT)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Return whether 32-bit floats are coarse for most values between them, wherever these lie."""
         size = max(abs(self.least), abs(self.greatest))
-        return self.least < self.greatest and (size > _EXACT or self.greatest - self.least < size * _NARROW)
+        narrow = self.greatest - self.least < size * _NARROW
+        return self.least < self.greatest and (size > _EXACT or size < _TINY or narrow)
 
 
 def model_numbers(pipeline: Pipeline, dataset: str) -> list[str]:
@@ -78,20 +91,40 @@ def range_checks(found: Mapping[str, Extremes]) -> tuple[Check, ...]:
 def collapsed(table: str, files: Sequence[DataFile], found: Mapping[str, Extremes]) -> Iterator[CheckResult]:
     """A warning for each column whose values 32-bit floats do not tell apart: whole numbers, or half of the others."""
     for name, item in found.items():
-        if not item.fits or not item.may_collapse:
+        if not item.fits or item.stays_apart:
             continue
-        values = pc.unique(_values(table, files, name))
-        exact, single = len(values), len(pc.unique(pc.cast(values, pa.float32(), safe=False)))
-        whole = pa.types.is_integer(values.type) or bool(pc.all(pc.equal(pc.floor(values), values)).as_py())
-        if single < exact and (whole or 2 * single <= exact):
+        step = 1 if item.is_coarse else 1 + sum(file.rows for file in files) // _ENOUGH
+        values = np.unique(_values(table, files, name, step))
+        shared, together = _shared(values, item.is_coarse)
+        if together:
             yield CheckResult(
                 "values stay apart as the 32-bit floats that a model computes in",
                 name,
                 {},
                 success=False,
-                observed={"values": exact, "as 32-bit floats": single},
+                observed={
+                    "values": len(values),
+                    "as 32-bit floats": len(np.unique(values.astype(np.float32))),
+                    "of them share one": shared,
+                },
                 only_warns=True,
+                do="A model cannot tell numbers apart that collapse: subtract what they share, or divide them.",
             )
+
+
+def _shared(values: Numbers, coarse: bool) -> tuple[int, bool]:
+    """The number of different values that share their 32-bit float with another, and whether that is worth a warning.
+
+    Where most values are whole, two whole ones are enough. Of others it is half of them that share few floats: of many
+    values some are neighbours, which are not far apart beside the rest.
+    """
+    _, place, count = np.unique(values.astype(np.float32), return_inverse=True, return_counts=True)
+    shared = int((count[place] > 1).sum())
+    whole = np.floor(values) == values
+    if 2 * int(whole.sum()) >= len(values) and bool((np.bincount(place[whole]) > 1).any()):
+        return shared, True
+    few = int((count > 1).sum()) < _FEW
+    return shared, (few and 2 * shared >= len(values)) or (coarse and 2 * len(count) <= len(values))
 
 
 def _of_file(table: str, file: DataFile, names: Sequence[str]) -> dict[str, list[float]]:
@@ -130,9 +163,11 @@ def _read(table: str, file: DataFile, names: Sequence[str]) -> dict[str, list[fl
     return found
 
 
-def _values(table: str, files: Sequence[DataFile], name: str) -> pa.ChunkedArray:
-    batches = [_numbers(batch.column(name)) for file in files for batch in _having(table, file, name)]
-    return pa.chunked_array(batches)
+def _values(table: str, files: Sequence[DataFile], name: str, step: int) -> Numbers:
+    """The values of a column, or of every ``step``-th row of them."""
+    batches = (batch for file in files for batch in _having(table, file, name))
+    parts = [_numbers(batch.column(name)).to_numpy(zero_copy_only=False)[::step] for batch in batches]
+    return np.concatenate(parts)
 
 
 def _having(table: str, file: DataFile, name: str) -> Iterator[pa.RecordBatch]:

@@ -65,9 +65,11 @@ def custom_checks(gate: Gate) -> tuple[Check, ...]:
 def checked_columns(checks: Sequence[Check], key: Sequence[str], columns: Sequence[str]) -> list[str]:
     """The columns that must be read: the key's and those that a check names, in the contract's order.
 
-    All of them where a check is about the table's columns, or has a condition, which may name any.
+    All of them where a check is about the table's columns or the place of one among them, or has a condition, which
+    may name any.
     """
-    if any(check.name.startswith("expect_table_column") or "row_condition" in check.arguments for check in checks):
+    of_all = {"row_condition", "column_index"}
+    if any(check.name.startswith("expect_table_column") or of_all & check.arguments.keys() for check in checks):
         return list(columns)
     named = set(key).union(*(check.columns for check in checks))
     return [name for name in columns if name in named]

@@ -1,13 +1,15 @@
 """Cells to typed values. A cell that is not exactly what its type allows becomes null, and its row is rejected.
 
 What text a type allows: integer ``-?digits`` within 64 bits; number a finite decimal, with an exponent if need be, that
-a 64-bit float holds (an integer exactly); boolean ``true`` or ``false`` in three spellings, ``1``, ``0``; date
-``YYYY-MM-DD``; timestamp ISO 8601 to the microsecond, with an offset or else in the spec's timezone. ASCII digits only.
+a 64-bit float holds: the nearest one to a fraction, which stays a fraction, and any other number to its last digit;
+boolean ``true`` or ``false`` in three spellings, ``1``, ``0``; date ``YYYY-MM-DD``; timestamp ISO 8601 to the
+microsecond, with an offset or else in the spec's timezone. ASCII digits only.
 """
 
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +23,7 @@ from nightshift.tables import arrow_schema
 _INTEGER = r"^-?[0-9]+$"
 _NUMBER = r"^-?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NOT_ZERO = r"^[^eE]*[1-9]"
-_LONG_INTEGER = r"^-?[0-9]{16,}$"
+_LONG = r"^-?[0-9.]{16,}"  # a float gives back up to 15 digits of any decimal
 _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIMESTAMP = re.compile(
@@ -33,6 +35,11 @@ _INT64 = range(-(2**63), 2**63)
 _CALENDAR = {  # what Python's dates hold, and with them every reader: days and microseconds since 1970
     "date": (-719_162, 2_932_896, pa.int32()),
     "timestamp": (-62_135_596_800_000_000, 253_402_300_799_999_999, pa.int64()),
+}
+_PER_UNIT = {  # what multiplies and divides a calendar's numbers to those of a coarser Arrow type
+    "day": ("date", 86_400_000, 1),
+    "s": ("timestamp", 1, 1_000_000),
+    "ms": ("timestamp", 1, 1_000),
 }
 
 
@@ -52,8 +59,14 @@ def from_text(text: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array:
     return text
 
 
-def from_arrow(values: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array | None:
-    """A typed array as a column's type; null where the value does not fit it, None where the type never does.
+def fits(found: pa.DataType, kind: ColumnType) -> bool:
+    """Return whether a column's type may hold what an Arrow type has."""
+    values = found.value_type if pa.types.is_dictionary(found) else found
+    return bool(pa.types.is_null(values) or _FITS[kind](values))
+
+
+def from_arrow(values: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array:
+    """An array of a type that ``fits`` as a column's type; null where a value does not.
 
     Integers widen to floats that hold them exactly; naive timestamps are read in ``zone``; a float that is no finite
     number does not fit, nor does a moment outside of the years 1 to 9999.
@@ -63,8 +76,8 @@ def from_arrow(values: pa.Array, kind: ColumnType, zone: ZoneInfo) -> pa.Array |
         values = values.cast(values.type.value_type)
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), wanted)
-    if not _FITS[kind](values.type):
-        return None
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float32())
     if kind in ("string", "category"):
         return values.cast(wanted)
     if kind == "timestamp" and values.type.tz is None:
@@ -125,15 +138,21 @@ def _numbers(text: pa.Array) -> pa.Array:
     found = decimals.cast(pa.float64())
     lost = pc.and_(pc.equal(found, 0.0), pc.match_substring_regex(decimals, _NOT_ZERO))
     found = _where(pc.and_(pc.is_finite(found), pc.invert(lost)), found)
-    long = pc.match_substring_regex(decimals, _LONG_INTEGER)
-    if not pc.any(long).as_py():
+    # A whole number is a float of its own up to 2**53, so that what became no whole number kept its whole part.
+    doubtful = pc.and_(pc.equal(pc.floor(found), found), pc.match_substring_regex(decimals, _LONG))
+    if not pc.any(doubtful).as_py():
         return found
-    cells = zip(found.to_pylist(), decimals.to_pylist(), long.to_pylist(), strict=True)
-    exact = [
-        None if is_long and number is not None and int(number) != _whole(cell) else number
-        for number, cell, is_long in cells
-    ]
+    cells = zip(found.to_pylist(), decimals.to_pylist(), doubtful.to_pylist(), strict=True)
+    exact = [None if doubt and not _comes_back(number, cell) else number for number, cell, doubt in cells]
     return pa.array(exact, pa.float64())
+
+
+def _comes_back(number: float, cell: str) -> bool:
+    """Return whether a float that is written with as many digits as a cell is what the cell says."""
+    if not number:
+        return True
+    said = Decimal(cell)
+    return Decimal(f"{number:.{len(said.as_tuple().digits) - 1}e}") == said
 
 
 def _booleans(text: pa.Array) -> pa.Array:
@@ -186,11 +205,28 @@ def _in_calendar(values: pa.Array, kind: ColumnType) -> pa.Array:
 
 
 def _exactly(values: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Cast, and null where the way back does not give the same value."""
+    """Cast, and null where the way back does not give the same value. What a cast would not define is not cast."""
     if pa.types.is_unsigned_integer(values.type) and pa.types.is_integer(wanted):
         values = _where(pc.less_equal(values.cast(pa.uint64()), pa.scalar(2**63 - 1, pa.uint64())), values)
-    found = values.cast(wanted, safe=False)
-    same = pc.equal(found.cast(values.type, safe=False), values)
+    values = _in_reach(values)
+    found = back = values.cast(wanted, safe=False)
     if pa.types.is_floating(wanted):
-        same = pc.and_(same, pc.is_finite(found))
-    return _where(same, found)
+        found = back = _where(pc.is_finite(found), found)
+    if pa.types.is_integer(values.type) and pa.types.is_floating(wanted):
+        bits = values.type.bit_width - pa.types.is_signed_integer(values.type)
+        back = _where(pc.less(found, 2.0**bits), found)  # the greatest integers may have become this one, which is none
+    return _where(pc.equal(back.cast(values.type, safe=False), values), found)
+
+
+def _in_reach(values: pa.Array) -> pa.Array:
+    """Dates and moments that microseconds of 64 bits, or days of 32, do not reach are null."""
+    unit = "day" if pa.types.is_date64(values.type) else getattr(values.type, "unit", "")
+    if unit not in _PER_UNIT:
+        return values
+    kind, factor, divisor = _PER_UNIT[unit]
+    first, last, _ = _CALENDAR[kind]
+    numbers = values.view(pa.int64())
+    inside = pc.and_(
+        pc.greater_equal(numbers, first * factor // divisor), pc.less_equal(numbers, last * factor // divisor)
+    )
+    return _where(inside, values)

@@ -1,84 +1,27 @@
-"""Days of one source: which are new or corrected, and how these are parsed, audited and published."""
+"""Days of one source: those that are new or corrected are parsed, audited and published."""
 
-import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 
-from nightshift import metrics, storage, tables
-from nightshift.database import advisory_lock
-from nightshift.errors import GateFailed, InputMissing, NightshiftError, PartitionDamaged
-from nightshift.gates.partition import Audited, audit_partition, publish_audited, report_unreadable
-from nightshift.gates.run import enforce
+from nightshift import metrics, tables
+from nightshift.database import Lock, advisory_lock
+from nightshift.errors import GateFailed, InputMissing, PartitionDamaged, SourceUnseen
+from nightshift.gates.partition import Audited, publish_audited
+from nightshift.inputs.columns import Differences, merged, news
 from nightshift.inputs.earlier_contract import refuse_earlier_contract
-from nightshift.inputs.landing import leads_out, partition_files
-from nightshift.inputs.parse import Landing, parse
+from nightshift.inputs.gated import Gated
+from nightshift.inputs.landed_days import as_landed, is_correction, is_stale, look, why_stale
+from nightshift.inputs.staging import audited_day
 from nightshift.job import Job, new_attempt
-from nightshift.lineage import (
-    DataFile,
-    Landed,
-    Manifest,
-    find_published,
-    find_staged,
-    published_uri,
-    recipe,
-    recipe_of,
-)
+from nightshift.lineage import Manifest
 from nightshift.specs.model import Input
-from nightshift.storage import StoredFile
 
 log = logging.getLogger("nightshift.inputs")
 
-# Raise one when the same files and contract are read differently. The second concerns Parquet with timestamps alone: at
-# 2 their INT96 is read as UTC.
-_READER, _READER_OF_TIMES = 1, 2
 _DAYS_A_COMMIT = 8
-
-
-@dataclass
-class Gated:
-    """What became of the days of a source.
-
-    ``absent`` days have neither landed nor been published. ``kept`` days were corrected, but the correction failed
-    its gate: the publication before it stays. ``blocked`` ones failed and have no publication. Both hold the error.
-    Of ``dirty`` days rows went to quarantine, or an expectation failed that only warns; ``warned`` counts the latter.
-    ``empty`` days were published, but their files had no row. ``restored`` says what another program had done to days
-    that were published again from landing. ``active`` is what was found published: fingerprint and files, by day.
-    """
-
-    source: str
-    published: list[str] = field(default_factory=list)
-    up_to_date: list[str] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-    kept: dict[str, NightshiftError] = field(default_factory=dict)
-    blocked: dict[str, NightshiftError] = field(default_factory=dict)
-    rows: dict[str, int] = field(default_factory=lambda: {"rows_landed": 0, "rows_published": 0, "rows_quarantined": 0})
-    pages: dict[str, str] = field(default_factory=dict)
-    dirty: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    warned: int = 0
-    restored: dict[str, str] = field(default_factory=dict)
-    active: dict[str, tuple[str, tuple[DataFile, ...]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Day:
-    """A day whose landing files are to be looked at, and what is published for it."""
-
-    ds: str
-    files: tuple[StoredFile, ...]
-    active: str
-    published: tuple[DataFile, ...]
-    damage: str
-
-    def landed(self, table: str) -> tuple[Landed, ...]:
-        """The files with their content's hash, taken from the publication where size and time are the same."""
-        manifest = find_published(table, self.ds, self.active, self.published) if self.active else None
-        known = {(item.uri, item.size, item.mtime_ns): item.sha256 for item in manifest.landing} if manifest else {}
-        seen = [(file.uri, file.size, file.mtime_ns) for file in self.files]
-        return tuple(Landed(*file, sha256=known.get(file) or _sha256(file[0])) for file in seen)
 
 
 def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
@@ -89,10 +32,15 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
     """
     gated, stale = Gated(source), list[str]()
     contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
-    for day in _look(job, contract, table, days):
-        if _is_stale(job, contract, table, day):
+    before = tables.state(table)
+    for day in look(job, contract, before, days):
+        if is_stale(job, contract, table, day):
             stale.append(day.ds)
             continue
+        if day.waits:
+            gated.waiting[day.ds] = day.waits
+        if day.unseen:
+            gated.unseen.append(day.ds)
         if day.damage and not day.files:
             what = f"another program changed the partition {day.ds}, whose landing files are gone: {day.damage}"
             gated.blocked[day.ds] = PartitionDamaged(what, where=table, do=PartitionDamaged.REPAIR)
@@ -105,12 +53,13 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
     metrics.count(job.settings, "partitions_up_to_date", len(gated.up_to_date), **tags)
     for start in range(0, len(stale), _DAYS_A_COMMIT):
         chunk = stale[start : start + _DAYS_A_COMMIT]
-        with ExitStack() as locks:
-            for ds in chunk:
-                locks.enter_context(advisory_lock(job.settings, f"{job.pipeline.name}/inputs/{source}/{ds}"))
-            _gate_chunk(job, contract, table, chunk, gated)
+        with ExitStack() as opened:
+            names = [f"{job.pipeline.name}/inputs/{source}/{ds}" for ds in chunk]
+            locks = [opened.enter_context(advisory_lock(job.settings, name)) for name in names]
+            _gate_chunk(job, contract, table, chunk, gated, locks)
         if len(stale) > _DAYS_A_COMMIT:
             log.info("%s: %d of %d new or corrected days are done", source, start + len(chunk), len(stale))
+    gated.new_differences = _new_differences(before, gated.differences)
     return gated
 
 
@@ -120,76 +69,23 @@ def landing_changes(job: Job, source: str, days: Sequence[date]) -> dict[str, st
     Size and time are compared; content is read only where they differ.
     """
     contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
-    stale = [day for day in _look(job, contract, table, days) if _is_stale(job, contract, table, day)]
-    return {day.ds: _why_stale(job, table, day) for day in stale}
+    stale = [day for day in look(job, contract, tables.state(table), days) if is_stale(job, contract, table, day)]
+    return {day.ds: why_stale(job, contract, table, day) for day in stale}
 
 
-def input_fingerprint(landed: Sequence[Landed], source: Input, timezone: str) -> str:
-    """The recipe of an input partition: the content of its files in the order of their names, and the contract."""
-    return recipe(
-        contents=[file.sha256 for file in landed],
-        columns={name: column.type for name, column in source.columns.items()},
-        order=list(source.columns),
-        key=source.key,
-        format=[source.file_format, source.delimiter, source.null_values] if source.file_format == "csv" else "parquet",
-        timezone=timezone,
-        reader=_reader(source),
-    )
-
-
-def _reader(source: Input) -> int:
-    """The version of the reader, by what a source may hold."""
-    times = any(column.type == "timestamp" for column in source.columns.values())
-    return _READER_OF_TIMES if times and source.file_format == "parquet" else _READER
-
-
-def _look(job: Job, contract: Input, table: str, days: Sequence[date]) -> list[_Day]:
-    active = tables.state(table)
-    return [
-        _Day(
-            ds.isoformat(),
-            tuple(partition_files(job.settings, contract, ds)),
-            active.fingerprint(ds.isoformat()),
-            partition.files if (partition := active.partitions.get(ds.isoformat())) else (),
-            active.damage(ds.isoformat()),
-        )
-        for ds in sorted(days)
-    ]
-
-
-def _is_stale(job: Job, contract: Input, table: str, day: _Day) -> bool:
-    """Whether landing has files that are not what is published; files that were taken away change nothing.
-
-    A day that another program damaged in the table is published again from landing.
-    """
-    if not day.files or not day.active:
-        return bool(day.files)
-    if any(leads_out(job.settings, file.uri) for file in day.files):
-        return True  # refused where it is read, as everything that is wrong with a day
-    wanted = input_fingerprint(day.landed(table), contract, job.pipeline.schedule.timezone)
-    return recipe_of(day.active) != wanted
-
-
-def _why_stale(job: Job, table: str, day: _Day) -> str:
-    if day.damage:
-        return "changed by another program in the table"
-    published = find_published(table, day.ds, day.active, day.published) if day.active else None
-    if published is None or any(leads_out(job.settings, file.uri) for file in day.files):
-        return "corrected" if day.active else "new"
-    same = [item.sha256 for item in published.landing] == [item.sha256 for item in day.landed(table)]
-    return "read by another contract" if same else "corrected"
-
-
-def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gated: Gated) -> None:
-    """Audit and publish some days whose locks are held; another run may have done it meanwhile."""
+def _gate_chunk(
+    job: Job, contract: Input, table: str, chunk: Sequence[str], gated: Gated, locks: Sequence[Lock]
+) -> None:
+    """Audit and publish some days whose locks are held; another run may have done it before they were."""
     job = replace(job, attempt=new_attempt())
     passed: list[Audited] = []
-    for day in _look(job, contract, table, [date.fromisoformat(ds) for ds in chunk]):
-        if not _is_stale(job, contract, table, day):
+    corrected: list[str] = []
+    for day in look(job, contract, tables.state(table), [date.fromisoformat(ds) for ds in chunk]):
+        if not is_stale(job, contract, table, day):
             gated.up_to_date.append(day.ds)
             continue
         try:
-            audited = _audited(job, contract, table, day, gated)
+            audited = audited_day(job, contract, table, day, gated)
         except (GateFailed, InputMissing) as error:
             log.warning("%s of %s: %s", gated.source, day.ds, error)
             if day.active and not day.damage:
@@ -198,19 +94,26 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
             (gated.kept if day.active and not day.damage else gated.blocked)[day.ds] = error
         else:
             passed.append(audited)
+            if day.active and not day.damage and is_correction(table, day, audited.manifest.landing):
+                corrected.append(day.ds)
             if day.damage:
                 log.warning("%s of %s: another program changed the table: %s", gated.source, day.ds, day.damage)
                 gated.restored[day.ds] = day.damage
     schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
 
     def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
-        return {manifest.ds for manifest in manifests if _as_landed(job, contract, manifest)}
+        return {manifest.ds for manifest in manifests if as_landed(job, contract, manifest)}
 
-    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed, still_wanted)
+    def confirm() -> None:
+        for lock in locks:
+            lock.confirm()
+
+    publication = publish_audited(job, f"inputs/{gated.source}", schema, passed, still_wanted, confirm)
     gated.published += publication.published
+    gated.corrected += [ds for ds in corrected if ds in publication.published]
     gated.up_to_date += publication.up_to_date
     for ds in publication.superseded:
-        gated.kept[ds] = InputMissing(
+        gated.kept[ds] = SourceUnseen(
             f"the landing files of {ds} changed while they were gated", where=f"inputs/{gated.source}"
         )
     gated.dirty += [audited.manifest.ds for audited in passed if audited.report.failed]
@@ -224,75 +127,16 @@ def _gate_chunk(job: Job, contract: Input, table: str, chunk: Sequence[str], gat
         gated.rows["rows_quarantined"] += audited.report.removed
 
 
-def _audited(job: Job, contract: Input, table: str, day: _Day, gated: Gated) -> Audited:
-    """Parse, stage and audit a day. Raises GateFailed or InputMissing where it cannot be read or is blocked."""
-    dataset, landing = f"inputs/{gated.source}", Landing()
-    try:
-        staged = _staged(job, contract, table, day, dataset, landing)
-    except (GateFailed, InputMissing) as error:
-        why = f"{error.where}: {error.what}"
-        gated.pages[day.ds] = report_unreadable(job, dataset, day.ds, contract.gate, why)
-        error.links = {"gate report": gated.pages[day.ds]}
-        raise
-    audited = audit_partition(
-        job,
-        dataset=dataset,
-        staged=staged,
-        columns=contract.columns,
-        key=contract.key,
-        gate=contract.gate,
-        rejected=landing.rejected,
-    )
-    gated.pages[day.ds] = audited.report_uri_html
-    enforce(audited.report, audited.report_uri_html)
-    return audited
+def _new_differences(before: tables.TableState, found: Mapping[str, Differences]) -> dict[str, Differences]:
+    """The differences that neither the day itself nor the published day before it had: each is named once."""
 
+    def published(ds: str) -> Differences:
+        manifest = before.manifest(ds)
+        return manifest.differences if manifest else {}
 
-def _staged(job: Job, contract: Input, table: str, day: _Day, dataset: str, landing: Landing) -> Manifest:
-    for file in day.files:
-        if leads_out(job.settings, file.uri):
-            do = "have the file itself landed, or mount its folder"
-            raise GateFailed("a symbolic link leads out of landing", where=file.uri, do=do)
-    landed = day.landed(table)
-    fingerprint = input_fingerprint(landed, contract, job.pipeline.schedule.timezone)
-    found = find_staged(table, day.ds, fingerprint)
-    if found is not None and _reusable(table, found):
-        return replace(found, landing=landed, replaces=day.active, run_id=job.run_id)
-    batches = parse(day.files, contract, job.pipeline.schedule.zone, landing)
-    schema = tables.arrow_schema({name: column.type for name, column in contract.columns.items()})
-    files = tables.write_partition(table, job.attempt, day.ds, fingerprint, schema, batches)
-    if partition_files(job.settings, contract, date.fromisoformat(day.ds)) != list(day.files):
-        raise InputMissing(f"the landing files of {day.ds} changed while they were read", where=dataset)
-    manifest = job.manifest(
-        dataset,
-        day.ds,
-        fingerprint,
-        files=files,
-        replaces=day.active,
-        landing=landed,
-        counts={"landed": landing.rows, "rejected": len(landing.rejected)},
-    )
-    tables.leave_staged(table, manifest)
-    return manifest
-
-
-def _as_landed(job: Job, contract: Input, manifest: Manifest) -> bool:
-    """Whether landing has the files of a manifest, by their sizes and times."""
-    there = partition_files(job.settings, contract, date.fromisoformat(manifest.ds))
-    files = [(file.uri, file.size, file.mtime_ns) for file in there]
-    return files == [(file.uri, file.size, file.mtime_ns) for file in manifest.landing]
-
-
-def _reusable(table: str, staged: Manifest) -> bool:
-    """Whether an attempt's files serve again. They lack rejected rows; a publication has a manifest of its own."""
-    published = published_uri(table, staged.ds, staged.fingerprint, staged.attempt)
-    return not staged.counts["rejected"] and not storage.exists(published)
-
-
-def _sha256(uri: str) -> str:
-    system, path = storage.resolve(uri)
-    digest = hashlib.sha256()
-    with system.open_input_stream(path, compression=None) as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    fresh = {}
+    for ds in sorted(found):
+        earlier = max((day for day in {*before.partitions, *found} if day < ds), default="")
+        known = found[earlier] if earlier in found else published(earlier)
+        fresh[ds] = news(found[ds], merged(known, published(ds)))
+    return {ds: differences for ds, differences in fresh.items() if differences}

@@ -19,7 +19,12 @@ def refuse_earlier_contract(
     """
     system, path = storage.resolve(storage.join(table, files[0].path))
     there = set(pq.read_schema(path, filesystem=system).names)
-    lacking = [name for name, column in contract.columns.items() if name not in there and column.nulls < 1]
+    otherwise = {name.lower() for name in there}  # Spark would find its values, and no other reader
+    lacking = [
+        name
+        for name, column in contract.columns.items()
+        if name not in there and (column.nulls < 1 or name.lower() in otherwise)
+    ]
     if lacking:
         raise SchemaChanged(
             f"source {source} of {ds} was published under an earlier contract, without {', '.join(lacking)}; {why}",

@@ -1,6 +1,6 @@
 """How much a day of a source may be: asked of sizes and footers before anything is read, then of each batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -8,10 +8,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nightshift.errors import GateFailed
+from nightshift.inputs.parquet_pages import Page
 from nightshift.specs.sources import Limits
 from nightshift.storage import StoredFile
 
-_BATCH_BYTES = 64 << 20
+BATCH_BYTES = 64 << 20
+"""How much of a file is unpacked at a time, where it can be known before."""
+
+_PAGE_OVERHEAD = 1 << 10  # of a page that holds one text: its lengths and levels
+_TEXTS_A_PAGE = 128
 
 
 @dataclass
@@ -21,6 +26,7 @@ class Measured:
     limits: Limits
     rows: int = 0
     bytes: int = 0
+    raw: int = 0
 
     def files(self, files: Sequence[StoredFile]) -> None:
         """Ask the files as they lie there."""
@@ -29,6 +35,11 @@ class Measured:
             self._ask("files", len(files), folder)
             self._ask("bytes", sum(file.size for file in files), folder)
 
+    def unpacked(self, uri: str, size: int) -> None:
+        """Ask so many more bytes of a CSV file as it unpacks: what no column of the contract holds counts as well."""
+        self.raw += size
+        self._ask("bytes", self.raw, uri)
+
     def footer(self, uri: str, metadata: pq.FileMetaData, places: Sequence[int]) -> None:
         """Ask a Parquet file's footer: its rows, and its columns unpacked."""
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
@@ -36,12 +47,22 @@ class Measured:
         self._ask("rows", self.rows + metadata.num_rows, uri)
         self._ask("bytes", self.bytes + unpacked, uri)
 
+    def pages(self, uri: str, name: str, pages: Iterable[Page]) -> int:
+        """Ask the pages of a column; returns how many bytes a value of it may take at most once it is read."""
+        most, where = 0, f"{uri}, column {name}"
+        for page in pages:
+            self._ask("cell", page.size // max(1, page.values) - _PAGE_OVERHEAD, where)
+            self._ask("cell", page.size, where, texts=_TEXTS_A_PAGE)
+            if not page.dictionary:
+                most = max(most, page.size if page.repeats else page.size // max(1, page.values) + 1)
+        return most
+
     def batches(self, uri: str, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The batch, its dictionaries unpacked, in parts that fit into memory whatever its texts repeat."""
         self.rows += batch.num_rows
         self._ask("rows", self.rows, uri)
         longest = max((self._cell(uri, name, batch.column(name)) for name in batch.schema.names), default=0)
-        step = max(1, _BATCH_BYTES // max(1, longest))
+        step = max(1, BATCH_BYTES // max(1, longest))
         for start in range(0, batch.num_rows, step):
             part = _unpacked(batch.slice(start, step))
             self.bytes += part.nbytes
@@ -57,13 +78,15 @@ class Measured:
         self._ask("cell", longest, f"{uri}, column {name}")
         return longest
 
-    def _ask(self, name: str, found: int, where: str) -> None:
+    def _ask(self, name: str, found: int, where: str, texts: int = 1) -> None:
+        """Raises GateFailed above a limit, of a Parquet page above that of so many ``texts``."""
         allowed = int(getattr(self.limits, name))
-        if found > allowed:
+        if found > allowed * texts:
+            noun = _NOUNS[name] if texts == 1 else "a page of {} bytes"
             raise GateFailed(
-                f"the delivery is too large: {_NOUNS[name].format(f'{found:,}')}",
+                f"the delivery is too large: {noun.format(f'{found:,}')}",
                 where=where,
-                allowed=f"limits.{name}: {allowed:,}",
+                allowed=f"limits.{name}: {allowed:,}" + (f", and {texts} times that in a page" if texts > 1 else ""),
                 do=f"have it corrected and landed again, or raise limits.{name} of the source in the spec",
             )
 

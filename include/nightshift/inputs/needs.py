@@ -23,15 +23,20 @@ class Needs:
 
 
 def daily_needs(pipeline: Pipeline, ds: date, newest: Newest) -> Needs:
-    """What the run of ``ds`` needs: for the features of ``ds``, and for the labels that become mature at its cutoff.
+    """The needs of the run of ``ds``: for the features of ``ds``, and for the labels that become mature at its cutoff.
 
     ``newest`` gives the newest snapshot of a source up to a day.
     """
     return _needs(pipeline, [ds], [label_day(pipeline, ds)], newest)
 
 
+def label_needs(pipeline: Pipeline, ds: date, newest: Newest) -> Needs:
+    """The needs of the labels of ``ds``."""
+    return _needs(pipeline, [], [ds], newest)
+
+
 def window_needs(pipeline: Pipeline, as_of: date, newest: Newest) -> Needs:
-    """What the training window of an as-of date needs."""
+    """The needs of the training window of an as-of date."""
     days = training_days(pipeline, as_of)
     return _needs(pipeline, days, days, newest)
 
@@ -50,7 +55,7 @@ def _needs(pipeline: Pipeline, feature_days: Sequence[date], label_days: Sequenc
 
 
 def inside(pipeline: Pipeline, ds: date) -> bool:
-    """Whether ``ds`` lies in the spec's range."""
+    """Return whether ``ds`` lies in the spec's range."""
     end = pipeline.schedule.end
     return pipeline.schedule.start <= ds and (end is None or ds <= end)
 

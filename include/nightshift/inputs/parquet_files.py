@@ -1,6 +1,6 @@
 """Parquet files as they were written: pages are checked by their checksums, INT96 holds moments in UTC."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -9,16 +9,28 @@ import pyarrow.parquet as pq
 
 from nightshift import storage
 from nightshift.errors import GateFailed
-from nightshift.inputs.csv_files import CORRECT, check_columns, damaged
-from nightshift.inputs.limits import Measured
+from nightshift.inputs.cells import fits
+from nightshift.inputs.columns import CORRECT, Columns, Differences, as_contract, match_columns
+from nightshift.inputs.csv_files import damaged
+from nightshift.inputs.limits import BATCH_BYTES, Measured
+from nightshift.inputs.parquet_pages import pages
 from nightshift.specs.model import Input
 
 _BATCH_ROWS = 65_536
+_WHOLE_GROUP = 4 * BATCH_BYTES
+_REPEATS = "DELTA_BYTE_ARRAY"
+_SIGNATURE = 28  # bytes behind a footer that is signed
+# Names of fields that lists and maps have by themselves.
+_FORMATS_OWN = frozenset({"array", "element", "entries", "item", "key", "key_value", "list", "value"})
 _NANOSECONDS_END = 2**63 // 1000  # in microseconds from 1970
 
 
-def read_parquet(uri: str, source: Input, measured: Measured) -> Iterator[pa.RecordBatch]:
+def read_parquet(
+    uri: str, source: Input, measured: Measured, differ: Callable[[Differences], None]
+) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file in the contract's column order.
+
+    ``differ`` gets the differences between its columns and the contract's.
 
     Texts that the file holds as words of a dictionary come as such: they are unpacked where they have been measured.
     Raises GateFailed where the columns are not the contract's or the footer says more than ``measured`` allows,
@@ -27,20 +39,27 @@ def read_parquet(uri: str, source: Input, measured: Measured) -> Iterator[pa.Rec
     system, path = storage.resolve(uri)
     try:
         with system.open_input_file(path) as opened:
+            _refuse_footer(uri, opened)
             parquet = _file(opened, "us")
-            check_columns(uri, parquet.schema_arrow.names, list(source.columns))
-            columns = _places(parquet, source)
-            measured.footer(uri, parquet.metadata, list(columns.values()))
-            words = [name for name, place in columns.items() if _has_dictionary(parquet, place)]
+            _refuse_encrypted(uri, opened, parquet.metadata)
+            columns = match_columns(uri, parquet.schema_arrow.names, source)
+            differ(columns.differences)
+            _refuse_types(uri, parquet.schema_arrow, columns, source)
+            there = list(columns.names.values())
+            places = _places(parquet, there)
+            measured.footer(uri, parquet.metadata, list(places.values()))
+            words = [name for name, place in places.items() if _has_dictionary(parquet, place)]
             parquet = _file(opened, "us", words)
-            int96 = [name for name in _int96(parquet) if name in source.columns]
-            batches = _batches(parquet, list(source.columns))
+            rows = _batch_rows(uri, opened, parquet.metadata, places, measured)
+            int96 = [name for name in _int96(parquet) if name in there]
+            batches = _batches(parquet, there, rows)
             if int96:
                 # The same columns: dictionaries decide where a reader cuts its batches.
-                exact = _batches(_file(opened, "ns", words), list(source.columns))
+                exact = _batches(_file(opened, "ns", words), there, rows)
                 batches = _with_moments(uri, batches, exact, int96)
-            yield from batches
-    except (OSError, pa.ArrowInvalid) as error:
+            for batch in batches:
+                yield as_contract(batch, source, columns)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(uri, error) from None
 
 
@@ -51,10 +70,81 @@ def _file(opened: Any, unit: str, words: list[str] | None = None) -> pq.ParquetF
     )
 
 
-def _places(parquet: pq.ParquetFile, source: Input) -> dict[str, int]:
-    """The contract's columns and their places in the file; a nested one has none, and no type that fits."""
+def _places(parquet: pq.ParquetFile, columns: list[str]) -> dict[str, int]:
+    """Some columns and their places in the file; a nested one has none, and no type that fits."""
     names = (parquet.schema.column(place).path for place in range(len(parquet.schema.names)))
-    return {name: place for place, name in enumerate(names) if name in source.columns}
+    return {name: place for place, name in enumerate(names) if name in columns}
+
+
+def _batch_rows(uri: str, opened: Any, metadata: pq.FileMetaData, places: Mapping[str, int], measured: Measured) -> int:
+    """How many rows are read at a time. The pages of what may be large are asked before one of them is unpacked.
+
+    Texts that repeat the beginnings of those before them may each be as long as their page, whatever the footer says.
+    """
+    rows = _BATCH_ROWS
+    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+        chunks = {name: group.column(place) for name, place in places.items()}
+        large = sum(chunk.total_uncompressed_size for chunk in chunks.values()) > _WHOLE_GROUP
+        widths = [
+            measured.pages(uri, name, pages(opened, _start(chunk), chunk.total_compressed_size))
+            for name, chunk in chunks.items()
+            if large or chunk.total_uncompressed_size > BATCH_BYTES or _REPEATS in chunk.encodings
+        ]
+        if widths:
+            rows = min(rows, max(1, BATCH_BYTES // max(1, sum(widths))))
+    return rows
+
+
+def _start(chunk: pq.ColumnChunkMetaData) -> int:
+    """Where a column chunk begins: with its dictionary, if it has one."""
+    return int(chunk.dictionary_page_offset or chunk.data_page_offset)
+
+
+def _refuse_footer(uri: str, opened: Any) -> None:
+    if _tail(opened)[-4:] == b"PARE":
+        raise _encrypted(uri)
+
+
+def _refuse_encrypted(uri: str, opened: Any, metadata: pq.FileMetaData) -> None:
+    """Raises GateFailed where the footer is signed: asking its columns, which are encrypted, ends the process."""
+    if int.from_bytes(_tail(opened)[:4], "little") == metadata.serialized_size + _SIGNATURE:
+        raise _encrypted(uri)
+
+
+def _tail(opened: Any) -> bytes:
+    opened.seek(max(0, opened.size() - 8))
+    return bytes(opened.read(8))
+
+
+def _encrypted(uri: str) -> GateFailed:
+    return GateFailed("the file is encrypted", where=uri, do="have it landed without encryption")
+
+
+def _refuse_types(uri: str, schema: pa.Schema, columns: Columns, source: Input) -> None:
+    """Raises GateFailed where a column is of a type that its contract's never holds; no row is read for it."""
+    for name, there in columns.names.items():
+        kind, found = source.columns[name].type, schema.field(there).type
+        if not fits(found, kind):
+            raise GateFailed(
+                f"column {name} is of Parquet type {_shown(found)}",
+                where=uri,
+                allowed=f"what column type {kind} holds without loss",
+                do="have the file landed with that type, or change the contract",
+            )
+
+
+def _shown(found: pa.DataType) -> str:
+    """A type without what the file alone says: the names of its fields, and the name of a timezone."""
+    if pa.types.is_timestamp(found) and found.tz is not None:
+        return f"timestamp[{found.unit}] with a timezone"
+    return str(found) if set(_fields(found)) <= _FORMATS_OWN else str(found).partition("<")[0]
+
+
+def _fields(found: pa.DataType) -> Iterator[str]:
+    """The names of all fields in a nested type."""
+    for place in range(found.num_fields):
+        yield found.field(place).name
+        yield from _fields(found.field(place).type)
 
 
 def _has_dictionary(parquet: pq.ParquetFile, place: int) -> bool:
@@ -71,8 +161,8 @@ def _int96(parquet: pq.ParquetFile) -> list[str]:
     return [column.path for column in columns if column.physical_type == "INT96"]
 
 
-def _batches(parquet: pq.ParquetFile, names: list[str]) -> Iterator[pa.RecordBatch]:
-    for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+def _batches(parquet: pq.ParquetFile, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    for batch in parquet.iter_batches(batch_size=rows, columns=names):
         yield batch.select(names)
 
 

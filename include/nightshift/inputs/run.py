@@ -2,19 +2,30 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
-from functools import cache
+from datetime import date, timedelta
 
 from nightshift import tables
 from nightshift.errors import InputMissing, NightshiftError
-from nightshift.inputs.days import Gated, gate_days
-from nightshift.inputs.landing import partition_files, place, snapshot_days
-from nightshift.inputs.needs import Needs, Newest, daily_needs, inside, window_needs
-from nightshift.job import Job, Outcome
+from nightshift.inputs.columns import sentences
+from nightshift.inputs.days import gate_days
+from nightshift.inputs.for_labels import gate_source, label_sources
+from nightshift.inputs.gated import Gated
+from nightshift.inputs.landing import Delivery, delivery, partition_files, place
+from nightshift.inputs.looked_again import changed_since
+from nightshift.inputs.needs import Needs, daily_needs, inside, window_needs
+from nightshift.inputs.snapshots import newest_snapshots
+from nightshift.job import Job, Outcome, Status
 from nightshift.lineage import find_published, report_link
 from nightshift.registry.waivers import waived
 
-__all__ = ["gate_days", "gate_inputs", "gate_windows", "inputs_landed", "newest_snapshots", "window_inputs"]
+__all__ = [
+    "gate_days",
+    "gate_inputs",
+    "gate_nights",
+    "gate_windows",
+    "inputs_landed",
+    "window_inputs",
+]
 
 log = logging.getLogger("nightshift.inputs")
 
@@ -22,13 +33,13 @@ _MOST_LINKS = 10
 
 
 def inputs_landed(job: Job) -> Outcome:
-    """Whether every source that features of ``ds`` read has landed, or was published before.
+    """Check that every source that features of ``ds`` read has landed, or was published before.
 
     Sources that only labels read are not waited for. Raises InputMissing, which names what is not there.
     """
     if not inside(job.pipeline, job.ds):
         return Outcome("inputs_landed", job.day, "done", f"{job.day} is outside the spec's range: nothing to wait for")
-    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
+    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job, {}))
     present = 0
     for name in job.pipeline.feature_inputs:
         absent = _absent(job, name, needs.features[name])
@@ -44,11 +55,13 @@ def gate_inputs(job: Job) -> Outcome:
     Raises GateFailed or InputMissing where a source of the features lacks more days than the spec allows. What is
     wrong with the labels' sources is left for ``gate_labels``.
     """
-    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job))
-    gated = {name: _gated(job, name, needs.days(name)) for name in job.pipeline.inputs}
-    warnings = list(_warnings(job, gated))
-    problems = [problem for name in needs.labels for problem in _label_problems(name, needs, gated[name])]
-    job.leave("gate_inputs", {"label_problems": problems, "warnings": warnings})
+    errors: dict[str, NightshiftError] = {}
+    needs = daily_needs(job.pipeline, job.ds, newest_snapshots(job, errors))
+    gated = {name: gate_source(job, name, needs.days(name)) for name in job.pipeline.inputs}
+    warnings = [*_warnings(job, gated), *changed_since(job, gated)]
+    labels = label_sources(needs, gated, errors)
+    left = {"label_problems": labels.problems, "label_unknown": labels.unseen, "warnings": warnings}
+    job.leave("gate_inputs", left)
     if inside(job.pipeline, job.ds):
         for name in job.pipeline.feature_inputs:
             _check_gated(job, name, needs.features[name], gated[name])
@@ -76,38 +89,21 @@ def window_inputs(job: Job) -> Outcome:
 def gate_windows(job: Job, as_of_dates: Sequence[date]) -> None:
     """Publish what the windows of other as-of dates need, each day once; what cannot be is told by their own runs."""
     newest = newest_snapshots(job)
-    needs = [window_needs(job.pipeline, as_of, newest) for as_of in as_of_dates]
+    _gate_all(job, [window_needs(job.pipeline, as_of, newest) for as_of in as_of_dates])
+
+
+def gate_nights(job: Job, days: Sequence[date]) -> None:
+    """Publish what the nights of some days need, each day once; what cannot be is told by their own runs."""
+    newest = newest_snapshots(job)
+    _gate_all(job, [daily_needs(job.pipeline, ds, newest) for ds in days])
+
+
+def _gate_all(job: Job, needs: Sequence[Needs]) -> None:
     for name in job.pipeline.inputs:
         try:
             gate_days(job, name, sorted({day for item in needs for day in item.days(name)}))
         except NightshiftError as error:
             log.info("%s is left to the other dates' own runs: %s", name, error.what)
-
-
-def _gated(job: Job, name: str, days: Sequence[date]) -> Gated:
-    """``gate_days``; whatever goes wrong with a source that features do not read is the labels' problem."""
-    try:
-        return gate_days(job, name, days)
-    except NightshiftError as error:
-        if name in job.pipeline.feature_inputs:
-            raise
-        log.warning("%s: %s", name, error)
-        return Gated(name, blocked={day.isoformat(): error for day in days})
-
-
-def newest_snapshots(job: Job) -> Newest:
-    """The newest snapshot up to a day, landed or published; each source is looked at once."""
-
-    @cache
-    def snapshots(name: str) -> list[date]:
-        published = tables.state(job.table(f"inputs/{name}")).partitions
-        landed = snapshot_days(job.settings, job.pipeline.inputs[name])
-        return sorted({*landed, *map(date.fromisoformat, published)})
-
-    def newest(name: str, ds: date) -> date | None:
-        return max((day for day in snapshots(name) if day <= ds), default=None)
-
-    return newest
 
 
 def _absent(job: Job, name: str, days: Sequence[date]) -> list[str]:
@@ -119,22 +115,44 @@ def _absent(job: Job, name: str, days: Sequence[date]) -> list[str]:
 
 
 def _check_presence(job: Job, name: str, days: Sequence[date], absent: Sequence[str]) -> None:
-    """Raises InputMissing where more days of a source are absent than its spec allows."""
-    source = job.pipeline.inputs[name]
+    """Raises InputMissing where more days of a source are absent than its spec allows, or the spine's own day is."""
+    source, own, lacking = job.pipeline.inputs[name], _own_day(job, name), absent
     absent = _unwaived(job, name, absent)
     if source.snapshot and not days:
         raise InputMissing(
-            f"source {name} has no snapshot with as_of <= {job.day}",
+            f"source {name} has no snapshot with as_of <= {job.ds - timedelta(days=source.lag)}",
             where=job.pipeline.name,
             do=f"land one at {place(job.settings, source, '<as_of>')}",
         )
-    if len(absent) > source.absent_allowed:
+    if source.snapshot and source.too_old(max(days), job.ds):
         raise InputMissing(
-            f"source {name} lacks {len(absent)} of the {len(days)} days that {job.day} reads: {_some(absent)}",
+            f"the newest snapshot of source {name} that {job.day} may use is of {max(days)}",
+            where=job.pipeline.name,
+            allowed=f"{source.max_age} days old at most",
+            do=f"land a newer one at {place(job.settings, source, '<as_of>')}",
+        )
+    if len(absent) > source.absent_allowed:
+        deliveries = {day: delivery(job.settings, source, date.fromisoformat(day)) for day in absent}
+        day, found = next(((day, found) for day, found in deliveries.items() if found.waits), (min(absent), Delivery()))
+        lacks = f"source {name} lacks {len(absent)} of the {len(days)} days that {job.day} reads: {_some(absent)}"
+        raise InputMissing(
+            f"{lacks}; of {day}, {found.waits}" if found.waits else lacks,
             where=job.pipeline.name,
             allowed=f"{source.absent_allowed} absent",
-            do=f"land {place(job.settings, source, min(absent))}",
+            do=found.do or f"land {place(job.settings, source, day)}",
         )
+    if own in lacking:
+        raise InputMissing(
+            f"source {name} lacks {own}, whose rows are the keys of {job.day}: it is the spine",
+            where=job.pipeline.name,
+            do=f"land {place(job.settings, source, own)}",
+        )
+
+
+def _own_day(job: Job, name: str) -> str:
+    """The day of a source that may never be absent; empty where there is none."""
+    day = job.pipeline.spine_day(job.ds) if name == job.pipeline.features.spine else None
+    return day.isoformat() if day else ""
 
 
 def _unwaived(job: Job, name: str, absent: Sequence[str]) -> Sequence[str]:
@@ -150,16 +168,11 @@ def _check_gated(job: Job, name: str, days: Sequence[date], gated: Gated) -> Non
     needed = {day.isoformat() for day in days}
     absent = [day for day in gated.absent if day in needed]
     blocked = [day for day in gated.blocked if day in needed]
+    if (own := _own_day(job, name)) in blocked:
+        raise gated.blocked[own]
     if blocked and len(_unwaived(job, name, [*absent, *blocked])) > job.pipeline.inputs[name].absent_allowed:
         raise gated.blocked[max(blocked)]
     _check_presence(job, name, days, absent)
-
-
-def _label_problems(name: str, needs: Needs, gated: Gated) -> list[str]:
-    days = {day.isoformat() for day in needs.labels[name]}
-    absent = [f"source {name} has not landed for {day}" for day in gated.absent if day in days]
-    blocked = [f"source {name} of {day}: {error.what}" for day, error in gated.blocked.items() if day in days]
-    return absent + blocked
 
 
 def _warnings(job: Job, gated: Mapping[str, Gated]) -> Iterator[str]:
@@ -170,6 +183,8 @@ def _warnings(job: Job, gated: Mapping[str, Gated]) -> Iterator[str]:
             spine = name == job.pipeline.features.spine
             yield f"{words}; {name} is the spine, so nothing is scored from it" if spine else words
     for name, item in gated.items():
+        yield from sentences(name, item.new_differences)
+        yield from (f"{name} of {day} has not landed: {waits}" for day, waits in item.waiting.items())
         yield from (f"{name} of {day}: {error}" for day, error in item.kept.items())
         for day, damage in item.restored.items():
             yield f"{name} of {day}: another program changed the table ({damage}); published again from landing"
@@ -189,7 +204,9 @@ def _outcome(job: Job, step: str, gated: Sequence[Gated], warnings: Sequence[str
     message += f"; {len(warnings)} warnings, the first: {warnings[0].splitlines()[0]}" if warnings else ""
     absent = [f"{item.source} {day}" for item in gated for day in item.absent]
     message += f"; absent: {_some(absent)}" if absent else ""
-    return Outcome(step, job.day, "done" if published else "up_to_date", message, counts, _links(job, gated))
+    marked = (f"{item.source}: {item.warned} expectations failed that only warn" for item in gated if item.warned)
+    status: Status = "done" if published else "up_to_date"
+    return Outcome(step, job.day, status, message, counts, _links(job, gated), warnings=(*warnings, *marked))
 
 
 def _links(job: Job, gated: Sequence[Gated]) -> dict[str, str]:
@@ -209,6 +226,8 @@ def _links(job: Job, gated: Sequence[Gated]) -> dict[str, str]:
 def _published_page(job: Job, gated: Gated) -> dict[str, str]:
     """The report of the newest day that was found published, for a night that had nothing to audit."""
     newest = max(gated.up_to_date, default="")
+    if not newest:
+        return {}
     table = job.table(f"inputs/{gated.source}")
     fingerprint, files = gated.active.get(newest, ("", ()))
     manifest = find_published(table, newest, fingerprint, files) if files else tables.state(table).manifest(newest)

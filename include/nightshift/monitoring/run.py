@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nightshift import metrics, tables
-from nightshift.job import Job, Outcome
+from nightshift.earlier_scheme import library_code
+from nightshift.job import Job, Outcome, Status
 from nightshift.lineage import Manifest, Upstream, recipe
 from nightshift.monitoring import decay
-from nightshift.source_code import package_code
+from nightshift.monitoring.late_labels import without_labels
+from nightshift.monitoring.skew import differing_days
+from nightshift.parts import version
 
 MONITORING = "monitoring"
 # After a change of the code above all of history is stale: one run does so many days, the newest first.
@@ -43,7 +46,18 @@ class _Survey:
         if self.predictions.damage(day) or self.labels.damage(day):
             return ""
         predictions, labels = self.predictions.fingerprint(day), self.labels.fingerprint(day)
-        return recipe(predictions=predictions, labels=labels, code=self.code) if predictions and labels else ""
+        if not predictions or not labels:
+            return ""
+        names = [recipe(predictions=predictions, labels=labels, code=code) for code in (self.code, *_earlier_code())]
+        published = self.evaluated.fingerprint(day)
+        return published if published in names else names[0]
+
+    @property
+    def damaged(self) -> list[str]:
+        """The scored days of which predictions or labels were changed by another program, oldest first."""
+        return [
+            ds for ds in sorted(self.predictions.partitions) if self.predictions.damage(ds) or self.labels.damage(ds)
+        ]
 
     @property
     def stale(self) -> list[str]:
@@ -59,7 +73,7 @@ def monitor(job: Job) -> Outcome:
     days = survey.stale[-MOST_DAYS:]
     if not days:
         metrics.count(job.settings, "partitions_up_to_date", 1, pipeline=job.pipeline.name, dataset=MONITORING)
-        return Outcome("monitor", job.day, "up_to_date", "every day with predictions and labels is evaluated")
+        return _said_of(job, survey, "up_to_date", "every day with predictions and labels is evaluated", {})
     rows = {day: _evaluated(job, survey, day) for day in days}
     manifests = [_staged(job, survey, day, rows[day]) for day in days]
 
@@ -74,22 +88,58 @@ def monitor(job: Job) -> Outcome:
     if left:
         message += f"; older days left to the next run: {left}"
     counts = {"days": float(len(days)), "version": float(publication.version)}
-    return Outcome("monitor", job.day, "done" if publication.published else "up_to_date", message, counts)
+    empty = [f"{day}: no row has a prediction and a label" for day in days if not rows[day]["rows"]]
+    status: Status = "done" if publication.published else "up_to_date"
+    return _said_of(job, survey, status, message, counts, empty)
+
+
+def _said_of(
+    job: Job, survey: _Survey, status: Status, message: str, counts: Mapping[str, float], warnings: Sequence[str] = ()
+) -> Outcome:
+    """The outcome, with what is not evaluated: days that wait for labels, never got them, or are damaged."""
+    late = without_labels(job, survey.predictions, survey.labels)
+    lines = [*warnings, *(f"labels of {day} never came: recorded as unlabelled" for day in late.recorded)]
+    lines += [
+        f"labels of {day} have come and are not built: backfill the night in which they were due"
+        for day in late.unbuilt
+    ]
+    lines += [f"labels of {day} {item.why} (run {item.run_id})" for day, item in late.failed.items()]
+    lines += [f"labels of {day} are waited for still, a look at them failed: {why}" for day, why in late.unseen.items()]
+    lines += [f"{day} is not evaluated, another program changed it" for day in survey.damaged]
+    differing = differing_days(job, survey.predictions, tables.state(job.table("features")))
+    metrics.gauge(job.settings, "features_differ", len(differing), pipeline=job.pipeline.name)
+    found = {
+        **counts,
+        "waiting": float(len(late.waiting)),
+        "unlabelled": float(len(late.unlabelled)),
+        "unbuilt": float(len(late.unbuilt) + len(late.failed)),
+        "features_differ": float(len(differing)),
+        "warnings": float(len(lines)),
+    }
+    return Outcome("monitor", job.day, status, message, found, warnings=tuple(lines))
 
 
 def _survey(job: Job) -> _Survey:
     predictions, labels, evaluated = (
         tables.state(job.table(dataset)) for dataset in ("predictions", "labels", MONITORING)
     )
-    code = recipe(decay=package_code([Path(decay.__file__)]), columns=COLUMNS)
-    return _Survey(predictions, labels, evaluated, code)
+    return _Survey(predictions, labels, evaluated, recipe(evaluation=version("evaluation"), columns=COLUMNS))
+
+
+def _earlier_code() -> list[str]:
+    return [recipe(decay=code, columns=COLUMNS) for code in library_code("evaluation")]
 
 
 def _evaluated(job: Job, survey: _Survey, day: str) -> dict[str, Any]:
-    """The row of a day: counts, and every metric that is defined."""
+    """The row of a day: counts, and every metric that is defined.
+
+    Labels that were published before the spec named the column have none: their rows are unlabelled for now.
+    """
     key, label = list(job.pipeline.features.key), job.pipeline.label
     predictions = tables.read(survey.predictions.uri, survey.predictions.files(day), [*key, "score", "model"])
-    labels = tables.read(survey.labels.uri, survey.labels.files(day), [*key, label.column])
+    schema = tables.arrow_schema({name: column.type for name, column in job.pipeline.label_contract.items()})
+    labels = tables.read(survey.labels.uri, survey.labels.files(day), [*key, label.column], schema)
+    labels = labels.filter(pc.is_valid(labels[label.column]))
     both = predictions.join(labels, key, join_type="inner", use_threads=False)
     found = decay.evaluate(label.objective, _vector(both[label.column]), _vector(both["score"]))
     model = predictions["model"][0].as_py() if predictions.num_rows else None

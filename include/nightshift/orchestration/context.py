@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Connection, Context
 
 from nightshift.job import Job
+from nightshift.orchestration.orders import order_of
 from nightshift.orchestration.priority import give_way
 from nightshift.orchestration.timetable import business_day
 from nightshift.settings import Settings
@@ -34,10 +35,12 @@ def task_settings() -> Settings:
 def job_of(context: Context, pipeline: str) -> Job:
     """The job of a task, which gives way to tonight's from then on if a backfill made it.
 
-    Raises SpecError where the spec has gone bad since the run began.
+    Raises SpecError where the spec has gone bad since the run began, ConfRefused where the run's conf asks for what
+    it cannot have.
     """
-    settings = task_settings()
-    spec, run = load_pipeline(settings, pipeline), context["dag_run"]
+    run = context["dag_run"]
+    order, settings = order_of(run), task_settings()
+    spec = load_pipeline(settings, pipeline)
     backfill = run.run_type == "backfill"
     if backfill:
         give_way()
@@ -47,7 +50,9 @@ def job_of(context: Context, pipeline: str) -> Job:
         ds_of(run, spec),
         run_id=run.run_id,
         backfill=backfill,
-        actor=run.triggering_user_name or "airflow",
+        actor=order.by,
+        reason=order.reason,
+        last_try=context["ti"].try_number > context["ti"].max_tries,
     )
 
 

@@ -113,4 +113,4 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
             else:
                 arguments["deadline"] = task.timeout
             mapped = scores.partial(map_index_template=SHARD_NAME, **arguments)
-            return mapped.expand(arguments=upstream[0].output)
+            return mapped.expand(shard=upstream[0].output)

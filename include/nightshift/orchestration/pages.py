@@ -4,7 +4,7 @@ Open to whoever may see the DAG, to nobody else. Imported with the first request
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 from nightshift import storage
 from nightshift.orchestration.links import shown
 from nightshift.plan import pipeline_of
-from nightshift.runs import read_run, summary
+from nightshift.runs import RunPage, read_page, summary
 from nightshift.settings import Settings
 
 # A page of ours needs no script and nothing from elsewhere: what slipped into one can do nothing either.
@@ -50,7 +50,7 @@ def application() -> FastAPI:
 
     @app.get("/runs/{dag_id}/{run_id}", dependencies=may_see)
     def run(dag_id: str, run_id: str) -> Response:
-        """What the steps of a run said."""
+        """The outcomes of the steps of a run."""
         page = run_page(settings, dag_id, run_id)
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
@@ -78,25 +78,43 @@ def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
     """The page of a run; 404 where the name is none of a DAG."""
     if not DAG_ID.fullmatch(dag_id):
         raise HTTPException(404, "There is no such DAG.")
-    steps = read_run(settings, dag_id, run_id)
+    found = read_page(settings, dag_id, run_id)
+    steps = found.steps
     head = "<tr><th>Step<th>Status<th>What it said<th>Links<th>Seconds</tr>"
     rows = "".join(_row(step, shown(settings, dag_id, step["links"])) for step in steps)
     content = "<p>No step has ended yet.</p>"
     if steps:
         line = f'<p class="summary">{escape(summary(steps))}</p>'
         content = f'{line}<div class="scroll"><table>{head}{rows}</table></div>'
+    content = "".join(f'<p class="failed">{escape(line)}</p>' for line in _doubts(found)) + content
     template = Template(Path(__file__).with_name("run.html").read_text())
     ds = f"Business date {escape(steps[0]['ds'])}" if steps else "No business date yet"
-    return template.substitute(dag=escape(dag_id), run=escape(run_id), ds=ds, content=content)
+    return template.substitute(dag=escape(dag_id), run=escape(_asked(run_id, steps)), ds=ds, content=content)
+
+
+def _doubts(page: RunPage) -> Iterator[str]:
+    """The doubts that a reader of the page should know before believing it."""
+    if page.altered:
+        yield f"{page.altered} of this run's files are not as they were written. They are not shown."
+    if page.earlier:
+        yield "An earlier version kept this page. Runs whose ids differ in punctuation shared one then."
+
+
+def _asked(run_id: str, steps: Sequence[Mapping[str, Any]]) -> str:
+    """The run's id, who asked for it, and why."""
+    by = next((step["by"] for step in steps if step.get("by")), "")
+    reason = next((step["reason"] for step in steps if step.get("reason")), "")
+    return run_id + (f" · asked for by {by}" if by else "") + (f": {reason}" if reason else "")
 
 
 def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:
     status = escape(step["status"])
     counted = {**step.get("names", {}), **{name: f"{value:,g}" for name, value in step["counts"].items()}}
     counts = ", ".join(f"{name} {value}" for name, value in counted.items())
+    warnings = "".join(f"<small>warning: {escape(warning)}</small>" for warning in step.get("warnings", ()))
     return (
         f'<tr><td>{escape(step["step"])}<td class="{status}">{status.replace("_", " ")}'
-        f"<td>{escape(step['message'])}<small>{escape(counts)}</small><td>{_links(links)}"
+        f"<td>{escape(step['message'])}{warnings}<small>{escape(counts)}</small><td>{_links(links)}"
         f'<td class="number">{step["seconds"]:,.1f}</tr>'
     )
 

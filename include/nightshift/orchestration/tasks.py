@@ -13,14 +13,14 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from nightshift import metrics, runs
 from nightshift.commands import FeaturesCommand, ScoreCommand
-from nightshift.errors import InputMissing, NightshiftError
+from nightshift.errors import InputMissing, NightshiftError, foreseen, unforeseen
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, unfinished_days
-from nightshift.orchestration.links import LINKS, shown, to_show
+from nightshift.orchestration.links import LINKS, run_address, shown, to_show
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
-from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, scored_already, shard_commands
+from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, scored_already, shard_command, shard_commands
 
 log = logging.getLogger("nightshift.task")
 
@@ -66,24 +66,26 @@ class StepOperator(BaseOperator):
 class PlanShardsOperator(StepOperator):
     """``plan_scoring``: what it returns is mapped over."""
 
-    def execute(self, context: Context) -> list[list[str]]:
-        """Returns the arguments of each shard's process."""
+    def execute(self, context: Context) -> list[int]:
+        """Returns the numbers of the shards. An XCom can be edited: how many tasks there are is all that it decides."""
         with plain_failures():
             job = job_of(context, pipeline_of(self.dag_id))
             perform(self, job)
-            return [command.argv() for command in shard_commands(job)]
+            return [command.shard for command in shard_commands(job)]
 
 
 class ShardOperator(BaseOperator):
-    """Scores one shard, whatever computes it, unless it has a result."""
+    """Scores one shard, whatever computes it, unless it has a result.
 
-    template_fields = ("arguments",)
+    ``shard`` is there to be mapped over and is not looked at, since it comes from an XCom, which people may edit. The
+    task's place among its like is the shard's number, and its run's own plan has the rest.
+    """
+
     waits_on: tuple[type[NightshiftError], ...] = ()
     links = NO_LINKS
 
-    def __init__(self, *, arguments: list[str], **others: Any) -> None:
+    def __init__(self, *, shard: Any = None, **others: Any) -> None:
         super().__init__(**others)
-        self.arguments = arguments
 
     def execute(self, context: Context) -> None:
         """Scores, and says what came of it."""
@@ -95,15 +97,16 @@ class ShardOperator(BaseOperator):
 
     def tell(self, context: Context, run: "RunShard") -> None:
         """Calls ``run``, and says what came of the shard."""
-        command = ScoreCommand.parse(self.arguments)
+        number = context["ti"].map_index
         with plain_failures():
             job = job_of(context, pipeline_of(self.dag_id))
 
             def shard() -> Outcome:
+                command = shard_command(job, -1 if number is None else number)
                 run(context, job, command)
                 return scored(job, [command])
 
-            told(self, job, shard, part=command.shard)
+            told(self, job, shard, part=number)
 
     def run_shard(self, context: Context, job: Job, command: ScoreCommand) -> None:
         """Computes the shard's result. Raises NightshiftError."""
@@ -167,7 +170,7 @@ class WaitOperator(BaseSensorOperator):
         return PokeReturnValue(False)
 
     def obstacle(self, context: Context, job: Job) -> NightshiftError | None:
-        """What must pass before the step is called at all."""
+        """The reason why the step is not called yet, if there is one."""
         return None
 
     def call(self, context: Context, job: Job) -> Outcome:
@@ -201,7 +204,8 @@ def told(task: StepTask, job: Job, run: Callable[[], Outcome], part: int | None 
     """Calls ``run``, and says what came of it in the log, in metrics, in links and on the run's page."""
     started = time.monotonic()
     try:
-        outcome = run()
+        with foreseen(f"{task.dag_id} {task.task_id} of {job.day}", job.pipeline.column_names):
+            outcome = run()
     except task.waits_on:
         raise
     except NightshiftError as error:
@@ -217,12 +221,19 @@ def told(task: StepTask, job: Job, run: Callable[[], Outcome], part: int | None 
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turns foreseen errors into Airflow's: one that can never go well is not retried; none drags its causes along."""
+    """Turns errors into Airflow's: one that can never go well is not retried; none drags its causes along.
+
+    Airflow's own pass: they say that a task waits, or is skipped.
+    """
     try:
         yield
     except NightshiftError as error:
         kind = AirflowException if error.retryable else AirflowFailException
         raise kind(str(error)) from None
+    except AirflowException:
+        raise
+    except Exception as error:
+        raise AirflowException(str(unforeseen(error))) from None
 
 
 def say_why(context: Context) -> None:
@@ -234,11 +245,15 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
     task.links = outcome.links
     task.operator_extra_links = to_show(task, job.run_id)
     metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.task_id, status=status)
-    for label, address in shown(job.settings, task.dag_id, outcome.links).items():
-        log.info("%s: %s", label, address)
+    page = run_address(job.settings, task.dag_id, job.run_id)
+    for line in runs.link_lines(shown(job.settings, task.dag_id, outcome.links), page):
+        log.info("%s", line)
     if status != "failed":
         log.info("%s", outcome.message)
-    runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part)
+    for warning in outcome.warnings:
+        log.warning("%s", warning)
+    said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason}
+    runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part, **said)
     if status != "failed" and task.task_id in runs.LAST_STEPS:
         log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
 

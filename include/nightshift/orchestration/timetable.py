@@ -29,7 +29,7 @@ class CutoffTimetable(Timetable):
 
     @property
     def summary(self) -> str:
-        """What the list of DAGs shows."""
+        """The text in the list of DAGs."""
         return f"{self.plan.cutoff} {self.plan.timezone}" if self.plan.every != "never" else "by hand or by backfill"
 
     def serialize(self) -> dict[str, Any]:

@@ -73,12 +73,17 @@ class AirflowClient:
         ]
 
     def has_backfill(self, dag_id: str) -> bool:
-        """Whether a backfill of the DAG is active; Airflow allows one at a time."""
+        """Return whether a backfill of the DAG is active; Airflow allows one at a time."""
+        return bool(self.active_backfill(dag_id))
+
+    def active_backfill(self, dag_id: str) -> str:
+        """The backfill of the DAG that is active, for people; empty where there is none."""
         page = self._ask("GET", "/api/v2/backfills", params={"dag_id": dag_id, "order_by": "-id", "limit": "1"})
-        return any(item["completed_at"] is None for item in page["backfills"])
+        active = [item for item in page["backfills"] if item["completed_at"] is None]
+        return "".join(f"{item['id']}, {item['from_date'][:10]} to {item['to_date'][:10]}" for item in active)
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether the DAG has been parsed and is not stale."""
+        """Return whether the DAG has been parsed and is not stale."""
         import httpx
 
         try:

@@ -79,11 +79,18 @@ def create(
 
 
 def wait_for_other(client: AirflowClient, dag_id: str, report: Callable[[str], None]) -> None:
-    """Wait until no backfill of a DAG is active."""
+    """Wait until no backfill of a DAG is active. Raises PlatformError naming the one that does not end."""
     deadline, said_at = time.monotonic() + _OTHER_SECONDS, float("-inf")
-    while client.has_backfill(dag_id) and time.monotonic() < deadline:
+    while active := client.active_backfill(dag_id):
+        if time.monotonic() >= deadline:
+            raise PlatformError(
+                f"the backfill before this one ({active}) is not over after {_OTHER_SECONDS:.0f} s",
+                where=dag_id,
+                allowed="one at a time",
+                do="look at its runs in the Airflow UI: clear or end what hangs, or cancel it at Browse > Backfills",
+            )
         if time.monotonic() > said_at + _SAY_SECONDS:
-            report(f"{dag_id}: waiting for the backfill before this one; Airflow allows one at a time")
+            report(f"{dag_id}: waiting for the backfill before this one ({active}); Airflow allows one at a time")
             said_at = time.monotonic()
         time.sleep(_POLL_SECONDS)
 
@@ -129,7 +136,7 @@ def failed_in(client: AirflowClient, dag_id: str, run: Run) -> str:
 
 
 def progress(states: Mapping[str, int], wanted: int) -> str:
-    """How far the runs of ``wanted`` days are, from their number in each of Airflow's states."""
+    """The progress of the runs of ``wanted`` days, from their number in each of Airflow's states."""
     words = {"success": "done", "failed": "failed", "running": "running", "queued": "queued"}
     counted = {word: states.get(state, 0) for state, word in words.items()}
     rest = [f"{counted[word]} {word}" for word in ("running", "queued", "failed") if counted[word]]
@@ -137,7 +144,7 @@ def progress(states: Mapping[str, int], wanted: int) -> str:
 
 
 def time_left(elapsed: float, done: int, left: int) -> str:
-    """How long ``left`` days take at the pace of ``done`` ones in ``elapsed`` seconds, for people; empty if unknown."""
+    """The time of ``left`` days at the pace of ``done`` ones in ``elapsed`` seconds, for people; empty if unknown."""
     if not done or not left:
         return ""
     expected = timedelta(seconds=elapsed / done * left)

@@ -1,7 +1,7 @@
 """Backups of the platform's databases: one file of ``pg_dump`` for each, and what must be true once it is restored.
 
 The lake, the models and the reports are files and not in it; nor is ``var/secrets``, which belongs elsewhere than what
-it opens.
+it opens. Of it the key for removed rows alone is in a backup: it opens nothing, and cannot be made again.
 """
 
 import json
@@ -17,7 +17,7 @@ from nightshift.platform import local, postgres
 from nightshift.platform.layout import of_this_machine
 from nightshift.platform.postgres import SUPERUSER, Cluster, connect
 from nightshift.registry.ledger import Ledger
-from nightshift.settings import Settings
+from nightshift.settings import REMOVAL_KEY, Settings
 
 LEDGER = "nightshift"
 DATABASES = (LEDGER, "mlflow", "airflow")
@@ -28,17 +28,23 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Backup:
-    """What a backup says of itself: the ledger's length and head are those of its own dump."""
+    """The description of a backup: the ledger's length and head are those of its own dump.
+
+    ``removal_key``: it holds the environment's key for the fingerprints of removed rows.
+    """
 
     made_at: str
     env: str
     databases: tuple[str, ...]
     entries: int
     head: str
+    removal_key: bool = False
 
 
-def back_up(cluster: Cluster, folder: Path, env: str, databases: Sequence[str], ledger: str) -> Backup:
-    """Dump databases of a running server into a new folder; ``ledger`` is the one of the ledger.
+def back_up(
+    cluster: Cluster, folder: Path, env: str, databases: Sequence[str], ledger: str, key: Path | None = None
+) -> Backup:
+    """Dump databases of a running server into a new folder; ``ledger`` is the one of the ledger, ``key`` a file.
 
     Raises PlatformError, or LedgerCorrupt: a broken chain is not carried on.
     """
@@ -54,19 +60,23 @@ def back_up(cluster: Cluster, folder: Path, env: str, databases: Sequence[str], 
         storage.create_bytes(str(target), b"")  # for the owner's eyes before there is anything to see
         _program("pg_dump", "--format=custom", f"--file={target}", cluster.url(SUPERUSER, name))
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    backup = Backup(made, env, tuple(databases), len(entries), entries[-1].hash if entries else "")
+    there = key is not None and key.is_file()
+    if key is not None and there:
+        storage.create_bytes(str(folder / REMOVAL_KEY), key.read_bytes())
+    backup = Backup(made, env, tuple(databases), len(entries), entries[-1].hash if entries else "", there)
     storage.write_json(str(folder / _MANIFEST), asdict(backup))
     return backup
 
 
 def read_backup(folder: Path) -> Backup:
-    """What the backup in a folder says of itself. Raises PlatformError where there is none, or not all of it."""
+    """The description of the backup in a folder. Raises PlatformError where there is none, or not all of it."""
     try:
         found = json.loads((folder / _MANIFEST).read_text())
         backup = Backup(**{**found, "databases": tuple(found["databases"])})
     except (OSError, ValueError, TypeError, KeyError):
         raise PlatformError(f"{folder} holds no whole backup", where="restore", do="name another folder") from None
     missing = [name for name in backup.databases if not (folder / f"{name}.dump").is_file()]
+    missing += [REMOVAL_KEY] if backup.removal_key and not (folder / REMOVAL_KEY).is_file() else []
     if missing:
         raise PlatformError(f"the backup lacks {', '.join(missing)}", where=str(folder))
     return backup
@@ -132,17 +142,46 @@ def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = F
     report("restoring beside what is in use")
     backup = restore_beside(layout.cluster, folder, LEDGER)
     report(f"the restored ledger is whole: {backup.entries} entries or more")
+    report(key_line(folder, settings.removal_key_file))
     if drill:
         drop_restored(layout.cluster, backup.databases)
         return backup, ""
     suffix = f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}"
     report(f"stopping Airflow and MLflow; what is in use will be kept as {LEDGER}{suffix} and so on")
+    put_key_back(folder, settings.removal_key_file, suffix)
     try:
         local.stop_all_but_postgres(settings)
         swap(layout.cluster, backup.databases, suffix)
     finally:
         local.up(settings, report)
     return backup, suffix
+
+
+def key_line(folder: Path, in_use: Path) -> str:
+    """A line on what becomes of the key for removed rows when a backup is restored, and what follows."""
+    kept, there = folder / REMOVAL_KEY, in_use.is_file()
+    if kept.is_file():
+        same = there and kept.read_bytes().strip() == in_use.read_bytes().strip()
+        return f"the key for removed rows is {'the one in use' if same else 'put back; one in use is kept beside it'}"
+    if there:
+        return "the backup has no key for removed rows; the one in use stays"
+    return (
+        "there is no key for removed rows, and a new one will be made: days that are published again get other "
+        "fingerprints, and what reads them is built again"
+    )
+
+
+def put_key_back(folder: Path, in_use: Path, suffix: str) -> None:
+    """Puts the backup's key in the place of another one, which stays as ``<name><suffix>``."""
+    kept = folder / REMOVAL_KEY
+    if not kept.is_file():
+        return
+    if in_use.is_file():
+        if kept.read_bytes().strip() == in_use.read_bytes().strip():
+            return
+        in_use.replace(in_use.with_name(in_use.name + suffix))
+    in_use.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    storage.create_bytes(str(in_use), kept.read_bytes())
 
 
 def _verify(cluster: Cluster, backup: Backup, ledger: str) -> None:

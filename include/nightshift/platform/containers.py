@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nightshift import storage
+from nightshift.database import refuse_pooler
 from nightshift.errors import PlatformError
 from nightshift.platform import logins, migration, postgres
 from nightshift.platform.environment import process_environment
@@ -76,6 +77,7 @@ def _prepare_databases(settings: Settings, layout: Layout, report: Callable[[str
     postgres.wait_until_ready(layout.cluster, _POSTGRES_SECONDS)
     postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
     create_ledger((layout.secrets / "database-owner").read_text().strip(), logins.WRITER)
+    refuse_pooler(settings.database)
     report("postgres: roles, databases and the ledger are there")
     migration.ensure_migrated(layout, process_environment(settings), report)
     migration.ensure_pools(layout, process_environment(settings), report)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from nightshift.database import refuse_pooler
 from nightshift.errors import NightshiftError, PlatformError
 from nightshift.platform.migration import missing_pools
 from nightshift.platform.programs import AIRFLOW
@@ -56,6 +57,7 @@ def _make_ledger(settings: Settings) -> None:
             do=f"set {OWNER}",
         ) from None
     create_ledger(owner, str(conninfo_to_dict(settings.database)["user"]))
+    refuse_pooler(settings.database)
 
 
 def _airflow(*command: str) -> str:

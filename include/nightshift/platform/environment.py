@@ -111,6 +111,7 @@ def _nightshift(settings: Settings) -> dict[str, str]:
         "STATSD_PORT": settings.statsd_port,
         "DATABASE_FILE": settings.database_file,
         "MLFLOW_LOGIN_FILE": settings.mlflow_login_file,
+        "REMOVAL_KEY_FILE": settings.removal_key or "",
     }
     return {f"NIGHTSHIFT_{name}": str(value) for name, value in names.items()}
 

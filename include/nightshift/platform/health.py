@@ -1,6 +1,7 @@
 """Whether each component answers, and what the platform looks like from outside."""
 
 import json
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -40,7 +41,10 @@ class Component:
 
 
 def check(settings: Settings, found: Mapping[str, Running]) -> dict[str, str]:
-    """The health of each program that runs; ``found`` is what the supervisor says."""
+    """The health of each program that runs; ``found`` is what the supervisor says.
+
+    A server is healthy if what answers is the process that the supervisor started, or a child of it.
+    """
     alive = {name: running for name, running in found.items() if running.pid}
     health = {}
     if "postgres" in alive:
@@ -51,7 +55,22 @@ def check(settings: Settings, found: Mapping[str, Running]) -> dict[str, str]:
     if any(name.startswith("airflow-") for name in alive):
         answer = _get(f"http://127.0.0.1:{places.airflow_port(settings)}/api/v2/monitor/health")
         health |= _airflow(answer, alive)
-    return health
+    others = {name: _other(alive[name], port) for name, port in places.ports(settings).items() if name in alive}
+    return health | {name: said for name, said in others.items() if said}
+
+
+def _other(running: Running, port: int) -> str:
+    """The other process that has the port of a program, in words; empty where the program has it, or nobody."""
+    # While a program starts nobody answers there, and to look through all processes again and again would slow it down.
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)):
+            return ""
+    from nightshift.platform import processes
+
+    if processes.tree_listens(running.pid, port):
+        return ""
+    by = processes.listener(port)
+    return f"port {port} is held by {processes.named(by)}, which the supervisor did not start" if by else ""
 
 
 def served(settings: Settings, name: str) -> str:

@@ -69,7 +69,7 @@ class Layout:
 
     @property
     def supervisor_config(self) -> Path:
-        """What the supervisor was started with."""
+        """The configuration that the supervisor was started with."""
         return self.run / "supervisor.conf"
 
     @property
@@ -138,6 +138,11 @@ def airflow_port(settings: Settings) -> int:
 def mlflow_port(settings: Settings) -> int:
     """The port of MLflow. Raises PlatformError when it is not on this machine."""
     return local_port(settings.mlflow_uri, "NIGHTSHIFT_MLFLOW")
+
+
+def ports(settings: Settings) -> dict[str, int]:
+    """The port of each program that listens on one. Raises PlatformError when one is not on this machine."""
+    return {"mlflow": mlflow_port(settings), "airflow-api-server": airflow_port(settings)}
 
 
 def _refuse_others(folder: Path) -> None:

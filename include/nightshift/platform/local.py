@@ -1,17 +1,17 @@
 """The local platform as one: ``up``, ``down``, ``status``."""
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from nightshift.database import refuse_pooler
 from nightshift.errors import PlatformError
 from nightshift.platform import health, logins, migration, postgres, processes, supervisor
+from nightshift.platform.alone import alone
 from nightshift.platform.environment import platform_environment, process_environment
 from nightshift.platform.health import HEALTHY, Component
-from nightshift.platform.layout import Layout, airflow_port, mlflow_port, of_this_machine
+from nightshift.platform.layout import Layout, of_this_machine, ports
 from nightshift.platform.programs import NAMES, Program, programs
 from nightshift.settings import Settings
 
@@ -32,12 +32,12 @@ def up(settings: Settings, report: Report = print) -> None:
     began = time.monotonic()
     layout = of_this_machine(settings)
     layout.make()
-    with _alone(layout):
+    with alone(layout):
         logins.ensure_secrets(layout)
         wanted = programs(settings)
         _ensure_supervisor(settings, layout, wanted, report)
         _refuse_taken_ports(layout, wanted)
-        _start_postgres(layout, report)
+        _start_postgres(settings, layout, report)
         supervisor.start_program(layout, "mlflow")
         migration.ensure_migrated(layout, process_environment(settings), report)
         for program in wanted:
@@ -51,7 +51,7 @@ def down(settings: Settings, report: Report = print) -> None:
     """Stops every process of the platform, whoever started it. Raises PlatformError when one survives."""
     layout = of_this_machine(settings)
     # Somebody may have deleted the folders of what runs.
-    with _alone(layout) if layout.run.exists() else nullcontext():
+    with alone(layout) if layout.run.exists() else nullcontext():
         _down(layout, report)
 
 
@@ -61,7 +61,7 @@ def stop_all_but_postgres(settings: Settings) -> None:
     Raises PlatformError for a program that goes on.
     """
     layout = of_this_machine(settings)
-    with _alone(layout):
+    with alone(layout):
         names = [name for name in supervisor.running(layout) if name != "postgres"]
         _stop(layout, names)
         if left := [name for name in names if _any_runs(layout, [name])]:
@@ -94,21 +94,6 @@ def last_lines(path: Path, count: int = LOG_LINES) -> str:
     except OSError:
         return "  (no log)"
     return "\n".join(f"  {line[:300]}" for line in lines[-count:]) or "  (empty)"
-
-
-@contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """One ``up`` or ``down`` at a time: another would take what is half started for what a crash left.
-
-    What is written meanwhile, logs too, is closed to others.
-    """
-    before = os.umask(0o077)
-    try:
-        with (layout.run / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    finally:
-        os.umask(before)
 
 
 def _down(layout: Layout, report: Report) -> None:
@@ -155,7 +140,7 @@ def _refuse_taken_ports(layout: Layout, wanted: Sequence[Program]) -> None:
             )
 
 
-def _start_postgres(layout: Layout, report: Report) -> None:
+def _start_postgres(settings: Settings, layout: Layout, report: Report) -> None:
     if postgres.initialise(layout.cluster):
         report("postgres: new data folder")
     supervisor.start_program(layout, "postgres")
@@ -165,6 +150,7 @@ def _start_postgres(layout: Layout, report: Report) -> None:
         raise _failed(layout, "postgres", error.what) from None
     postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
     _create_ledger(layout)
+    refuse_pooler(settings.database)
     report("postgres: ready")
 
 
@@ -235,8 +221,8 @@ def _wait(until: Callable[[], bool], seconds: float) -> None:
 
 def _names_and_ports(settings: Settings) -> list[tuple[str, int]]:
     """Without the programs' secrets, which are not there before the first start."""
-    ports = {"mlflow": mlflow_port(settings), "airflow-api-server": airflow_port(settings)}
-    return [(name, ports.get(name, 0)) for name in NAMES]
+    known = ports(settings)
+    return [(name, known.get(name, 0)) for name in NAMES]
 
 
 def _supervisor_component(layout: Layout, answers: bool) -> Component:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nightshift import storage
+from nightshift.gates.removed import make_removal_key
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import Role
+from nightshift.settings import REMOVAL_KEY
 
 OWNER, WRITER = "nightshift", "nightshift_writer"
 ADMIN = "admin"
@@ -21,6 +23,7 @@ def ensure_secrets(layout: Layout) -> None:
     _once(layout.secrets / "airflow-passwords.json", lambda: json.dumps({ADMIN: _token()}))
     _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
     _once(layout.secrets / "airflow-fernet-key", _fernet_key)
+    make_removal_key(layout.secrets / REMOVAL_KEY)
     for name in ("airflow-jwt-secret", "airflow-api-secret-key", "mlflow-secret-key"):
         _once(layout.secrets / name, lambda: secrets.token_hex(64))
     _write_derived(layout)

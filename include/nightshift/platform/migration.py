@@ -43,7 +43,7 @@ def ensure_pools(layout: Layout, environ: Mapping[str, str], report: Callable[[s
 
 
 def missing_pools(known: Collection[str]) -> dict[str, dict[str, object]]:
-    """What `airflow pools import` reads, of the pools that are not known yet."""
+    """The pools that are not known yet, as `airflow pools import` reads them."""
     return {
         name: {"slots": slots, "description": "Nightshift", "include_deferred": False}
         for name, slots in POOLS.items()

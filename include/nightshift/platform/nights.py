@@ -10,13 +10,14 @@ from nightshift.job import Job
 from nightshift.platform.airflow_client import Run
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
+from nightshift.scoring.coverage import shortfall
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
 
 @dataclass(frozen=True)
 class Night:
-    """One day of the table; None where there is nothing yet."""
+    """One day of the table; None where there is nothing yet. ``shortfall`` says what is not scored of what landed."""
 
     ds: str
     rows_in: int | None
@@ -25,6 +26,7 @@ class Night:
     champion: str | None
     metric: float | None
     seconds: float | None
+    shortfall: str = ""
 
 
 def nights_of(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], runs: Mapping[str, Run]) -> list[Night]:
@@ -47,6 +49,7 @@ def nights_of(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], ru
             champion=champion.version if champion else None,
             metric=_metric(pipeline, monitoring, day),
             seconds=run.seconds if run else None,
+            shortfall=shortfall(scored.rows, _counts(predictions, ds)) if scored else "",
         )
 
     return [night(ds) for ds in wanted]

@@ -9,14 +9,17 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from nightshift.errors import PlatformError
+from nightshift.settings import PROJECT
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -172,8 +175,9 @@ def _make_folders(cluster: Cluster) -> None:
         user = pwd.getpwnam(cluster.account)
         os.chown(cluster.data, user.pw_uid, user.pw_gid)
         os.chown(cluster.sockets, user.pw_uid, user.pw_gid)
+        own = (cluster.data.parent, cluster.sockets.parent, PROJECT, Path(sys.prefix))
         for path in (cluster.data, cluster.sockets, program("postgres")):
-            _let_through(path, user.pw_gid)
+            _let_through(path, user.pw_gid, own)
 
 
 def _add_account(name: str) -> None:
@@ -197,13 +201,27 @@ def _is_user(name: str) -> bool:
     return True
 
 
-def _let_through(path: Path, group: int) -> None:
-    """Lets ``group``, where needed every user, pass (not list) the folders above ``path``."""
+def _let_through(path: Path, group: int, own: Sequence[Path]) -> None:
+    """Lets ``group`` pass (not list) the folders above ``path``: in our ``own`` ones where needed every user.
+
+    Above those a folder becomes the group's, where it was its owner's alone: to others it stays closed. Raises
+    PlatformError where another group has rights in it.
+    """
     for folder in path.parents:
         found = folder.stat()
-        passes = found.st_mode & (0o010 if found.st_gid == group else 0o001)
-        if not passes:
+        if found.st_mode & (0o010 if found.st_gid == group else 0o001):
+            continue
+        if any(folder.is_relative_to(top) for top in own):
             folder.chmod(found.st_mode | 0o001)
+            continue
+        if found.st_gid != group and found.st_mode & 0o070:
+            raise PlatformError(
+                f"{ACCOUNT_FOR_ROOT}, which runs root's Postgres, cannot pass {folder}: that stays closed to others",
+                where="postgres",
+                do="run Nightshift as an ordinary user; or move the checkout (NIGHTSHIFT_VAR) to where others pass",
+            )
+        os.chown(folder, -1, group)
+        folder.chmod(found.st_mode & 0o7777 | 0o010)
 
 
 def _write_authentication(cluster: Cluster) -> None:

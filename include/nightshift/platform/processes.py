@@ -16,7 +16,7 @@ GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
 
 def of_platform(layout: Layout) -> list[psutil.Process]:
     """Every living process of the platform: those with its marker, its Postgres, and all that these started."""
-    found = {process.pid: process for process in psutil.process_iter() if _is_marked(process, layout)}
+    found = {process.pid: process for process in psutil.process_iter() if is_marked(process, layout)}
     if postmaster := _postmaster(layout):
         found[postmaster.pid] = postmaster
     for process in list(found.values()):
@@ -24,6 +24,14 @@ def of_platform(layout: Layout) -> list[psutil.Process]:
             found |= {child.pid: child for child in process.children(recursive=True)}
     found.pop(os.getpid(), None)
     return [process for process in found.values() if _lives(process)]
+
+
+def is_marked(process: psutil.Process, layout: Layout) -> bool:
+    """Return whether a process was started by the platform's supervisor, or by what that started."""
+    try:
+        return process.environ().get(MARKER) == str(layout.var)
+    except (*GONE, psutil.AccessDenied, OSError):
+        return False
 
 
 def end(layout: Layout, processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
@@ -44,17 +52,36 @@ def holder(port: int) -> str | None:
             probe.bind(("127.0.0.1", port))
             probe.listen(1)
         except OSError:
-            return _listener(port)
+            found = listener(port)
+            return named(found) if found else ""
     return None
 
 
-def _listener(port: int) -> str:
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            for connection in process.net_connections(kind="tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                    return f"{process.name()} (process {process.pid})"
-    return ""
+def listener(port: int) -> psutil.Process | None:
+    """The process that listens on a port of this machine; None where there is none, or it is hidden from this user."""
+    return next((process for process in psutil.process_iter() if _listens(process, port)), None)
+
+
+def tree_listens(pid: int, port: int) -> bool:
+    """Return whether a process or one that it started listens on a port."""
+    with suppress(*GONE):
+        first = psutil.Process(pid)
+        return any(_listens(process, port) for process in (first, *first.children(recursive=True)))
+    return False
+
+
+def named(process: psutil.Process) -> str:
+    """A process as people look for it: ``nginx (process 71)``."""
+    return f"{process.name()} (process {process.pid})"
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    with suppress(psutil.Error):
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for connection in process.net_connections(kind="tcp")
+        )
+    return False
 
 
 def _end(processes: list[psutil.Process], number: signal.Signals, seconds: float) -> list[psutil.Process]:
@@ -66,13 +93,6 @@ def _end(processes: list[psutil.Process], number: signal.Signals, seconds: float
         with suppress(psutil.NoSuchProcess):
             process.kill()
     return [process for process in psutil.wait_procs(alive, timeout=5)[1] if _lives(process)]
-
-
-def _is_marked(process: psutil.Process, layout: Layout) -> bool:
-    try:
-        return process.environ().get(MARKER) == str(layout.var)
-    except (*GONE, psutil.AccessDenied, OSError):
-        return False
 
 
 def _is_child(process: psutil.Process, of: psutil.Process | None) -> bool:

@@ -42,11 +42,12 @@ class Program:
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Every program, in the order in which they are started. Raises PlatformError."""
     layout = Layout(settings.var)
-    return (
+    found = (
         _postgres(layout),
         _mlflow(settings, layout, "127.0.0.1", places.mlflow_port(settings)),
         *_airflow(settings, places.airflow_port(settings)),
     )
+    return tuple(_after_its_predecessor(program) if program.port else program for program in found)
 
 
 def served(settings: Settings) -> dict[str, Program]:
@@ -58,6 +59,11 @@ def served(settings: Settings) -> dict[str, Program]:
     known = {"MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(["localhost:*", "127.0.0.1:*", *hosts])}
     mlflow = replace(mlflow, environment={**mlflow.environment, **known})
     return {program.name: program for program in (mlflow, *_airflow(settings, 0))}
+
+
+def _after_its_predecessor(program: Program) -> Program:
+    first = (sys.executable, "-m", "nightshift.platform.predecessor", str(program.port))
+    return replace(program, argv=(*first, *program.argv))
 
 
 def _postgres(layout: Layout) -> Program:

@@ -83,7 +83,7 @@ def start(layout: Layout, config: str, environ: Mapping[str, str]) -> None:
 
 
 def answers(layout: Layout) -> bool:
-    """Whether the supervisor is there."""
+    """Return whether the supervisor is there."""
     try:
         _rpc(layout).getState()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
@@ -92,7 +92,7 @@ def answers(layout: Layout) -> bool:
 
 
 def running(layout: Layout) -> dict[str, Running]:
-    """What the supervisor says of each program; nothing when it does not answer."""
+    """The state of each program by the supervisor; nothing when it does not answer."""
     try:
         found = _rpc(layout).getAllProcessInfo()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):

@@ -18,6 +18,7 @@ PART_OF = "app.kubernetes.io/part-of"
 RUN_ID = f"{PREFIX}run-id"
 """The annotation that names DAG and run, with a space between them: a label cannot hold every run id."""
 _NOT_IN_LABELS = re.compile(r"[^-A-Za-z0-9_.]+")
+_HASHED = re.compile(r"-[0-9a-f]{8}$")
 _LONGEST = 63
 
 
@@ -60,7 +61,7 @@ def label_value(text: str) -> str:
     Where that loses something, a hash of the whole ends it, so that two texts never become one.
     """
     plain = _NOT_IN_LABELS.sub("_", text).strip("-_.")
-    if plain == text and len(text) <= _LONGEST:
+    if plain == text and len(text) <= _LONGEST and not _HASHED.search(text):
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{plain[: _LONGEST - 9].rstrip('-_.')}-{digest}".lstrip("-")

@@ -48,7 +48,7 @@ class DriverFor:
         return f"{self.prefix()}-driver"
 
     def prefix(self) -> str:
-        """How the names of its executors begin."""
+        """The beginning of its executors' names."""
         own = f"-{self.ds}-{self.attempt}"
         return f"{self.pipeline.replace('_', '-')[: _LONGEST_PREFIX - len(own)].rstrip('-')}{own}"
 

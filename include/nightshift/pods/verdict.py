@@ -36,7 +36,7 @@ def failure(name: str, pod: Document | None, kind: Kind = SCORING) -> Nightshift
 
 
 def killed_for_memory(pod: Document, least: int = 0) -> bool:
-    """Whether a pod was killed because it used more memory than it may, which was ``least`` mebibytes or more."""
+    """Return whether a pod was killed for using more memory than it may, which was ``least`` mebibytes or more."""
     return _killed(pod, SCORING) and mebibytes(_limit(pod, SCORING)) >= least
 
 

@@ -12,10 +12,11 @@ from typing import Literal
 
 from nightshift.errors import PromotionRefused
 from nightshift.lineage import recipe
-from nightshift.registry.champions import Champion, champion_as_of
+from nightshift.registry.champions import Champion, champion_as_of, decided_from
 from nightshift.registry.effective import effective_from, next_ds
 from nightshift.registry.entry import Entry, Kind, NewEntry
-from nightshift.registry.ledger import Ledger
+from nightshift.registry.interventions import held_by, taken_back
+from nightshift.registry.ledger import CLOCKS_DIFFER, Ledger
 from nightshift.registry.promotion import Decision
 from nightshift.specs.model import Pipeline, Schedule
 
@@ -31,7 +32,7 @@ class Standing:
 
     ``champion`` is whom a promotion would replace, from ``effective_from`` on. A ``rerun`` and one that is
     ``superseded`` decide nothing, because of the entry ``because``. ``over`` says that the night after the date is no
-    longer to come.
+    longer to come. ``withdrawn`` is the rollback or retirement after which the date may be decided once more.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class Standing:
     champion: Champion | None
     over: bool
     because: Entry | None = None
+    withdrawn: Entry | None = None
 
     @property
     def champion_sha256(self) -> str:
@@ -80,18 +82,29 @@ class Recorded:
 
 
 def standing(entries: Sequence[Entry], schedule: Schedule, as_of: date, now: datetime) -> Standing:
-    """What a decision about ``as_of`` is, by a pipeline's entries so far and the moment (an aware datetime). Pure.
+    """The standing of a decision about ``as_of``, by a pipeline's entries so far and the moment (aware). Pure.
 
     A date that is decided live stays decided. A date that is over is history where no live decision is as of that day
     or an earlier one: it counts from the day after, unless it would reach into the nights of live decisions. Any other
     decision is live, however late it is recorded: it counts from a night that is not over. It is superseded once a
-    later as-of date was decided. Raises PromotionRefused for a date that has not come yet.
+    later as-of date was decided. A date whose promotion a person has taken back since is decided once more, live.
+    Raises PromotionRefused for a date that has not come yet.
     """
     following = next_ds(schedule, now)
-    if as_of > following:  # the day itself would be refused where two clocks differ by a second
+    # Tonight, decided by hand before its time, would leave the scheduled decision superseded.
+    if as_of >= next_ds(schedule, now + CLOCKS_DIFFER):
         raise PromotionRefused(f"{as_of} has not come yet", allowed=f"as-of dates before {following}")
-    own, over = live_decision(entries, as_of), as_of + _DAY < following
-    first = min(((day, entry.seq, entry) for day, entry in _dated(_live(entries))), default=None)
+    over = as_of + _DAY < following
+    if withdrawn := taken_back(entries, as_of):
+        since = [entry for entry in entries if entry.seq > withdrawn.seq]
+        effective = effective_from(schedule, as_of, now, history=False)
+        champion, because = champion_as_of(entries, effective), live_decision(since, as_of)
+        role: Role = "rerun" if because else "live"
+        if because is None and (because := _newest_decided(since, as_of, following)):
+            role = "superseded"
+        return Standing(role, effective, champion, over, because, withdrawn)
+    own = live_decision(entries, as_of)
+    first = min(((day, entry.seq, entry) for day, entry in _dated(_first_time(entries))), default=None)
     history = over and (first is None or as_of < first[0])
     later = _newest_decided(entries, as_of, following)
     effective = effective_from(schedule, as_of, now, history=history)
@@ -108,7 +121,8 @@ def standing(entries: Sequence[Entry], schedule: Schedule, as_of: date, now: dat
 def ruled(entries: Sequence[Entry], pipeline: Pipeline, verdict: Verdict, now: datetime) -> NewEntry | Entry | None:
     """The entry that a verdict becomes, or the one that answers it already.
 
-    None where the champion that it would replace is not the one that was compared: compare again. Pure.
+    None where the champion that it would replace is not the one that was compared: compare again. What the rule would
+    promote is refused while promotions are frozen, and where the model is retired. Pure.
     """
     found = standing(entries, pipeline.schedule, verdict.as_of, now)
     if answer := _answer(entries, verdict, found):
@@ -117,15 +131,16 @@ def ruled(entries: Sequence[Entry], pipeline: Pipeline, verdict: Verdict, now: d
     if decides and verdict.compared is not None and verdict.compared != found.champion_sha256:
         return None
     kind: Kind = "refusal"
+    held = held_by(entries, verdict.model_sha256) if decides and verdict.decision.promote else None
     if found.role == "rerun":
         kind = "rerun"
-    elif decides and verdict.decision.promote:
+    elif decides and verdict.decision.promote and not held:
         kind = "approval" if verdict.approved else "promotion"
     return NewEntry(
         pipeline=pipeline.name,
         kind=kind,
         actor=verdict.actor,
-        reason=_reason(verdict, found),
+        reason=_reason(verdict, found, held),
         as_of=verdict.as_of,
         effective_from=found.effective_from if kind in ("promotion", "approval") else None,
         version=verdict.version,
@@ -135,8 +150,9 @@ def ruled(entries: Sequence[Entry], pipeline: Pipeline, verdict: Verdict, now: d
             "champion_sha256": verdict.compared or "",
             "history": found.role == "history",
             "run_id": verdict.run_id,
+            **({"taken_back": found.withdrawn.seq} if found.withdrawn else {}),
         },
-        once=verdict.once,
+        once=_once(verdict, found, held),
     )
 
 
@@ -166,6 +182,17 @@ def _live(entries: Iterable[Entry]) -> Iterable[Entry]:
     return (entry for entry in entries if entry.kind in _DECIDES and entry.details.get("history") is False)
 
 
+def _first_time(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """Live decisions, without those that decided a date once more: they begin no live time of the pipeline."""
+    return (entry for entry in _live(entries) if "taken_back" not in entry.details)
+
+
+def _once(verdict: Verdict, found: Standing, held: Entry | None) -> str:
+    """The name of the event: once a person's order changed what may come of it, the same decision is another event."""
+    since = [entry for entry in (found.withdrawn, held) if entry is not None]
+    return "/".join([verdict.once, *(str(entry.seq) for entry in since)])
+
+
 def _dated(entries: Iterable[Entry]) -> Iterable[tuple[date, Entry]]:
     return ((entry.as_of, entry) for entry in entries if entry.as_of is not None)
 
@@ -175,8 +202,8 @@ def _reaches(entries: Sequence[Entry], as_of: date, first_live: date) -> bool:
 
     It does where the first of them was no promotion. Nights without any champion are nobody's.
     """
-    then = champion_as_of(entries, first_live + _DAY)
-    return then is not None and then.effective_from <= as_of + _DAY
+    then = decided_from(entries, first_live + _DAY)
+    return then is not None and then <= as_of + _DAY
 
 
 def _newest_decided(entries: Iterable[Entry], as_of: date, until: date) -> Entry | None:
@@ -188,7 +215,8 @@ def _newest_decided(entries: Iterable[Entry], as_of: date, until: date) -> Entry
 
 def _answer(entries: Sequence[Entry], verdict: Verdict, found: Standing) -> Entry | None:
     """The entry that answers this verdict already: of the same event, or with nothing new to say."""
-    if retried := next((entry for entry in entries if entry.once == verdict.once), None):
+    events = (_once(verdict, found, None), _once(verdict, found, held_by(entries, verdict.model_sha256)))
+    if retried := next((entry for entry in entries if entry.once in events), None):
         return retried
     if found.role == "rerun" and found.because is not None:
         return found.because if _same_run(verdict, found.because, found.over) else None
@@ -196,7 +224,9 @@ def _answer(entries: Sequence[Entry], verdict: Verdict, found: Standing) -> Entr
         return None
     if found.champion and found.champion.sha256 == verdict.model_sha256:  # the challenger is champion already
         return next(entry for entry in entries if entry.seq == found.champion.seq)
-    own = [entry for entry in entries if entry.as_of == verdict.as_of and entry.model_sha256 == verdict.model_sha256]
+    since = found.withdrawn.seq if found.withdrawn else 0
+    own = [entry for entry in entries if entry.seq > since and entry.as_of == verdict.as_of]
+    own = [entry for entry in own if entry.model_sha256 == verdict.model_sha256]
     last = next((entry for entry in reversed(own) if entry.kind in _DECIDES), None)
     return last if last and _same_refusal(verdict, last, found) else None
 
@@ -215,8 +245,11 @@ def _same_refusal(verdict: Verdict, last: Entry, found: Standing) -> bool:
     return compared == (verdict.compared or "") and verdict.compared in (None, found.champion_sha256)
 
 
-def _reason(verdict: Verdict, found: Standing) -> str:
+def _reason(verdict: Verdict, found: Standing, held: Entry | None) -> str:
     reason, because = verdict.decision.reason, found.because
+    if held is not None:
+        what = "frozen" if held.kind == "freeze" else "its model was retired"
+        return f"{what} by {held.actor} in entry {held.seq} ({held.reason}); the rule would promote it: {reason}"
     if because is None:
         return reason
     if found.role == "superseded":

@@ -9,8 +9,12 @@ from typing import Any, Literal, get_args
 from nightshift.errors import LedgerCorrupt
 from nightshift.lineage import sha256
 
-Kind = Literal["promotion", "refusal", "approval", "rollback", "retirement", "rerun", "waiver"]
+Kind = Literal[
+    "promotion", "refusal", "approval", "rollback", "retirement", "rerun", "waiver", "freeze", "unfreeze", "override"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# In the details of an entry that comes after one of the future: what the clocks said.
+CLOCK = "clock"
 
 
 @dataclass(frozen=True)
@@ -18,9 +22,10 @@ class NewEntry:
     """What is to be appended.
 
     ``effective_from`` is the first ``ds`` that the entry concerns; None where it changes no champion (a refusal, a
-    rerun, a waiver). ``version`` is the registered version: the challenger of a decision, the one that a rollback
-    returns to, empty for a retirement or a waiver. ``once`` names the event within its pipeline: a second append of it
-    returns the first entry. ``details`` is JSON without NaN and infinities, and never holds the value of a cell.
+    rerun, a waiver, a freeze). ``version`` is the registered version: the challenger of a decision, the one that a
+    rollback returns to, an override promotes or a retirement retires; empty for a waiver or a freeze. ``once`` names
+    the event within its pipeline: a second append of it returns the first entry. ``details`` is JSON without NaN and
+    infinities, and never holds the value of a cell.
     """
 
     pipeline: str
@@ -54,6 +59,12 @@ class Entry:
     once: str | None
     previous_hash: str
     hash: str
+
+    @property
+    def known_at(self) -> datetime:
+        """Since when it is known: after an entry of the future by the clocks of then, not by the chain's order."""
+        clock = self.details.get(CLOCK)
+        return datetime.fromisoformat(clock) if clock else self.recorded_at
 
     def document(self) -> dict[str, Any]:
         """The entry as plain data, for ``--json``."""

@@ -1,14 +1,15 @@
 """The ledger: an append-only, hash-chained record of what happened to models, one chain for each environment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from nightshift import database
 from nightshift.errors import LedgerCorrupt, PlatformError
 from nightshift.lineage import sha256
-from nightshift.registry.entry import KINDS, Entry, Kind, NewEntry, chained, content, read
+from nightshift.registry.entry import CLOCK, KINDS, Entry, Kind, NewEntry, chained, content, read
 from nightshift.registry.ledger_table import create_ledger, lock_ledger
 from nightshift.settings import Settings
 
@@ -59,11 +60,13 @@ class Ledger:
             previous = self._last(connection)
             now = _clock(connection)
             recorded_at = max(now, previous.recorded_at) if previous else now
-            if recorded_at - now <= CLOCKS_DIFFER:  # no effective date follows an entry of the future
-                now = recorded_at
+            ahead = recorded_at - now > CLOCKS_DIFFER
+            now = now if ahead else recorded_at  # no effective date follows an entry of the future
             new = compose(self._read(connection, pipeline), now)
             if not isinstance(new, NewEntry):
                 return new
+            if ahead:
+                new = replace(new, details={**new.details, CLOCK: now.isoformat()})
             found = self._read(connection, new.pipeline, once=new.once) if new.once is not None else []
             if found:
                 return found[0]
@@ -73,10 +76,10 @@ class Ledger:
             )
             return entry
 
-    def entries(self, pipeline: str | None = None) -> list[Entry]:
-        """The entries of one pipeline, or of all, in the order in which they were recorded."""
+    def entries(self, pipeline: str | None = None, kinds: Sequence[Kind] | None = None) -> list[Entry]:
+        """The entries of one pipeline, or of all, of some kinds or of all, in the order in which they were recorded."""
         with self._open() as connection:
-            return self._read(connection, pipeline)
+            return self._read(connection, pipeline, kinds=kinds)
 
     def head(self) -> str:
         """The hash of the newest entry of all pipelines; empty where there is none. It stands for all before it."""
@@ -154,12 +157,18 @@ class Ledger:
         return read(*row) if row else None
 
     def _read(
-        self, connection: "Connection[TupleRow]", pipeline: str | None = None, once: str | None = None
+        self,
+        connection: "Connection[TupleRow]",
+        pipeline: str | None = None,
+        once: str | None = None,
+        kinds: Sequence[Kind] | None = None,
     ) -> list[Entry]:
         query = """SELECT content, hash FROM public.ledger WHERE env = %(env)s
             AND (%(pipeline)s::text IS NULL OR pipeline = %(pipeline)s) AND (%(once)s::text IS NULL OR once = %(once)s)
-            ORDER BY seq"""
-        rows = connection.execute(query, {"env": self.env, "pipeline": pipeline, "once": once})
+            AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s)) ORDER BY seq"""
+        rows = connection.execute(
+            query, {"env": self.env, "pipeline": pipeline, "once": once, "kinds": kinds and list(kinds)}
+        )
         return [read(text, hash_) for text, hash_ in rows]
 
 

@@ -7,7 +7,7 @@ two is completed, never repeated.
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,10 +77,11 @@ def find_version(settings: Settings, pipeline: str, fingerprint: str) -> Version
         return _find_version(settings, client, pipeline, fingerprint)
 
 
-def register(settings: Settings, pipeline: str, record: Record) -> Version:
+def register(settings: Settings, pipeline: str, record: Record, confirm: Callable[[], None] | None = None) -> Version:
     """The version with the record's fingerprint, registered with its run where there is none yet.
 
-    Two processes must not register one fingerprint at the same moment: hold a lock. Raises NightshiftError.
+    Two processes must not register one fingerprint at the same moment: hold a lock, which ``confirm`` asks for once
+    the run is there. Raises NightshiftError.
     """
     with _talking(settings) as client:
         found = _find_version(settings, client, pipeline, record.fingerprint)
@@ -89,6 +90,8 @@ def register(settings: Settings, pipeline: str, record: Record) -> Version:
         run = _completed_run(client, experiment_name(settings, pipeline), record)
         name = registered_name(settings, pipeline)
         _create_registered_model(client, name)
+        if confirm is not None:
+            confirm()
         client.create_model_version(
             name,
             source=f"{run.info.artifact_uri}/{MODEL}",
@@ -121,7 +124,7 @@ def set_champion(settings: Settings, pipeline: str, champion: Champion | None) -
     Where the champion's version was deleted, another one of the same model serves as well. None where there is none of
     that model, or no champion. Raises NightshiftError where MLflow is away.
     """
-    version = _version_of(settings, pipeline, champion) if champion is not None else None
+    version = version_of(settings, pipeline, champion) if champion is not None else None
     name = registered_name(settings, pipeline)
     if version is not None:
         with _talking(settings) as client:
@@ -132,8 +135,11 @@ def set_champion(settings: Settings, pipeline: str, champion: Champion | None) -
     return version
 
 
-def _version_of(settings: Settings, pipeline: str, champion: Champion) -> str | None:
-    """The champion's version if it is there with the champion's model; else the newest version of that model."""
+def version_of(settings: Settings, pipeline: str, champion: Champion) -> str | None:
+    """The champion's version if it is there with the champion's model; else the newest version of that model, if any.
+
+    Raises NightshiftError where MLflow is away.
+    """
     name = registered_name(settings, pipeline)
     with _talking(settings) as client:
         found = client.search_model_versions(f"name = '{name}' AND tag.`{SHA256}` = '{champion.sha256}'")

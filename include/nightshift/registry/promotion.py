@@ -34,7 +34,7 @@ class Decision:
 def decide(
     rule: Promotion, *, challenger: float, champion: float | None, baseline: float, without: str = NO_CHAMPION
 ) -> Decision:
-    """Whether the challenger is promoted, by the values of ``rule.metric`` on one and the same holdout.
+    """Return whether the challenger is promoted, by the values of ``rule.metric`` on one and the same holdout.
 
     It must be better than the baseline by more than ``rule.skill``, and better than the champion, if there is one,
     by at least ``rule.improvement``; both are relative. A value that is NaN or infinite is a refusal. ``without`` is
@@ -68,7 +68,7 @@ def refused(reason: str, **details: Any) -> Decision:
 
 
 def improvement(metric: str, value: float, reference: float) -> float:
-    """How much better ``value`` is than ``reference``, relative to the reference: 0.01 is 1 % better, -0.01 worse.
+    """The gain of ``value`` over ``reference``, relative to the reference: 0.01 is 1 % better, -0.01 worse.
 
     Against a reference of zero, anything better is infinitely better and anything worse infinitely worse.
     """

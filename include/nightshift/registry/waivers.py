@@ -9,6 +9,7 @@ from datetime import date
 from functools import cache
 from typing import Protocol
 
+from nightshift.errors import NightshiftError
 from nightshift.registry.entry import Entry, NewEntry
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -40,10 +41,18 @@ def waived_days(entries: Iterable[Entry], source: str) -> frozenset[str]:
 
 
 def waived(settings: Settings, pipeline: str) -> Waived:
-    """What the ledger waives, read with the first question: only a night that lacks something asks."""
+    """The days that the ledger waives, read with the first question: only a night that lacks something asks.
+
+    A lake of one's own needs no ledger: where none answers, nothing is waived there.
+    """
 
     @cache
     def entries() -> tuple[Entry, ...]:
-        return tuple(Ledger.of(settings).entries(pipeline))
+        try:
+            return tuple(Ledger.of(settings).entries(pipeline))
+        except NightshiftError:
+            if settings.private:
+                return ()
+            raise
 
     return lambda source: waived_days(entries(), source)

@@ -1,6 +1,7 @@
 """``python -m nightshift.scoring score --plan URI --shard N``: what a pod, a task and a shell run alike.
 
-Exit codes: 0 scored, or was scored already; 2 wrong arguments; 3 a foreseen error, in one line; 143 stopped by
+Exit codes: 0 scored, or was scored already; 1 an error that was not foreseen, in one line that quotes nothing; 2 wrong
+arguments; 3 a foreseen error, in one line; 143 stopped by
 SIGTERM, which leaves nothing behind.
 """
 
@@ -13,7 +14,7 @@ from types import FrameType
 
 from nightshift.collector import uncollected
 from nightshift.commands import ScoreCommand
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, unforeseen
 
 
 def main(argv: list[str]) -> int:
@@ -31,6 +32,9 @@ def main(argv: list[str]) -> int:
     except NightshiftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 3
+    except Exception as error:
+        print(f"NightshiftError: {unforeseen(error)}", file=sys.stderr, flush=True)
+        return 1
     made = f"scored in {result.seconds:.1f} s" if own else f"scored already by attempt {result.attempt}"
     print(f"shard {command.shard}: {result.file.rows:,} rows {made}, {result.file.path}", flush=True)
     return 0

@@ -1,26 +1,27 @@
 """The gate of predictions: every shard there, every key once, every score as it should be; then published."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nightshift import metrics, storage, tables
 from nightshift.errors import InputMissing, ModelNotFound, NightshiftError
 from nightshift.gates.keys import Differences, differences
-from nightshift.gates.partition import Audited, audit_partition, publish_audited
+from nightshift.gates.partition import Audited, audit_partition, publish_audited, up_to_date
+from nightshift.gates.report import warning_lines
 from nightshift.gates.results import CheckResult
 from nightshift.gates.run import enforce
 from nightshift.job import Job, Outcome
-from nightshift.lineage import Manifest, Upstream, recipe_of, report_link
+from nightshift.lineage import Manifest, Upstream, libraries, recipe_of
+from nightshift.scoring.coverage import counts_of, coverage, unscored
 from nightshift.scoring.plan import (
     ScoringPlan,
     ShardResult,
     prediction_columns,
-    read_plan,
     read_result,
     started_folder,
 )
-from nightshift.scoring.planning import resolve
+from nightshift.scoring.planning import planned, resolve
 from nightshift.scoring.reconcile import not_finite, same_rows
 from nightshift.specs.model import Column
 
@@ -34,19 +35,19 @@ def gate_predictions(job: Job) -> Outcome:
 
     Raises GateFailed, or NightshiftError where shards have no result.
     """
-    left = job.left("plan_scoring")
-    if left["status"] == "nothing":
+    left, plan = job.left("plan_scoring"), planned(job)
+    if plan is None:
         return Outcome("gate_predictions", job.day, "nothing", f"{job.day} is after the spec's end: labels alone")
-    plan = read_plan(left["plan"])
     found = tables.state(plan.table)
     published = found.fingerprint(job.day)
     if recipe_of(published) == plan.fingerprint:
         metrics.count(job.settings, "partitions_up_to_date", 1, pipeline=job.pipeline.name, dataset=PREDICTIONS)
         message = f"predictions of {job.day} are up to date ({plan.rows} rows, {published})"
-        links = report_link(found.manifest(job.day))
-        return Outcome("gate_predictions", job.day, "up_to_date", message, {"rows": float(plan.rows)}, links)
+        manifest = found.manifest(job.day)
+        return up_to_date(job, "gate_predictions", message, float(plan.rows), manifest)
     results = _results(plan, left["plan"])
-    staged = _manifest(job, plan, results, left)
+    lost = unscored(job, tables.state(job.table("features"), left["features_version"]).manifest(job.day))
+    staged = _manifest(job, plan, results, left, lost)
     tables.leave_staged(plan.table, staged)
     audited = audit_partition(
         job,
@@ -55,7 +56,7 @@ def gate_predictions(job: Job) -> Outcome:
         columns=prediction_contract(job, plan.model_digits),
         key=job.pipeline.features.key,
         gate=job.pipeline.scoring.gate,
-        extra=_reconciled(job, plan, staged),
+        extra=(*_reconciled(job, plan, staged), *coverage(job.day, plan.rows, lost, found)),
     )
     enforce(audited.report, audited.report_uri_html)
     return _published(job, plan, audited, results)
@@ -80,7 +81,9 @@ def _results(plan: ScoringPlan, plan_uri: str) -> list[ShardResult]:
     return [result for result in found if result is not None]
 
 
-def _manifest(job: Job, plan: ScoringPlan, results: list[ShardResult], left: dict[str, Any]) -> Manifest:
+def _manifest(
+    job: Job, plan: ScoringPlan, results: list[ShardResult], left: dict[str, Any], lost: Mapping[str, int]
+) -> Manifest:
     return job.manifest(
         PREDICTIONS,
         job.day,
@@ -88,9 +91,10 @@ def _manifest(job: Job, plan: ScoringPlan, results: list[ShardResult], left: dic
         files=tuple(result.file for result in results),
         replaces=left["replaces"],
         upstream={"features": Upstream(left["features_version"], {job.day: plan.features})},
-        counts={"features": plan.rows, "shards": len(results)},
+        counts={"features": plan.rows, "shards": len(results), **counts_of(lost)},
         model_sha256=plan.model_sha256,
         ledger_head=left["ledger_head"],
+        libraries=libraries() | {name: version for item in results for name, version in item.libraries.items()},
     )
 
 
@@ -117,10 +121,7 @@ def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[Shar
     schema = tables.arrow_schema(prediction_columns(plan.key))
 
     def still_wanted(manifests: Sequence[Manifest]) -> set[str]:
-        try:
-            wanted = resolve(job).fingerprint
-        except (InputMissing, ModelNotFound):
-            return set()
+        wanted = _wanted(job, audited.manifest.fingerprint)
         return {manifest.ds for manifest in manifests if recipe_of(manifest.fingerprint) == wanted}
 
     publication = publish_audited(job, PREDICTIONS, schema, [audited], still_wanted)
@@ -128,8 +129,10 @@ def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[Shar
     counts = {"rows": float(rows), "quarantined": float(audited.report.removed), "version": float(publication.version)}
     counts |= {"warnings": float(audited.manifest.warnings)}
     links = {"gate report": audited.report_uri_html}
+    warnings = warning_lines(audited.report)
     if publication.superseded:
-        tables.refuse_overtaken(job.table(PREDICTIONS), audited.manifest, "plan_scoring")
+        wanted = _wanted(job, audited.manifest.fingerprint)
+        tables.refuse_overtaken(job.table(PREDICTIONS), audited.manifest, "plan_scoring", wanted)
         message = f"predictions of {job.day}: a newer attempt was published meanwhile, this one is discarded"
         return Outcome("gate_predictions", job.day, "up_to_date", message, counts, links)
     _emit(job, plan, rows, results)
@@ -140,7 +143,15 @@ def _published(job: Job, plan: ScoringPlan, audited: Audited, results: list[Shar
     if tables.state(job.table("features")).fingerprint(job.day) != plan.features:
         log.warning("%s: the features were republished meanwhile", job.day)
         message += "; the features were republished meanwhile: clear plan_scoring to score them"
-    return Outcome("gate_predictions", job.day, "done", message, counts, links)
+    return Outcome("gate_predictions", job.day, "done", message, counts, links, warnings=warnings)
+
+
+def _wanted(job: Job, published: str) -> str:
+    """The recipe that predictions of ``ds`` have now; empty where nothing can be scored."""
+    try:
+        return resolve(job, published).fingerprint
+    except (InputMissing, ModelNotFound):
+        return ""
 
 
 def _emit(job: Job, plan: ScoringPlan, rows: int, results: list[ShardResult]) -> None:

@@ -4,16 +4,20 @@ A plan lies at ``<predictions>/_plans/ds=D/<fingerprint>-<digest>/plan.json``, b
 The digest is that of its content: who makes the same plan again finds it, with the results that are there.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
-from nightshift import model_manifest, storage
-from nightshift.errors import NightshiftError
-from nightshift.lineage import DataFile, canonical, sha256
-from nightshift.model_manifest import FeatureColumn
-from nightshift.source_code import package_code
+from nightshift import storage
+from nightshift.errors import NightshiftError, PlanRefused
+from nightshift.lineage import DataFile, canonical, recipe, sha256
+from nightshift.model_manifest import FeatureColumn, model_uri
+from nightshift.parts import version
+
+_TABLE = "predictions"
+_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class ScoringPlan:
 
     @property
     def model_digits(self) -> str:
-        """What predictions say of their model."""
+        """The digits by which predictions name their model."""
         return model_digits(self.model_sha256)
 
     @property
@@ -102,13 +106,17 @@ class ScoringPlan:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What the winning attempt at a shard wrote; ``file`` is relative to the predictions table's root."""
+    """What the winning attempt at a shard wrote; ``file`` is relative to the predictions table's root.
+
+    ``libraries`` are the versions that scored it.
+    """
 
     shard: int
     file: DataFile
     sha256: str
     attempt: str
     seconds: float
+    libraries: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The result as plain data."""
@@ -121,11 +129,63 @@ class ShardResult:
 
 
 def read_plan(uri: str) -> ScoringPlan:
-    """The plan at a location. Raises NightshiftError where there is none."""
+    """The plan at a location, which reads and writes beside it alone (see ``reasons_to_refuse``).
+
+    Raises NightshiftError where there is none, PlanRefused where it is none, or names what lies elsewhere.
+    """
     try:
-        return ScoringPlan.read(storage.read_json(uri))
+        plan = ScoringPlan.read(storage.read_json(uri))
     except FileNotFoundError:
         raise NightshiftError("there is no scoring plan", where=uri, do="clear plan_scoring") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise refusal(uri, ["it is no scoring plan"]) from None
+    if reasons := reasons_to_refuse(plan, uri):
+        raise refusal(uri, reasons)
+    return plan
+
+
+def refusal(uri: str, reasons: Sequence[str]) -> PlanRefused:
+    """The error of a plan that is not worked at."""
+    return PlanRefused(
+        f"the scoring plan is refused: {'; '.join(reasons)}",
+        where=uri,
+        allowed="plans that plan_scoring wrote, where it wrote them",
+        do="clear plan_scoring",
+    )
+
+
+def reasons_to_refuse(plan: ScoringPlan, uri: str) -> list[str]:
+    """The parts of the plan at ``uri`` that lie outside its job's own, in words; nothing where all is well. Pure.
+
+    Whoever scores knows no settings: what it may touch follows from where the plan lies. The name of its folder has
+    the digest of its content, so that a plan whose table is another, or that was altered, lies at a wrong place.
+    """
+    reasons = [] if plan.uri == uri else ["it does not lie where a plan of this content and this table does"]
+    # Both are parts of where it lies, and of where its results are written.
+    if not all(map(_NAME.fullmatch, (plan.ds, plan.fingerprint))):
+        reasons.append("its day or its fingerprint is no plain name")
+    if plan.table.rpartition("/")[2] != _TABLE:
+        reasons.append("its table is none of predictions")
+    if plan.model != model_uri(plan.model.rpartition("/")[0], plan.model_sha256):
+        reasons.append("its model's file is not named after its SHA-256")
+    root = features_beside(plan.table)
+    if strange := sum(not is_below(piece.uri, root) for shard in plan.shards for piece in shard.pieces):
+        reasons.append(f"{strange} of its files are not of the features beside its table")
+    return reasons
+
+
+def features_beside(table: str) -> str:
+    """The URI of the features that the predictions at ``table`` are made of."""
+    return storage.join(table.rpartition("/")[0], "features")
+
+
+def is_below(uri: str, folder: str) -> bool:
+    """Return whether a location lies below a folder: no part of the way there leads out of it, or to another store."""
+    way = uri.removeprefix(f"{folder}/")
+    if way == uri or ("://" in uri and set("?#") & set(way)):
+        return False
+    parts = unquote(way).split("/") if "://" in uri else way.split("/")
+    return not {"", ".", ".."} & set(parts)
 
 
 def result_uri(plan_uri: str, shard: int) -> str:
@@ -162,5 +222,5 @@ def prediction_columns(key: Mapping[str, str]) -> dict[str, str]:
 
 
 def scoring_code() -> str:
-    """The hash of the code that decides what a score is."""
-    return package_code([Path(__file__).with_name("score.py"), Path(model_manifest.__file__)])
+    """The hash of what decides what a score is: the version of the part that scores."""
+    return recipe(scoring=version("scoring"))

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from datetime import date
 
 from nightshift import metrics, storage, tables
-from nightshift.errors import InputMissing, ModelMismatch, ModelNotFound, NightshiftError
-from nightshift.features.recipes import Recipes
-from nightshift.features.serving import other_code, other_spec
+from nightshift.earlier_scheme import library_code
+from nightshift.errors import InputMissing, ModelNotFound
 from nightshift.job import Job, Outcome, Status
 from nightshift.lineage import recipe, recipe_of
-from nightshift.model_manifest import ModelManifest, model_uri, read_manifest
+from nightshift.model_manifest import ModelManifest, model_uri
 from nightshift.registry.champions import Champion, champion_as_of, first_champion_date
 from nightshift.registry.ledger import Ledger
-from nightshift.scoring.plan import ScoringPlan, scoring_code
+from nightshift.scoring.fit import as_published, model_for
+from nightshift.scoring.plan import ScoringPlan, is_below, read_plan, refusal, scoring_code
 from nightshift.scoring.shards import divide
 
 
@@ -36,12 +36,12 @@ def plan_scoring(job: Job) -> Outcome:
     if end is not None and job.ds > end:
         job.leave("plan_scoring", {"plan": "", "shards": 0, "status": "nothing"})
         return Outcome("plan_scoring", job.day, "nothing", f"{job.day} is after the spec's end: labels alone")
-    wanted = resolve(job)
-    manifest = read_manifest(job.settings.models, wanted.champion.sha256)
-    _check_fit(job, wanted, manifest)
+    found = tables.state(job.table("predictions"))
+    wanted = resolve(job, tables.published_as(found, job.day))
+    built = as_published(wanted.features, job.day)
+    manifest = model_for(job.settings, job.pipeline, wanted.champion, built)
     plan = _plan(job, wanted, manifest)
     storage.create_json(plan.uri, plan.document())
-    found = tables.state(plan.table)
     tables.refuse_damaged(found, job.day, plan.fingerprint)
     published = found.fingerprint(job.day)
     status: Status = "up_to_date" if recipe_of(published) == plan.fingerprint else "done"
@@ -67,8 +67,35 @@ def plan_scoring(job: Job) -> Outcome:
     return Outcome("plan_scoring", job.day, status, message, counts, links, names)
 
 
-def resolve(job: Job) -> Wanted:
-    """The published features and the champion as of ``ds``. Raises InputMissing, ModelNotFound, PartitionDamaged."""
+def planned(job: Job) -> ScoringPlan | None:
+    """The plan that ``plan_scoring`` of this run made; None where nothing is scored.
+
+    Raises NightshiftError where it has not run, PlanRefused where the plan is another job's.
+    """
+    uri = job.left("plan_scoring")["plan"]
+    if not uri:
+        return None
+    plan = read_plan(uri)
+    own = {
+        "pipeline": (plan.pipeline, job.pipeline.name),
+        "day": (plan.ds, job.day),
+        "table": (plan.table, job.table("predictions")),
+        "model": (plan.model, model_uri(job.settings.models, plan.model_sha256)),
+    }
+    reasons = [f"its {name} is not the job's" for name, (found, wanted) in own.items() if found != wanted]
+    files = {piece.uri for shard in plan.shards for piece in shard.pieces}
+    if any(not is_below(uri, job.table("features")) or f"/ds={job.day}/" not in uri for uri in files):
+        reasons.append("it has files of another day or table")
+    if reasons:
+        raise refusal(uri, reasons)
+    return plan
+
+
+def resolve(job: Job, published: str = "") -> Wanted:
+    """The published features and the champion as of ``ds``; ``published`` is the fingerprint of the predictions.
+
+    Raises InputMissing, ModelNotFound, PartitionDamaged.
+    """
     features = tables.state(job.table("features"))
     if job.day not in features.partitions:
         raise InputMissing(
@@ -88,58 +115,33 @@ def resolve(job: Job) -> Wanted:
             do=f"retrain as of an earlier day (`nightshift retrain {job.pipeline.name} --as-of DAY`; it takes effect "
             "on the day after), or leave this day out",
         )
-    fingerprint = predictions_fingerprint(features.fingerprint(job.day), champion.sha256, scoring_code())
+    built = features.fingerprint(job.day)
+    fingerprint = predictions_fingerprint(built, champion.sha256, scoring_code(), published)
     return Wanted(features, champion, fingerprint)
 
 
-def predictions_fingerprint(features: str, model_sha256: str, code: str) -> str:
-    """The recipe of predictions: the fingerprint of the features, the model, the scoring code. Pure."""
-    return recipe(features=features, model=model_sha256, code=code)
+def predictions_fingerprint(features: str, model_sha256: str, code: str, published: str = "") -> str:
+    """The recipe of predictions: the fingerprint of the features, the model, the scoring code. Pure.
 
-
-def _check_fit(job: Job, wanted: Wanted, manifest: ModelManifest) -> None:
-    """Raise ModelMismatch unless code and spec that the model was trained on are those that made the features.
-
-    The features' fingerprint is the hash of a recipe: with the model's code in it instead, it must be the same.
+    Those that are ``published`` under the earlier scheme's name of the same recipe keep that name.
     """
-    where = f"{job.pipeline.name}, version {wanted.champion.version} (model {manifest.sha256[:16]})"
-    do = f"retrain as of a day before {job.day}, or score with the code and spec that the model was trained on"
-    if what := other_spec(job.pipeline, manifest):
-        raise ModelMismatch(what, where=where, do=do)
-    published = wanted.features.manifest(job.day)
-    if published is None:
-        raise NightshiftError(
-            f"the manifest of the features of {job.day} is gone", where=wanted.features.uri, do="restore _manifests"
-        )
-    reads = {name.removeprefix("inputs/"): upstream for name, upstream in published.upstream.items()}
-    as_trained = Recipes(job.pipeline, {}, {"features": manifest.feature_code})
-    if as_trained.fingerprint("features", reads, published.rebuild) == recipe_of(published.fingerprint):
-        return
-    if what := other_code(job.settings, job.pipeline, manifest):
-        raise ModelMismatch(what, where=where, do=do)
-    raise ModelMismatch(
-        f"the features of {job.day} were built with other code or another spec than the model's",
-        where=where,
-        do=f"clear build_features of {job.day} and what follows",
-    )
+    for earlier in library_code("scoring") if published else ():
+        if (name := recipe(features=features, model=model_sha256, code=earlier)) == recipe_of(published):
+            return name
+    return recipe(features=features, model=model_sha256, code=code)
 
 
 def _plan(job: Job, wanted: Wanted, manifest: ModelManifest) -> ScoringPlan:
     spec = job.pipeline.scoring
     partition = wanted.features.partitions[job.day]
     files = [(storage.join(wanted.features.uri, file.path), file.rows) for file in partition.files]
-    model = model_uri(job.settings.models, manifest.sha256)
-    if not storage.exists(model):
-        raise ModelNotFound(
-            f"the file of model {manifest.sha256[:16]} is gone", where=model, do="restore it from the MLflow run"
-        )
     return ScoringPlan(
         pipeline=job.pipeline.name,
         ds=job.day,
         table=job.table("predictions"),
         fingerprint=wanted.fingerprint,
         features=partition.fingerprint,
-        model=model,
+        model=model_uri(job.settings.models, manifest.sha256),
         model_sha256=manifest.sha256,
         objective=manifest.objective,
         columns=manifest.columns,

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 
 def same_rows(expected: Iterable[pa.RecordBatch], found: Iterable[pa.RecordBatch]) -> bool:
-    """Whether two streams hold equal rows in the same order, however they are cut. Holds one batch of each."""
+    """Return whether two streams hold equal rows in the same order, however they are cut. Holds one batch of each."""
     left, right = _pieces(expected), _pieces(found)
     ours, theirs = next(left, None), next(right, None)
     while ours is not None and theirs is not None:
@@ -20,7 +20,7 @@ def same_rows(expected: Iterable[pa.RecordBatch], found: Iterable[pa.RecordBatch
 
 
 def not_finite(batches: Iterable[pa.RecordBatch]) -> int:
-    """How many scores are null, NaN or infinite."""
+    """The number of scores that are null, NaN or infinite."""
     rows = finite = 0
     for batch in batches:
         rows += batch.num_rows

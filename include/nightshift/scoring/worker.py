@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightshift import storage
+from nightshift.earlier_scheme import library_code
 from nightshift.errors import ModelMismatch, ModelNotFound, NightshiftError
-from nightshift.lineage import DataFile, sha256
+from nightshift.lineage import DataFile, libraries, sha256
 from nightshift.scoring.plan import (
     Piece,
     ScoringPlan,
@@ -56,7 +57,7 @@ def score_shard(plan_uri: str, number: int, attempt: str, say: Callable[[str], N
         _write(plan, shard, booster, uri, say)
         size, digest = _size_and_digest(uri)
         seconds = round(time.monotonic() - started, 3)
-        result = ShardResult(number, DataFile(path, size, shard.rows), digest, attempt, seconds)
+        result = ShardResult(number, DataFile(path, size, shard.rows), digest, attempt, seconds, libraries())
         _offer(plan_uri, result, replace=found)
     finally:
         # Asked of storage, not remembered: SIGTERM may come right after the result was written.
@@ -67,7 +68,7 @@ def score_shard(plan_uri: str, number: int, attempt: str, say: Callable[[str], N
 
 
 def scored_already(plan_uri: str, number: int) -> bool:
-    """Whether a shard has a result whose file is as it says: then no process need be started for it."""
+    """Return whether a shard has a result whose file is as it says: then no process need be started for it."""
     found = read_result(plan_uri, number)
     return found is not None and _intact(read_plan(plan_uri), found)
 
@@ -93,7 +94,7 @@ def _shard(plan: ScoringPlan, plan_uri: str, number: int) -> Shard:
 def _checked_model(plan: ScoringPlan, plan_uri: str) -> Any:
     """The plan's booster, if its file and this process's code are those that the plan names."""
     code = scoring_code()
-    if code != plan.scoring_code:
+    if plan.scoring_code not in (code, *library_code("scoring")):
         raise ModelMismatch(
             f"the scoring code is {code}, the plan was made for {plan.scoring_code}",
             where=plan_uri,

@@ -48,6 +48,12 @@ def last_run(pipeline: Pipeline) -> date | None:
     return end + timedelta(days=pipeline.label.lag) if end else None
 
 
+def last_night(pipeline: Pipeline, moment: datetime) -> date:
+    """The newest ``ds`` with a run whose cutoff is not after ``moment`` (aware); the first one where none has come."""
+    newest = current_ds(pipeline.schedule, moment)
+    return max(min(newest, last_run(pipeline) or newest), pipeline.schedule.start)
+
+
 def _before(ds: date, count: int) -> date:
     """The day ``count`` days before; the calendar's first one where that would be before it. No spec's range has it."""
     return date.fromordinal(max(ds.toordinal() - count, 1))

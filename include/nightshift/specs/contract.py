@@ -4,13 +4,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from nightshift.specs.spelling import nearest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=60)]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
+ProjectFile = Annotated[str, StringConstraints(pattern=r"^spark_jobs(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$", max_length=200)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
+Quiet = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]*)[smhd]$")]
 Days = Annotated[int, Field(ge=0, le=3660)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 ColumnType = Literal["string", "category", "integer", "number", "boolean", "date", "timestamp"]
@@ -29,6 +31,20 @@ def seconds(duration: str) -> int:
     return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
+def is_rounded(number: int) -> bool:
+    """Return whether a 64-bit float does not hold an integer."""
+    return int(float(number)) != number
+
+
+def _not_rounded(value: Any) -> Any:
+    if isinstance(value, int) and is_rounded(value):
+        raise ValueError(f"{value} would be rounded to {float(value):.0f}: a bound is a 64-bit float")
+    return value
+
+
+Bound = Annotated[float, BeforeValidator(_not_rounded)]
+
+
 class Model(BaseModel):
     """Frozen and strict: no unknown key, no silent conversion. ``reference.py`` reads the docstrings of fields."""
 
@@ -42,9 +58,9 @@ class Column(Model):
     """What its values are; a timestamp has its timezone, a category is a text that a model learns from."""
     nulls: Fraction = 0.0
     """The greatest fraction of nulls; 0 means none."""
-    min: float | datetime | date | None = None
+    min: Bound | datetime | date | None = None
     """The least value, for numbers, dates and timestamps."""
-    max: float | datetime | date | None = None
+    max: Bound | datetime | date | None = None
     """The greatest value, likewise."""
     allowed: tuple[str | int, ...] | None = None
     """The values that may occur, for texts, categories and integers."""
@@ -64,6 +80,8 @@ class Column(Model):
         if self.allowed is not None:
             if self.type not in ("string", "category", "integer"):
                 raise ValueError(f"allowed does not go with type {self.type}")
+            if not self.allowed:
+                raise ValueError("allowed is empty: no value would do")
             if any(isinstance(value, int) != (self.type == "integer") for value in self.allowed):
                 kind = "integers" if self.type == "integer" else "text: quote what looks like a number"
                 raise ValueError(f"allowed of type {self.type} must be {kind}")

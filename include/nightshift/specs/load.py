@@ -6,18 +6,21 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from nightshift.errors import SpecError
 from nightshift.settings import Settings
 from nightshift.specs.document import LARGEST, Document, Problem, read_document
-from nightshift.specs.model import Pipeline
+from nightshift.specs.model import Label, Pipeline
 from nightshift.specs.spelling import nearest
 from nightshift.specs.wording import problems_of
 
 ENTRIES = ("build", "label")
 SIGNATURE = ("inputs", "days")
+# Keys of a source that came later, at their defaults: a spec that does not have them says what it said before.
+_LATER = {"columns_policy": "lenient", "marker": None, "max_age": None, "quiet": "0s"}
 
 
 def load(path: Path) -> Pipeline:
@@ -61,7 +64,15 @@ def find_spec(settings: Settings, name: str) -> Path:
 
 def spec_hash(pipeline: Pipeline) -> str:
     """The hash of everything that a spec says (comments and layout aside), 16 hexadecimal digits."""
-    return hashlib.sha256(pipeline.model_dump_json().encode()).hexdigest()[:16]
+    sources = {
+        name: {key for key in _LATER if getattr(source, key) == _LATER[key]} for name, source in pipeline.inputs.items()
+    }
+    unused: dict[str, Any] = {"inputs": sources}
+    if not pipeline.features.reads:
+        unused["features"] = {"reads"}
+    if pipeline.label.wait == Label.model_fields["wait"].default:
+        unused["label"] = {"wait"}
+    return hashlib.sha256(pipeline.model_dump_json(exclude=unused).encode()).hexdigest()[:16]
 
 
 def spec_files(settings: Settings) -> list[Path]:
@@ -83,7 +94,7 @@ def shown(path: Path) -> str:
 
 
 def read_spec(path: Path) -> tuple[Pipeline | None, Document | None, list[Problem]]:
-    """What a file declares, the document it stands in, and the file's problems."""
+    """The declaration in a file, the document it stands in, and the file's problems."""
     file = shown(path)
     try:
         if path.stat().st_size > LARGEST:
@@ -125,7 +136,7 @@ def _name_problems(path: Path, pipeline: Pipeline, document: Document) -> list[P
 
 
 def module_problems(settings: Settings, pipeline: Pipeline, document: Document, path: Path) -> list[Problem]:
-    """What is wrong with the feature module, read as a syntax tree: nothing is imported."""
+    """The flaws of the feature module, read as a syntax tree: nothing is imported."""
     module = settings.feature_modules / f"{pipeline.module}.py"
     file = shown(module)
     try:
@@ -138,7 +149,11 @@ def module_problems(settings: Settings, pipeline: Pipeline, document: Document, 
         words = error.msg if isinstance(error, SyntaxError) else str(error)
         return [Problem(file, getattr(error, "lineno", None) or 1, f"not valid Python: {words}")]
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    problems = []
+    problems = [
+        Problem(shown(path), document.place(("features", "reads", at)).line, f"features.reads: there is no file {name}")
+        for at, name in enumerate(pipeline.features.reads)
+        if not (settings.home / name).is_file()
+    ]
     for entry in ENTRIES:
         signature = f"{entry}({', '.join(SIGNATURE)})"
         if entry not in functions:

@@ -6,12 +6,14 @@ text such as ``15m``, sizes are text such as ``1Gi``.
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from nightshift.specs.contract import (
     RESERVED,
+    Bound,
     Column,
     ColumnName,
     ColumnType,
@@ -22,6 +24,7 @@ from nightshift.specs.contract import (
     Gate,
     Model,
     Name,
+    ProjectFile,
     repeated,
     reserved,
     same_but_for_case,
@@ -53,6 +56,8 @@ class Features(Model):
     """The columns that identify a row within a day: of features, labels and predictions."""
     columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
     """The features by name, each with its contract: `category`, `integer`, `number` or `boolean`."""
+    reads: tuple[ProjectFile, ...] = ()
+    """The files below `spark_jobs` that the feature module reads; what they hold is part of the recipe."""
     gate: Gate = Gate()
     """What else is audited before the features of a day are published, and what follows."""
     spark: Spark = Spark()
@@ -68,16 +73,27 @@ class Label(Model):
     """`binary` for 0 and 1, `regression` for a number."""
     lag: Days
     """How many days later the labels of a day are known; they read `[ds, ds + label.lag - lag]` of their sources."""
+    wait: Days = 7
+    """How many days longer labels are waited for; then the day is recorded as unlabelled, and its night may succeed."""
     inputs: Annotated[tuple[Name, ...], Field(min_length=1)]
     """The sources that labels read."""
-    min: float | None = None
+    min: Bound | None = None
     """The least label of a regression."""
-    max: float | None = None
+    max: Bound | None = None
     """The greatest label of a regression."""
     missing: Fraction = 0.1
-    """The greatest fraction of a window's feature rows that may have no label."""
+    """The greatest fraction of a window's rows without a label, unlabelled days aside; at least what gates remove."""
     gate: Gate = Gate()
     """What else is audited before the labels of a day are published, and what follows."""
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        for name, bound, own in (("min", self.min, 0), ("max", self.max, 1)):
+            if self.objective == "binary" and bound not in (None, own):
+                raise ValueError(f"{name} {bound:g} does not go with objective binary, whose labels are 0 and 1")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is greater than max {self.max:g}")
+        return self
 
 
 class Training(Model):
@@ -96,7 +112,7 @@ class Training(Model):
     seed: int = 0
     """The seed of the booster's chance: the same rows, parameters and seed give the same bytes."""
     max_blocked: Annotated[int, Field(ge=0)] = 3
-    """How many days of the window a gate may have blocked."""
+    """How many days of the window may be blocked by a gate, or not be built; unlabelled days are not counted."""
     params: dict[str, str | int | float | bool] = Field(default={})
     """XGBoost's parameters, such as `max_depth` and `eta`."""
     gate: Gate = Gate()
@@ -173,11 +189,25 @@ class Pipeline(Model):
         """The sources that labels read."""
         return {name: self.inputs[name] for name in self.label.inputs}
 
+    def spine_day(self, ds: date) -> date | None:
+        """The day of the spine whose rows are the keys of ``ds``: it is never among those that may be absent.
+
+        None where there is no spine, or a snapshot is it.
+        """
+        spine = self.inputs[self.features.spine] if self.features.spine else None
+        return spine.feature_days(ds)[-1] if spine and not spine.snapshot else None
+
     @property
     def key_types(self) -> dict[str, ColumnType]:
         """The key columns of features, labels and predictions, with their types."""
         spine = self.inputs[self.features.spine].columns if self.features.spine else {}
         return {name: (self.features.columns.get(name) or spine[name]).type for name in self.features.key}
+
+    @property
+    def column_names(self) -> frozenset[str]:
+        """The names of columns that the spec has, of whatever dataset."""
+        landed = {name for source in self.inputs.values() for name in source.columns}
+        return frozenset({*landed, *self.features.key, *self.features.columns, self.label.column})
 
     @property
     def key_contract(self) -> dict[str, Column]:
@@ -222,6 +252,7 @@ class Pipeline(Model):
     def _repeated_names(self) -> Iterator[str]:
         yield from repeated("features.key", self.features.key)
         yield from repeated("features.inputs", self.features.inputs or ())
+        yield from repeated("features.reads", self.features.reads)
         yield from repeated("label.inputs", self.label.inputs)
         yield from repeated("promotion.baseline", self.promotion.baseline)
 

@@ -1,5 +1,8 @@
 """How a day is scored, and what is asked of a cluster for it."""
 
+import re
+from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -11,8 +14,15 @@ Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")]
 KubernetesName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$")]
 """The name of an object of Kubernetes."""
 
-# The template mounts these; the command that a pod runs is Nightshift's.
-_OURS = ("/scoring", "/tmp", "/nightshift")  # noqa: S108
+# The code that a pod runs, and what it is loaded from: the image's, the libraries and programs of the system. Python
+# looks for modules in the folder where it starts, too, which is /tmp. The lake and the models lie below /nightshift.
+_OURS = (
+    *("/scoring", "/tmp", "/nightshift"),  # noqa: S108
+    *("/bin", "/dev", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/passwd", "/lib", "/lib32", "/lib64", "/proc"),
+    *("/run/secrets/kubernetes.io", "/sbin", "/sys", "/usr"),
+)
+# What Python, its libraries and the system's loader take code from.
+_TAKES_CODE = re.compile(r"PYTHON.*|LD_.*|GLIBC_.*|PATH|HOME")
 
 
 class Toleration(Model):
@@ -47,7 +57,7 @@ class Volume(Model):
         named = [name for name in (self.claim, self.secret, self.config_map) if name]
         if len(named) != 1:
             raise ValueError(f"{len(named)} of claim, secret and config_map are given, one is needed")
-        if self.mount.rstrip("/") in ("", *_OURS):
+        if _meets_ours(self.mount):
             raise ValueError(f"mount {self.mount} is Nightshift's own: take another path")
         return self
 
@@ -71,6 +81,12 @@ class Pod(Model):
     """Volumes beside those of the pod template, by name."""
     environment: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")], str] = Field(default={})
     """Environment variables. Not for secrets, which everybody who may look at pods would read: mount them as files."""
+
+    @model_validator(mode="after")
+    def _code_stays_the_images(self) -> Self:
+        if taken := [name for name in self.environment if _TAKES_CODE.fullmatch(name)]:
+            raise ValueError(f"environment {taken[0]} would have a pod run other code than its image's: leave it out")
+        return self
 
 
 class Scoring(Model):
@@ -101,6 +117,12 @@ class Scoring(Model):
         first = mebibytes(self.memory)
         ceiling = mebibytes(self.pod.memory_ceiling) if self.pod.memory_ceiling else 4 * first
         return int(min(first * self.pod.memory_factor**kills, ceiling))
+
+
+def _meets_ours(mount: str) -> bool:
+    """Return whether a path, however it is written, covers one of ours, or lies below one."""
+    path = PurePosixPath(normpath(f"/{mount.lstrip('/')}"))
+    return any(path.is_relative_to(ours) or PurePosixPath(ours).is_relative_to(path) for ours in _OURS)
 
 
 def mebibytes(size: str) -> int:

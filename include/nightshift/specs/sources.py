@@ -1,5 +1,6 @@
 """Where data come from and when: a source, and the schedule of its pipeline."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import cache
 from typing import Annotated, Literal, Self
@@ -16,6 +17,7 @@ from nightshift.specs.contract import (
     Duration,
     Gate,
     Model,
+    Quiet,
     repeated,
     reserved,
     same_but_for_case,
@@ -59,18 +61,24 @@ class Input(Model):
     """Its files below the landing URI, `{ds}` for the day; the last part may hold wildcards."""
     format: Literal["csv", "parquet"] | None = None
     """The files' format, where the path's ending (`.csv`, `.csv.gz`, `.parquet`) does not say it."""
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
-    """What separates the cells of a CSV file."""
+    delimiter: Annotated[str, StringConstraints(pattern=r"^[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]$")] = ","
+    """What separates the cells of a CSV file: one ASCII character."""
     null_values: tuple[str, ...] = ("",)
     """The texts that mean null in a CSV file."""
     snapshot: bool = False
-    """Reference data without days: features of `ds` use the newest snapshot that is not after `ds`."""
+    """Reference data without days: features of `ds` use the newest snapshot that is not after `ds - lag`."""
     lag: Days = 0
-    """How many days later the rows of a day are known; 0: at the cutoff of the day itself."""
+    """How many days later the rows of a day, or a snapshot, are known; 0: at the cutoff of the day itself."""
+    max_age: Days | None = None
+    """How many days old a snapshot may be at `ds`; an older one counts as missing. Without it any age will do."""
     lookback: Annotated[int, Field(ge=1, le=3660)] = 1
     """How many days features may read: `[ds - lag - lookback + 1, ds - lag]`."""
     missing: Literal["block"] | Missing = "block"
     """What absent days of the lookback do: `block`, or `{allow: N}` for up to N of them."""
+    marker: Annotated[str, StringConstraints(pattern=r"^[^/*?\[\]]+$")] | None = None
+    """The name of a file beside a day's files, such as `_SUCCESS`, without which they have not landed."""
+    quiet: Quiet = "0s"
+    """For how long nothing in a day's files may have changed before they have landed."""
     limits: Limits = Limits()
     """How much a day may be; a day that is more is blocked before it is read."""
     key: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
@@ -79,6 +87,8 @@ class Input(Model):
     """What else is audited before a day is published, and what follows."""
     columns: Annotated[dict[ColumnName, Column], Field(min_length=1)]
     """The columns that are read, by name, each with its contract."""
+    columns_policy: Literal["lenient", "strict"] = "lenient"
+    """`lenient` ignores other columns, has nulls where a file lacks one that may be; `strict` refuses such files."""
 
     @field_validator("path")
     @classmethod
@@ -90,16 +100,24 @@ class Input(Model):
         folder, _, name = value.rpartition("/")
         if not folder or not name or any(wild in folder for wild in "*?["):
             raise ValueError("a path is folder/…/name; only the last part may hold wildcards")
+        if name.startswith((".", "_")):
+            raise ValueError("a path's last part does not begin with . or _: such files are never read")
         return value
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.snapshot and (self.lag or self.lookback != 1 or self.missing != "block"):
-            raise ValueError("a snapshot has no lag, lookback or missing")
+        if self.snapshot and (self.lookback != 1 or self.missing != "block"):
+            raise ValueError("a snapshot has no lookback or missing")
+        if self.max_age is not None and not self.snapshot:
+            raise ValueError("max_age goes with a snapshot")
+        if self.max_age is not None and self.max_age < self.lag:
+            raise ValueError(f"max_age {self.max_age} is less than lag {self.lag}: no snapshot would ever do")
         taken = RESERVED_IN_SNAPSHOTS if self.snapshot else RESERVED_IN_SOURCES
         wrong_names = (*reserved("columns", self.columns, taken), *same_but_for_case("columns", self.columns))
         for problem in (*unknown("key", self.key, self.columns), *repeated("key", self.key), *wrong_names):
             raise ValueError(problem)
+        if self.marker is not None and "{ds}" not in f"{self.path.rpartition('/')[0]}/{self.marker}":
+            raise ValueError("marker names {ds} where the folder of path does not: each day has its own")
         if self.format is None and self.file_format is None:
             raise ValueError("format: csv or parquet is needed, since the path's ending does not say it")
         return self
@@ -114,13 +132,21 @@ class Input(Model):
 
     @property
     def absent_allowed(self) -> int:
-        """How many days of the lookback may be absent."""
+        """The number of days of the lookback that may be absent."""
         return self.missing.allow if isinstance(self.missing, Missing) else 0
 
     def feature_days(self, ds: date) -> list[date]:
         """The partitions that features of ``ds`` may read: ``[ds-L-W+1, ds-L]``."""
         newest = ds - timedelta(days=self.lag)
         return [newest - timedelta(days=back) for back in reversed(range(self.lookback))]
+
+    def newest_snapshot(self, days: Iterable[date], ds: date) -> date | None:
+        """Of these days the newest whose snapshot is known at ``ds``, however old it is; None where there is none."""
+        return max((day for day in days if day <= ds - timedelta(days=self.lag)), default=None)
+
+    def too_old(self, snapshot: date, ds: date) -> bool:
+        """Return whether a snapshot is older at ``ds`` than ``max_age`` allows."""
+        return self.max_age is not None and (ds - snapshot).days > self.max_age
 
     def label_days(self, ds: date, label_lag: int) -> list[date]:
         """The partitions that labels of ``ds`` may read: ``[ds, ds + label lag - L]``."""

@@ -11,13 +11,16 @@ import pyarrow as pa
 
 from nightshift import storage
 from nightshift.errors import NightshiftError, PublishConflict, SchemaChanged
-from nightshift.lineage import Manifest, published_uri
+from nightshift.lineage import Manifest, published_uri, recipe_of
 from nightshift.tables.state import TableState, state
+from nightshift.tables.store import require_store
 
 log = logging.getLogger("nightshift.tables")
 
 # Of some manifests, the days whose manifest is what the present upstream asks for.
 StillWanted = Callable[[Sequence[Manifest]], Collection[str]]
+# Raises an error where this process may not publish any more, such as ``Lock.confirm``.
+Confirm = Callable[[], None]
 
 _TRIES = 20
 _EXPIRY = {"delta.enableExpiredLogCleanup": "false"}
@@ -38,13 +41,16 @@ def publish(
     schema: pa.Schema,
     manifests: Sequence[Manifest],
     still_wanted: StillWanted | None = None,
+    confirm: Confirm | None = None,
 ) -> Publication:
     """Publishes staged partitions, at most one for each day, in one commit.
 
-    ``outcomes`` says what becomes of each day; it is asked anew after each conflict. Raises SchemaChanged,
-    PublishConflict, or NightshiftError where a manifest's file is not as it says.
+    ``outcomes`` says what becomes of each day; it is asked anew after each conflict. Whoever works behind a lock gives
+    ``confirm``, which is asked last, before each commit. Raises SchemaChanged, PublishConflict, or NightshiftError
+    where a manifest's file is not as it says.
     """
     check_files(table, manifests)
+    require_store(table)
     for number in range(_TRIES):
         found = _prepared(table, schema)
         outcome = outcomes(found, manifests, still_wanted)
@@ -55,6 +61,8 @@ def publish(
                 storage.create_json(
                     published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt), manifest.document()
                 )
+            if confirm is not None:
+                confirm()
             committed = commit(table, found.version, wanted, [manifest.ds for manifest in wanted])
             if committed is None:
                 log.info("%s: another publication was first; looking again", table)
@@ -74,7 +82,7 @@ def publish(
 def outcomes(
     found: TableState, manifests: Sequence[Manifest], still_wanted: StillWanted | None
 ) -> dict[str, Literal["publish", "up_to_date", "superseded"]]:
-    """What becomes of each manifest's day on a state of the table.
+    """The outcome of each manifest's day on a state of the table.
 
     A day whose published fingerprint is the manifest's is up to date. One that has nothing published, and had nothing
     when the attempt was planned (``Manifest.replaces``), is published. Of all others ``still_wanted`` is asked: that a
@@ -92,13 +100,14 @@ def outcomes(
     return {ds: "publish" if ds in wanted else "superseded" if ds in others else "up_to_date" for ds in active}
 
 
-def refuse_overtaken(table: str, manifest: Manifest, step: str) -> None:
-    """Raises NightshiftError where a manifest was superseded although nothing newer is published.
+def refuse_overtaken(table: str, manifest: Manifest, step: str, wanted: str) -> None:
+    """Raises NightshiftError where a manifest was superseded although nothing newer that is ``wanted`` is published.
 
-    What it was made of has changed, so the day is stale as it is: to call the run up to date would hide that.
-    ``step`` is the one that makes the attempt anew.
+    What it was made of has changed: to call the run up to date would hide that. What the attempt found published is
+    no proof, since one that is used again found it long ago. ``step`` is the one that makes the attempt anew.
     """
-    if state(table).fingerprint(manifest.ds) == manifest.replaces:
+    active = state(table).fingerprint(manifest.ds)
+    if active == manifest.replaces or recipe_of(active) != wanted:
         raise NightshiftError(
             f"{manifest.dataset} of {manifest.ds}: what they are made of changed meanwhile, nothing is published",
             where=table,
@@ -157,7 +166,7 @@ def _prepared(table: str, schema: pa.Schema) -> TableState:
 
 
 def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
-    """The columns to add. Raises SchemaChanged where one has another type than the table's.
+    """The columns to add. Raises SchemaChanged where one has another type than the table's, or its name in other case.
 
     A column that was taken out again stays in the table, and is null in what is published from now on: older days
     have its values, and the spec may name it again. The transaction itself takes any schema and would change the
@@ -167,12 +176,20 @@ def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.F
     retyped = [
         f"{name} from {here[name]} to {there[name]}" for name in here if name in there and here[name] != there[name]
     ]
-    if retyped:
+    # Delta and Spark take such a name for the one that is there, pandas and Arrow do not.
+    folded = {name.casefold(): name for name in here}
+    renamed = [
+        f"{folded[name.casefold()]} to {name}" for name in there if name not in here and name.casefold() in folded
+    ]
+    flaws = {"retyped": retyped, "renamed by case alone": renamed}
+    if retyped or renamed:
         raise SchemaChanged(
-            f"the columns differ from the table's (retyped: {', '.join(retyped)})",
+            "the columns differ from the table's ("
+            + "; ".join(f"{what}: {', '.join(names)}" for what, names in flaws.items() if names)
+            + ")",
             where=table,
-            allowed="the same types; columns may be added and taken out",
-            do="keep the types, or raise `generation` in the spec for a new set of tables",
+            allowed="the same types and names; columns may be added and taken out",
+            do="keep types and names, or raise `generation` in the spec for a new set of tables",
         )
     if gone := [name for name in here if name not in there]:
         log.info("%s: published as null, since the spec names them no more: %s", table, ", ".join(gone))

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from nightshift import model_manifest, storage
+from nightshift import storage
+from nightshift.earlier_scheme import in_order, library_code
 from nightshift.errors import GateFailed, ModelMismatch
 from nightshift.job import Job
-from nightshift.lineage import code_version, recipe, sha256
+from nightshift.lineage import code_version, libraries, library_changes, recipe, sha256
 from nightshift.model_manifest import ModelManifest, encode, manifest_uri, model_uri
-from nightshift.source_code import package_code
+from nightshift.parts import version
 from nightshift.training import training_set as sets
 from nightshift.training.parameters import parameters
 from nightshift.training.split import split
@@ -23,28 +23,36 @@ from nightshift.training.training_set import TrainingSet
 if TYPE_CHECKING:
     from nightshift.training.fit import Matrix
 
-_CODE = ("split.py", "parameters.py", "training_set.py", "fit.py")
-
 
 @dataclass(frozen=True)
 class Challenger:
-    """What ``train`` made, or found: ``known`` says that nothing was trained."""
+    """What ``train`` made, or found: ``known`` says that nothing was trained.
+
+    ``changes`` are libraries for whose versions alone it was trained anew.
+    """
 
     manifest: ModelManifest
     known: bool
+    changes: tuple[str, ...] = ()
 
 
-def model_recipe(job: Job, rows: TrainingSet) -> str:
-    """The fingerprint of a model: the rows, what the spec says about training, the code and XGBoost's version."""
+def model_recipe(job: Job, rows: TrainingSet, code: str = "", xgboost: str | None = None) -> str:
+    """The fingerprint of a model: the rows, what the spec says about training, the code and XGBoost's version.
+
+    ``code`` is that of the part that trains, by the present scheme unless it is given; ``xgboost`` is the version here.
+    """
     training, label = job.pipeline.training, job.pipeline.label
+    columns = [[column.name, column.type] for column in sets.model_columns(job.pipeline)]
+    if code:
+        columns = in_order(job.pipeline, columns)
     return recipe(
         training_set=rows.fingerprint,
-        columns=[[column.name, column.type] for column in sets.model_columns(job.pipeline)],
+        columns=columns,
         label=[label.column, label.objective],
         training=[training.holdout, training.rounds, training.early_stopping],
         parameters=parameters(job.pipeline),
-        code=package_code([*(Path(__file__).with_name(name) for name in _CODE), Path(model_manifest.__file__)]),
-        xgboost=_xgboost_version(),
+        code=code or recipe(training=version("training")),
+        xgboost=_xgboost_version() if xgboost is None else xgboost,
     )
 
 
@@ -70,15 +78,20 @@ def fingerprint_uri(models: str, fingerprint: str) -> str:
 def trained(job: Job, rows: TrainingSet) -> Challenger:
     """The challenger of a training set. A recipe that is known is not trained again."""
     models, fingerprint = job.settings.models, model_recipe(job, rows)
-    found = known(models, fingerprint)
-    if found:
-        return Challenger(found, known=True)
+    earlier = [model_recipe(job, rows, code) for code in library_code("training")]
+    for name in (fingerprint, *earlier):
+        if found := known(models, name):
+            return Challenger(found, known=True)
+    whatever_xgboost = model_recipe(job, rows, xgboost="")
+    before = known(models, whatever_xgboost)
+    changes = library_changes(before.libraries, libraries()) if before else []
     manifest, evaluated, model = _fit(job, rows, fingerprint)
     storage.create_bytes(model_uri(models, manifest.evaluated_sha256), evaluated)
     storage.create_bytes(model_uri(models, manifest.sha256), model)
     storage.create_json(manifest_uri(models, manifest.sha256), manifest.document())
-    storage.write_json(fingerprint_uri(models, fingerprint), manifest.document())
-    return Challenger(manifest, known=False)
+    for name in (fingerprint, whatever_xgboost):
+        storage.write_json(fingerprint_uri(models, name), manifest.document())
+    return Challenger(manifest, False, tuple(item for item in changes if item.startswith("xgboost")))
 
 
 def _fit(job: Job, rows: TrainingSet, fingerprint: str) -> tuple[ModelManifest, bytes, bytes]:
@@ -116,6 +129,7 @@ def _fit(job: Job, rows: TrainingSet, fingerprint: str) -> tuple[ModelManifest, 
         feature_spec=rows.feature_spec,
         code_version=code_version(job.settings.home),
         holdout=parts.holdout,
+        libraries=libraries(),
     )
     return manifest, fitted.evaluated, fitted.model
 
@@ -135,7 +149,7 @@ def _refuse_infinite(ds: str, names: Sequence[str], columns: "Sequence[Matrix]")
 def _xgboost_version() -> str:
     for name in ("xgboost-cpu", "xgboost"):
         try:
-            return version(name)
-        except PackageNotFoundError:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
             continue
     return ""

@@ -1,7 +1,7 @@
 """What a decision rests on: challenger, baseline and the champion that a promotion would replace, on one holdout."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +37,7 @@ class Evidence:
         return cls(decision, document["version"], document["sha256"], document["champion"])
 
     def verdict(self, job: Job, reason: str = "") -> Verdict:
-        """What is to be recorded of it; with a ``reason``, a refusal for it that rests on no champion."""
+        """The verdict to record; with a ``reason``, a refusal for it that rests on no champion."""
         return Verdict(
             as_of=job.ds,
             decision=refused(reason, **self.decision.details) if reason else self.decision,
@@ -58,6 +58,7 @@ def gather(job: Job, rows: TrainingSet, challenger: ModelManifest, version: str)
     found = standing(entries, job.pipeline.schedule, job.ds, datetime.now(UTC))
     compared = compare(job, rows, predict_holdout(job, rows, challenger), found.champion)
     decision = _decision(job, compared)
+    decision = replace(decision, details={**decision.details, "left_out": rows.left_out})
     return Evidence(decision, version, challenger.sha256, found.champion_sha256)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from nightshift.gates.frames import frame_of
 from nightshift.gates.partition import emit_report, write_report
-from nightshift.gates.results import CheckResult, GateReport, Status
+from nightshift.gates.results import CheckResult, GateReport, Status, label
 from nightshift.gates.run import audit
 from nightshift.gates.single_precision import collapsed, extremes, model_numbers
 from nightshift.gates.suite import Check, checked_columns, custom_checks
@@ -18,6 +18,7 @@ from nightshift.specs.model import Column, Pipeline
 from nightshift.training.training_set import TrainingDay, TrainingSet, joined
 
 DATASET = "training_set"
+_SOME = 1e-12
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,11 @@ class Gated:
 
 
 def checks_of(pipeline: Pipeline) -> tuple[Check, ...]:
-    """What a training set must hold: labels for enough rows, in range, of both classes; and ``training.gate``."""
+    """The checks of a training set: labels for enough rows, in range, of both classes; and ``training.gate``."""
     label, contract = pipeline.label, pipeline.label_contract[pipeline.label.column]
-    checks = []
-    if label.missing < 1:
-        arguments = {"column": label.column, "mostly": round(1 - label.missing, 12)}
-        checks.append(Check("expect_column_values_to_not_be_null", arguments, row_level=False))
+    # Whatever the spec lets go, nothing is learned where no row has a label.
+    arguments = {"column": label.column, "mostly": max(round(1 - label.missing, 12), _SOME)}
+    checks = [Check("expect_column_values_to_not_be_null", arguments, row_level=False)]
     bounds = {
         name: value for name, value in (("min_value", contract.min), ("max_value", contract.max)) if value is not None
     }
@@ -77,6 +77,15 @@ def audited(job: Job, rows: TrainingSet) -> Gated:
     _, page, _ = write_report(job, report)
     emit_report(job, report)
     return Gated(report, page)
+
+
+def blocked_for(report: GateReport) -> str:
+    """Why there is no training on a training set, by its gate; empty where there is."""
+    if report.status != "blocked":
+        return ""
+    stopped = [result for result in report.failed if not result.only_warns]
+    names = [label(result.name, [result.column] if result.column else []) for result in stopped]
+    return f"the gate of the training set blocked {report.rows} rows: {', '.join(names)} failed"
 
 
 def unfit(job: Job, rows: TrainingSet) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The use cases of a retrain: from the window's published days to a ledger entry.
 
-A window with too few days ends in a recorded refusal, not in a failure: ``training_set`` leaves the reason, the steps
-between have nothing to do, and ``promote`` writes it to the ledger.
+A window with too few days, or one that the gate of the training set blocks, ends in a recorded refusal, not in a
+failure: ``training_set`` or ``gate_training`` leaves the reason, the steps between have nothing to do, and ``promote``
+writes it to the ledger.
 """
 
 import logging
@@ -10,13 +11,14 @@ from datetime import UTC, datetime
 
 from nightshift import metrics as statsd
 from nightshift.database import advisory_lock
-from nightshift.errors import NightshiftError
 from nightshift.features.recipes import code_of, feature_spec
-from nightshift.gates.run import enforce
+from nightshift.features.unlabelled import unlabelled_days
+from nightshift.gates.report import text_table, warning_lines
 from nightshift.job import Job, Outcome, Status
 from nightshift.model_manifest import ModelManifest, read_manifest
 from nightshift.registry import mlflow
-from nightshift.registry.champions import Champion, alias_target
+from nightshift.registry.alias import alias_lock, mirrored
+from nightshift.registry.champions import alias_target
 from nightshift.registry.decisions import Recorded, Verdict, record_decision
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
@@ -27,7 +29,7 @@ from nightshift.training import training_set as sets
 from nightshift.training.challenger import trained
 from nightshift.training.comparison import predict_holdout
 from nightshift.training.evidence import Evidence, gather
-from nightshift.training.gate import audited, unfit
+from nightshift.training.gate import audited, blocked_for, unfit
 from nightshift.training.record import record
 from nightshift.training.training_set import TrainingSet
 
@@ -43,8 +45,12 @@ def training_set(job: Job) -> Outcome:
     pipeline = job.pipeline
     window = [day.isoformat() for day in training_days(pipeline, job.ds)]
     gated = job.left("gate_window")
-    left_out = {day: why for why in ("missing", "blocked") for day in gated.get(why, ())}
     features, labels = state(job.table("features")), state(job.table("labels"))
+    never = set(unlabelled_days(job.settings, pipeline, labels)) & set(window)
+    unbuilt = gated.get("unbuilt", {})
+    left_out = {day: why for why in ("missing", "blocked") for day in gated.get(why, ())} | unbuilt
+    # Data that came and was bad is told as that, whatever was recorded before it came.
+    left_out |= dict.fromkeys(never - {*gated.get("blocked", ()), *unbuilt}, "unlabelled")
     days, without = sets.select(window, features, labels, left_out)
     rows = TrainingSet(
         pipeline=pipeline.name,
@@ -59,33 +65,40 @@ def training_set(job: Job) -> Outcome:
         left_out=without,
     )
     bad = unfit(job, rows)
-    for day, why in bad.items():
-        log.warning("%s of %s is left out: %s", pipeline.name, day, why)
     days = tuple(day for day in days if day.ds not in bad)
     rows = replace(rows, days=days, left_out={**without, **bad})
-    reason = sets.refusal(pipeline, days, [*gated.get("blocked", ()), *bad])
+    reason = sets.refusal(pipeline, days, [*gated.get("blocked", ()), *bad], unbuilt)
     job.leave("training_set", {"refused": reason, "training_set": rows.document()})
     counts = {"days": float(len(days)), "left_out": float(len(rows.left_out)), "rows": float(rows.rows)}
+    damaged = {day: why for day, why in without.items() if features.damage(day) or labels.damage(day)}
+    warnings = tuple(f"{day} is left out: {why}" for day, why in sorted({**damaged, **bad}.items()))
+    counts |= {"unlabelled": float(len(never)), "warnings": float(len(warnings))}
     if reason:
-        return Outcome("training_set", job.day, "nothing", f"no training as of {job.day}: {reason}", counts)
+        message = f"no training as of {job.day}: {reason}"
+        return Outcome("training_set", job.day, "nothing", message, counts, warnings=warnings)
     message = (
         f"training set {rows.fingerprint}: {len(days)} days from {days[0].ds} to {days[-1].ds}, {rows.rows} rows; "
         f"{len(rows.left_out)} days left out"
     )
-    return Outcome("training_set", job.day, "done", message, counts)
+    return Outcome("training_set", job.day, "done", message, counts, warnings=warnings)
 
 
 def gate_training(job: Job) -> Outcome:
-    """Audit the joined rows. Raises GateFailed where the gate blocks."""
-    rows = _training_set(job)
-    if rows is None:
+    """Audit the joined rows; where the gate blocks them, there is no training."""
+    left = job.left("training_set")
+    if left["refused"]:
+        job.leave("gate_training", {"refused": ""})
         return _nothing(job, "gate_training")
-    gated = audited(job, rows)
-    enforce(gated.report, gated.page)
-    report = gated.report
+    gated = audited(job, TrainingSet.read(left["training_set"]))
+    report, links = gated.report, {"gate report": gated.page}
+    refused_for = blocked_for(report)
+    job.leave("gate_training", {"refused": refused_for})
+    if refused_for:
+        log.warning("%s\n\n%s", refused_for, text_table(report))
+        return replace(_nothing(job, "gate_training"), counts={"rows": float(report.rows)}, links=links)
     counts = {"rows": float(report.rows), "warnings": float(len(report.failed))}
     message = f"{report.rows} rows, gate {report.status}: {len(report.results)} expectations"
-    return Outcome("gate_training", job.day, "done", message, counts, {"gate report": gated.page})
+    return Outcome("gate_training", job.day, "done", message, counts, links, warnings=warning_lines(report))
 
 
 def train(job: Job) -> Outcome:
@@ -98,6 +111,8 @@ def train(job: Job) -> Outcome:
     job.leave("train", {"sha256": manifest.sha256, "fingerprint": manifest.fingerprint, "known": challenger.known})
     status: Status = "up_to_date" if challenger.known else "done"
     verb = "was trained before" if challenger.known else f"trained, {manifest.rounds} rounds"
+    if challenger.changes:
+        verb += f", anew since its libraries changed: {', '.join(challenger.changes)}"
     message = f"model {manifest.sha256[:16]} with recipe {manifest.fingerprint} {verb}"
     return Outcome("train", job.day, status, message, {"rounds": float(manifest.rounds)})
 
@@ -113,8 +128,8 @@ def evaluate_and_register(job: Job) -> Outcome:
     if found is None:
         # Built outside the lock: it reads the holdout and draws.
         shown = record(job, rows, manifest, predict_holdout(job, rows, manifest))
-        with advisory_lock(job.settings, f"register {name}"):
-            found = mlflow.register(job.settings, name, shown)
+        with advisory_lock(job.settings, f"register {name}") as lock:
+            found = mlflow.register(job.settings, name, shown, lock.confirm)
     job.leave("evaluate_and_register", asdict(found))
     verb = "is registered already as" if status == "up_to_date" else "registered as"
     message = f"model {manifest.sha256[:16]} {verb} version {found.version} of {name}"
@@ -128,7 +143,8 @@ def decide(job: Job) -> Outcome:
     """
     rows = _training_set(job)
     if rows is None:
-        job.leave("decide", Evidence(refused(job.left("training_set")["refused"])).document())
+        left_out = job.left("training_set")["training_set"]["left_out"]
+        job.leave("decide", Evidence(refused(_refusal(job), left_out=left_out)).document())
         return _nothing(job, "decide")
     evidence = gather(job, rows, _challenger(job), job.left("evaluate_and_register")["version"])
     job.leave("decide", evidence.document())
@@ -163,38 +179,19 @@ def promote(job: Job) -> Outcome:
     return Outcome("promote", job.day, status, message)
 
 
-def _mirrored(job: Job, champion: Champion | None) -> str:
-    """What of the alias, which shows the ledger's champion to people: a mirror, and never a reason to fail."""
-    try:
-        version = mlflow.set_champion(job.settings, job.pipeline.name, champion)
-    except NightshiftError as error:
-        log.warning("MLflow's alias %s was not set, the ledger holds: %s", mlflow.CHAMPION, error)
-        return f"the alias {mlflow.CHAMPION} was not set"
-    if champion is None:
-        return "there is no champion"
-    if version is None:
-        log.warning(
-            "version %s, which is champion, was deleted in MLflow: nothing has the alias %s. It scores on. What to do: "
-            "`nightshift retrain %s --as-of %s` registers its model again if its rows are as they were",
-            champion.version, mlflow.CHAMPION, job.pipeline.name, champion.as_of,
-        )  # fmt: skip
-        return f"version {champion.version} is champion and was deleted in MLflow: nothing has the alias"
-    return f"the alias {mlflow.CHAMPION} names version {version}"
-
-
 def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, str]:
     """The entry of a verdict, and what of the alias; no entry where another champion was compared.
 
     Of two retrains at once the second must see the entry of the first, and leave the alias where that puts it.
     """
     ledger, name = Ledger.of(job.settings), job.pipeline.name
-    with advisory_lock(job.settings, f"promote {name}") as lock:
+    with advisory_lock(job.settings, alias_lock(name)) as lock:
         recorded = record_decision(ledger, job.pipeline, verdict)
         if recorded is None:
             return None, ""
         champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
         lock.confirm()  # of two, the one without it may know less
-        alias = _mirrored(job, champion)
+        alias = mirrored(job.settings, name, champion)
     return recorded, alias
 
 
@@ -205,14 +202,17 @@ def _compared_again(job: Job, evidence: Evidence) -> Evidence:
 
 
 def _training_set(job: Job) -> TrainingSet | None:
-    """What ``training_set`` left; None where it refused."""
-    left = job.left("training_set")
-    return None if left["refused"] else TrainingSet.read(left["training_set"])
+    """What ``training_set`` left; None where it was refused, or its gate blocked it."""
+    return None if _refusal(job) else TrainingSet.read(job.left("training_set")["training_set"])
+
+
+def _refusal(job: Job) -> str:
+    """Why there is no training; empty where there is."""
+    return str(job.left("training_set")["refused"] or job.left("gate_training")["refused"])
 
 
 def _nothing(job: Job, step: str) -> Outcome:
-    reason = job.left("training_set")["refused"]
-    return Outcome(step, job.day, "nothing", f"no training as of {job.day}: {reason}")
+    return Outcome(step, job.day, "nothing", f"no training as of {job.day}: {_refusal(job)}")
 
 
 def _challenger(job: Job) -> ModelManifest:

@@ -16,12 +16,12 @@ class Split:
 
     @property
     def before_holdout(self) -> tuple[str, ...]:
-        """What the booster that is evaluated may see."""
+        """The days that the booster that is evaluated may see."""
         return self.fit + self.stopping
 
     @property
     def all(self) -> tuple[str, ...]:
-        """What the booster that scores is refitted on."""
+        """The days that the booster that scores is refitted on."""
         return self.fit + self.stopping + self.holdout
 
 

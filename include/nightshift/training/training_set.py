@@ -1,6 +1,6 @@
 """The training set: which days of which table versions, pinned; never a copy of the rows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,20 +102,25 @@ def select(
     return tuple(days), without
 
 
-def refusal(pipeline: Pipeline, days: Sequence[TrainingDay], blocked: Sequence[str]) -> str:
+def refusal(pipeline: Pipeline, days: Sequence[TrainingDay], blocked: Collection[str], unbuilt: Collection[str]) -> str:
     """Why there is no training on these days; empty where there is."""
     training = pipeline.training
-    if len(blocked) > training.max_blocked:
-        return f"gates blocked {len(blocked)} days of the window, training.max_blocked is {training.max_blocked}"
+    if len({*blocked, *unbuilt}) > training.max_blocked:
+        words = [f"gates blocked {len(blocked)} days of the window"] if blocked else []
+        words += [f"{len(unbuilt)} days of the window cannot be built: {', '.join(sorted(unbuilt))}"] if unbuilt else []
+        return f"{'; '.join(words)}, training.max_blocked is {training.max_blocked}"
     if len(days) < training.min_days:
         return f"{len(days)} days of the window have features and labels, training.min_days is {training.min_days}"
     return ""
 
 
 def model_columns(pipeline: Pipeline) -> tuple[FeatureColumn, ...]:
-    """A model's columns in the contract's order. What only identifies a row is a string, date or timestamp."""
-    contract = pipeline.features.columns
-    return tuple(FeatureColumn(name, column.type) for name, column in contract.items() if column.type in _FEATURE_TYPES)
+    """A model's columns by name: their order decides between equal splits, and that in a spec decides nothing.
+
+    What only identifies a row is a string, date or timestamp.
+    """
+    contract = sorted(pipeline.features.columns.items())
+    return tuple(FeatureColumn(name, column.type) for name, column in contract if column.type in _FEATURE_TYPES)
 
 
 def joined(pipeline: Pipeline, rows: TrainingSet, day: TrainingDay, columns: Sequence[str]) -> pa.Table:
@@ -127,7 +132,8 @@ def joined(pipeline: Pipeline, rows: TrainingSet, day: TrainingDay, columns: Seq
         [*key, *(name for name in columns if name not in key)],
         _schema(pipeline),
     )
-    labels = tables.read(rows.labels_table, day.label_files, [*key, label])
+    contract = tables.arrow_schema({name: column.type for name, column in pipeline.label_contract.items()})
+    labels = tables.read(rows.labels_table, day.label_files, [*key, label], contract)
     numbered = features.append_column(_ROW, pa.array(range(features.num_rows), pa.int64()))
     found = numbered.join(labels, keys=key, join_type="left outer", use_threads=False)
     return found.sort_by(_ROW).select([*dict.fromkeys(columns), label])

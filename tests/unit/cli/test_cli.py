@@ -17,7 +17,8 @@ from tests.unit.specs.home import add_spec
 PLATFORM = ["up", "down", "status", "env", "demo", "prepare", "serve"]
 PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
 REPAIRS = ["backfill", "diagnose", "waive", "repair", "audit", "prune", "backup", "restore"]
-COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger"]
+ORDERS = ["rollback", "retire", "override", "freeze", "unfreeze"]
+COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger", *ORDERS]
 HEAVY = (
     "pyspark mlflow great_expectations xgboost pandas kubernetes deltalake psycopg airflow pyarrow numpy pydantic yaml"
 )
@@ -135,6 +136,8 @@ def test_a_step_that_is_none_is_wrong_usage(cli: Cli) -> None:
         *(("champions", "parcel"), ("ledger", "parcel"), ("diagnose", "parcel", "--ds", "2024-02-05")),
         *(("try", "parcel", "--ds", "2024-02-05"), ("backfill", "parcel", "2024-02-05", "2024-02-05")),
         *(("waive", "parcel", "orders", "--ds", "2024-02-05", "--reason", "x"), ("prune", "parcel")),
+        *(("rollback", "parcel", "--reason", "x"), ("retire", "parcel", "1", "--reason", "x")),
+        *(("override", "parcel", "1", "--reason", "x"), ("freeze", "parcel", "--reason", "x")),
         *(("audit", "parcel", "2024-02-05", "2024-02-05"), ("demo", "parcel"), ("check", "parcel")),
     ],
 )
@@ -191,6 +194,22 @@ def test_env_is_for_eval(cli: Cli, home: Settings) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [str(home.var), str(Path(sys.executable).parent / "airflow")]
+
+
+@pytest.mark.process
+def test_what_nobody_foresaw_is_one_line_that_quotes_nothing(home: Settings) -> None:
+    code = (
+        "import sys; from nightshift import cli; from nightshift.cli import published as history\n"
+        "def published(*_): raise ValueError('cell 4711') from KeyError('cell 4711')\n"
+        "history.published = published\n"
+        "sys.argv = ['nightshift', 'history', 'parcels', '--ds', '2024-02-01']; cli.main()"
+    )
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, env=cli_environment(home), timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("NightshiftError: ValueError from KeyError was raised (at nightshift.cli.")
+    assert "4711" not in line
 
 
 @pytest.mark.process

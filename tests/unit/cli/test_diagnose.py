@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,15 @@ from nightshift import runs
 from nightshift.cli.diagnose import page
 from nightshift.cli.diagnosis import diagnose, own_lines
 from nightshift.errors import GateFailed
+from nightshift.features.build import plan_features
+from nightshift.features.run import gate_features
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, Outcome, new_attempt
 from nightshift.settings import Settings
+from nightshift.specs.calendar import last_night
 from tests.postgres import Database
-from tests.unit.freshness.lake import DS, publish_night
+from tests.unit.features.lake import MODULE, stage_plan
+from tests.unit.freshness.lake import DS, publish_night, publish_predictions
 from tests.unit.inputs.landed import drop, drop_day
 
 RUN = "scheduled__2024-02-11T07:00:00+00:00"
@@ -55,6 +59,43 @@ def test_a_night_that_went_well_is_well_even_without_airflow(job: Job) -> None:
     assert [line.partition(":")[0] for line in found.readers] == ["features", "predictions"]
 
 
+def test_a_night_that_scored_nothing_is_not_well(job: Job) -> None:
+    keep(job, Outcome("gate_predictions", job.day, "done", "published"), "done")
+    publish_predictions(replace(job, attempt=new_attempt()), (), "other", unscored=2)
+    found = diagnose(job.settings, job.pipeline, DS)
+    assert not found.well
+    assert found.warnings == ("predictions: nothing is scored, 2 rows are in quarantine",)
+    assert page(found).startswith("parcels 2024-02-10: not well. ")
+
+
+def test_what_a_step_warned_of_is_on_the_page(job: Job) -> None:
+    keep(job, Outcome("gate_inputs", job.day, "done", "published", warnings=("orders: one",)), "done")
+    publish_predictions(replace(job, attempt=new_attempt()), ("0",), "other", unscored=2)
+    found = diagnose(job.settings, job.pipeline, DS)
+    assert found.well
+    assert found.warnings == (
+        "gate_inputs: orders: one",
+        "predictions: 2 of 3 rows that landed are not scored: 2 rows are in quarantine",
+    )
+    assert page(found).startswith("parcels 2024-02-10: well, with 2 warnings. ")
+
+
+def test_a_night_that_fails_since_the_code_changed_says_so_though_a_retrain_built_the_past_anew(job: Job) -> None:
+    """The features of the last good day are of the code of today: its predictions are not."""
+    module = job.settings.home / "spark_jobs" / "features" / "parcels.py"
+    module.write_text(MODULE.replace("return inputs, days", "return inputs, list(days)"))
+    again = replace(job, attempt=new_attempt())
+    stage_plan(plan_features(again)[1].plan)
+    gate_features(again)
+    found = diagnose(job.settings, job.pipeline, NEXT)
+    [said] = [line for line in found.changes if line.startswith("feature code and spec: ")]
+    assert said.startswith("feature code and spec: changed, the model was trained with feature code ")
+    assert (
+        "nightshift retrain parcels --as-of 2024-02-09   (first: the champion would be refused again)"
+        in diagnose(job.settings, job.pipeline, DS).next
+    )
+
+
 def test_a_blocked_night_is_one_page(bad_night: Job) -> None:
     found = diagnose(bad_night.settings, bad_night.pipeline, NEXT)
     assert not found.well
@@ -92,6 +133,23 @@ def test_a_task_that_died_without_a_word_is_told_from_its_log(bad_night: Job) ->
     assert found.log_file == str(folder / "attempt=1.log")
 
 
+@pytest.mark.parametrize(("url", "why"), [("", "(it is empty)"), ("postgresql://x@127.0.0.1:9/x", "cannot be reached")])
+def test_a_night_that_lacks_a_delivery_is_diagnosed_while_the_database_is_away(
+    job: Job, tmp_path: Path, url: str, why: str
+) -> None:
+    """Whether what lacks was waived is in the database: that is not known, and the rest of the page is there."""
+    file = tmp_path / "database"
+    file.write_text(url)
+    settings = replace(job.settings, database_file=file, database_url="")
+    found = diagnose(settings, job.pipeline, NEXT)
+    assert not found.well
+    assert "the last good day is 2024-02-10" in found.changes
+    unknown = [line for line in found.changes if why in line]
+    words = ("model: not known", "what else changed is not known", "what is stale is not known", "what people ordered")
+    assert [line for line in unknown if not line.startswith(words)] == []
+    assert any(line.startswith("what else changed is not known: ") for line in unknown)
+
+
 def test_only_own_lines_of_a_log_are_shown() -> None:
     assert own_lines(["", "{", "[]", '{"logger": "nightshift.a"}', '{"logger": "root", "event": "x"}']) == ((), 5)
 
@@ -108,3 +166,16 @@ def test_a_page_names_the_newest_run_of_the_day(job: Job) -> None:
         runs.keep(job.settings, "parcels", run, Outcome("monitor", job.day, "done", "x"), "done", 1.0)
     runs.keep(job.settings, "parcels", "backfill__3", Outcome("monitor", "2024-02-12", "done", "x"), "done", 1.0)
     assert runs.run_ids(job.settings, "parcels", job.day) == ["backfill__2", "manual__1"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "night"),
+    [
+        ("2024-02-11T06:59+00:00", date(2024, 2, 10)),  # the cutoff is at 02:00 in New York
+        ("2024-02-11T07:00+00:00", NEXT),
+        ("2024-01-01T00:00+00:00", date(2024, 2, 1)),  # before the first one
+        ("2026-01-01T00:00+00:00", date(2024, 4, 1)),  # the labels of the last day are a day later
+    ],
+)
+def test_the_last_night_is_the_newest_one_whose_cutoff_is_over(job: Job, moment: str, night: date) -> None:
+    assert last_night(job.pipeline, datetime.fromisoformat(moment)) == night

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from nightshift import tables
 from nightshift.database import connect_to
@@ -84,7 +84,10 @@ def test_the_champion_at_a_moment(cli: Cli) -> None:
 def test_a_pipeline_without_a_champion_is_1(cli: Cli) -> None:
     done = cli("champions", "parcels")
     assert (done.returncode, done.stdout) == (1, "parcels has no champion\n")
-    assert json.loads(cli("champions", "parcels", "--json").stdout) == {"pipeline": "parcels", "champions": []}
+    assert json.loads(cli("champions", "parcels", "--json").stdout) == {
+        **{"pipeline": "parcels", "champions": []},
+        **{"orders": [], "frozen": None},
+    }
 
 
 def test_the_entries_of_a_pipeline(cli: Cli, promoted: Ledger) -> None:
@@ -171,6 +174,7 @@ def _publish(job: Job, dataset: str, ds: str, rows: int, gate: GateSummary | Non
     return manifest
 
 
+@pytest.mark.usefixtures("ledger")
 def test_what_is_published_of_a_day(cli: Cli, home: Settings) -> None:
     assert folder("a", "d", "f") == "attempt=a/ds=d/fingerprint=f"
     job = Job(home, make_pipeline(), DAY, attempt="a1")
@@ -217,6 +221,7 @@ def test_a_correction_that_its_gate_refused_is_named(cli: Cli, home: Settings) -
     assert "not published" not in cli("history", "parcels", "--ds", day).stdout, "it was taken back"
 
 
+@pytest.mark.usefixtures("ledger")
 def test_the_quarantine_of_another_publication_does_not_count(cli: Cli, home: Settings) -> None:
     job = Job(home, make_pipeline(), DAY, attempt="a1")
     _publish(job, "inputs/orders", "2024-03-04", 3)
@@ -250,6 +255,21 @@ def test_a_day_that_another_program_changed_is_named_and_repaired(cli: Cli, home
     assert tables.state(job.table("predictions")).partitions["2024-03-04"].rows == 3
 
 
+@pytest.mark.usefixtures("ledger")
+def test_a_day_that_another_program_removed_is_named_with_its_repair(cli: Cli, home: Settings) -> None:
+    job = Job(home, make_pipeline(), DAY, attempt="a1")
+    _publish(job, "predictions", "2024-03-04", 3)
+    DeltaTable(job.table("predictions")).delete("ds = '2024-03-04'")
+    said = "was changed by another program: all of its files were removed; `nightshift repair parcels`"
+    assert f"predictions of 2024-03-04 {said}" in cli("history", "parcels", "--ds", "2024-03-04").stdout
+    asked = cli("diagnose", "parcels", "--ds", "2024-03-04").stdout
+    assert "predictions: none, another program changed them: all of its files were removed" in asked
+    assert "nightshift repair parcels" in asked
+    assert cli("repair", "parcels").returncode == 0
+    assert "another program" not in cli("history", "parcels", "--ds", "2024-03-04").stdout
+
+
+@pytest.mark.usefixtures("ledger")
 def test_nothing_published_is_1(cli: Cli) -> None:
     done = cli("history", "parcels", "--ds", "2024-03-04")
     assert (done.returncode, done.stdout) == (1, "nothing of parcels is published for 2024-03-04\n")

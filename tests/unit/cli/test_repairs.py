@@ -7,7 +7,10 @@ import pytest
 
 from nightshift.cli import backfill
 from nightshift.features.rebuilds import new_rebuild, ordered
+from nightshift.registry.decisions import Verdict, record_decision
+from nightshift.registry.entry import NewEntry
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.promotion import Decision
 from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline
 from tests.unit.cli.conftest import Cli
@@ -36,6 +39,11 @@ def test_a_dry_run_says_of_every_day_what_it_waits_for(cli: Cli) -> None:
             2,
             "--rebuild goes with neither --retrain nor --watch",
         ),
+        (
+            ("backfill", "parcels", "2024-03-04", "2024-03-05", "--watch", "--verify-landing"),
+            2,
+            "--verify-landing goes with what looks at landing",
+        ),
         (("backfill", "parcels", "2024-03-04", "2024-03-05", "--reason", "why"), 2, "--reason is one for --rebuild"),
         (("audit", "parcels", "2024-03-05", "2024-03-04"), 2, "2024-03-05 is after 2024-03-04"),
         (("prune", "--older-than", "soon"), 2, "'soon' is not a duration; write it as 30d or 12h"),
@@ -59,11 +67,36 @@ def test_a_waiver_is_an_entry(cli: Cli, ledger: Ledger) -> None:
     assert "source orders is the spine" in done.stderr
 
 
+def test_a_table_of_retrains_shows_what_a_freeze_refused_until_it_is_decided_again(
+    cli: Cli, home: Settings, ledger: Ledger
+) -> None:
+    """As ``backfill --retrain`` ends in it, too. A date of history may be decided again once the freeze is over."""
+    spec, ds = load_pipeline(home, "parcels"), date(2024, 3, 4)
+    good = Decision(promote=True, reasons=("it is better",))
+    ledger.append(NewEntry("parcels", "freeze", "ann", "audit"))
+    record_decision(ledger, spec, Verdict(ds, good, "1", "1" * 64, "", "run-1", "retrain"))
+    shown = ("backfill", "parcels", "2024-03-04", "2024-03-05", "--dry-run", "--retrain")
+    line = " ".join(cli(*shown).stdout.splitlines()[1].split())
+    assert line.startswith("2024-03-04 refusal 1 - 2 frozen by ann in entry 1 (audit); the rule would promote it")
+    ledger.append(NewEntry("parcels", "unfreeze", "ann", "over"))
+    record_decision(ledger, spec, Verdict(ds, good, "1", "1" * 64, "", "run-2", "retrain"))
+    found = json.loads(cli(*shown, "--json").stdout)["decisions"]
+    assert (found["2024-03-04"]["kind"], found["2024-03-04"]["seq"], found["2024-03-05"]) == ("promotion", 4, None)
+
+
 def test_where_nothing_is_published_there_is_nothing_to_audit_or_prune(cli: Cli) -> None:
     done = cli("audit", "parcels", "2024-03-04", "2024-03-05")
     assert (done.returncode, done.stdout) == (1, "nothing of parcels is published from 2024-03-04 to 2024-03-05\n")
     done = cli("prune", "parcels", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "nothing in 0 tables is old and unread\n")
+
+
+def test_a_prune_that_leaves_a_pipeline_out_is_1(cli: Cli, home: Settings) -> None:
+    (home.pipelines / "broken.yaml").write_text("pipeline: broken\n")
+    done = cli("prune", "--dry-run")
+    assert done.returncode == 1
+    assert "not looked at, the spec is not valid: " in done.stdout
+    assert cli("prune", "parcels", "--dry-run").returncode == 0
 
 
 @pytest.mark.parametrize("made", [False, True])

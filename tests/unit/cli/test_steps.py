@@ -71,6 +71,7 @@ def test_run_as_a_document(invoke: Callable[..., Result]) -> None:
         "counts": {"rows": 3.0},
         "links": {"report": "/r.html"},
         "names": {},
+        "warnings": [],
     }
 
 
@@ -211,7 +212,12 @@ def test_landing_days_in_the_wrong_order_is_wrong_usage(invoke: Callable[..., Re
     assert "--from 2013-03-10 is after --to 2013-03-01" in result.stderr
 
 
-def test_a_defect_keeps_its_traceback(invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "run_step", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        invoke("run", "parcels", "gate_inputs", "--ds", "2024-03-04")
+def test_a_defect_names_its_kind_and_where_it_was_raised(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "run_step", lambda *_: int("4711-secret"))
+    result = invoke("run", "parcels", "gate_inputs", "--ds", "2024-03-04")
+    assert result.exit_code == 3
+    assert "ValueError" in result.stderr
+    assert "nightshift.cli.pipelines:" in result.stderr
+    assert "4711" not in result.stderr

@@ -3,7 +3,7 @@
 What Spark computes is tested through Spark in ``tests/spark`` and ``tests/e2e``; here the rows do not matter.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from nightshift import tables
+from nightshift.errors import SpecError
 from nightshift.features.build_plan import BuildPlan, read_plan
+from nightshift.features.unbuilt import Unbuilt, leave_unbuilt, together
 from nightshift.job import Job
 from nightshift.lineage import Manifest
 from nightshift.settings import Settings
@@ -56,15 +58,25 @@ def publish_input(job: Job, source: str, days: Iterable[date], fingerprint: str 
     tables.publish(uri, tables.arrow_schema(columns), manifests)
 
 
-def stage_plan(plan_uri: str, rows: Mapping[str, int] | None = None) -> BuildPlan:
-    """Do what the Spark job does with a plan, with rows that say nothing."""
+def stage_plan(
+    plan_uri: str, rows: Mapping[str, int] | None = None, failing: Collection[tuple[str, str]] = ()
+) -> BuildPlan:
+    """Do what the Spark job does with a plan, with rows that say nothing; ``failing`` are datasets and their days."""
     plan = read_plan(plan_uri)
     targets = {target.dataset: target for target in plan.targets}
+    failed = []
     for manifest in plan.manifests:
         target = targets[manifest.dataset]
+        if (manifest.dataset, manifest.ds) in failing:
+            error = SpecError("line 7: ValueError was raised", where="spark_jobs/features/parcels.py build")
+            failed.append(Unbuilt.of(manifest, error))
+            leave_unbuilt(target.table, failed[-1])
+            continue
         number = (rows or {}).get(manifest.dataset, 3)
         files = _write(target.table, plan.attempt, manifest.ds, manifest.fingerprint, target.columns, number)
         tables.leave_staged(target.table, replace(manifest, files=files))
+    if failed:
+        raise together(failed, {name: len(target.days) for name, target in targets.items()})
     return plan
 
 

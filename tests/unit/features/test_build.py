@@ -10,11 +10,13 @@ from deltalake import write_deltalake
 
 from nightshift import tables
 from nightshift.errors import GateFailed, InputMissing, NightshiftError, PartitionDamaged
-from nightshift.features.build import plan_features, plan_window
+from nightshift.features.build import plan_features, plan_window, resolve
 from nightshift.features.build_plan import BuildPlan, read_plan
 from nightshift.features.rebuilds import new_rebuild, order, ordered, withdraw
 from nightshift.features.recipes import code_of
 from nightshift.features.run import gate_features, gate_labels, gate_window
+from nightshift.features.unlabelled import record_of, unlabelled_days
+from nightshift.features.verdict import judge
 from nightshift.job import Job, new_attempt
 from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
@@ -133,6 +135,22 @@ def test_what_was_built_from_a_correction_that_was_taken_back_is_not_published(j
     assert fingerprints(job, "features") == before
 
 
+def test_an_attempt_that_is_used_again_and_overtaken_by_its_sources_is_no_green_night(job: Job) -> None:
+    """A, B, A again with what the first attempt staged, then C: B is published, and nobody made anything newer."""
+    built(job)
+    gate_features(job)
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="corrected")
+    second = again(job)
+    built(second)
+    gate_features(second)
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="f0")
+    third = again(job)
+    assert plan_features(third)[1] is None, "the first attempt's files serve again"
+    publish_input(again(job), "deliveries", [DS - timedelta(days=1)], fingerprint="once-more")
+    with pytest.raises(NightshiftError, match="what they are made of changed meanwhile"):
+        gate_features(third)
+
+
 def _append(job: Job, dataset: str, ds: str) -> None:
     rows = pa.table({"parcel_id": ["ghost"], "ds": [ds]})
     write_deltalake(job.table(dataset), rows, mode="append", schema_mode="merge")
@@ -181,21 +199,26 @@ def test_a_module_that_loses_or_invents_rows_is_blocked(job: Job, rows: int) -> 
     assert fingerprints(job, "features") == {}
 
 
-@pytest.mark.parametrize("rows", [3, 0])
-def test_where_the_spines_newest_day_may_be_absent_no_older_ones_keys_take_its_place(job: Job, rows: int) -> None:
-    inputs = spec_document()["inputs"]
-    inputs["orders"] |= {"lag": 1, "lookback": 3, "missing": {"allow": 1}}
+@pytest.mark.parametrize("lag", [0, 1])
+def test_the_spines_own_day_is_never_among_those_that_may_be_absent(job: Job, lag: int) -> None:
+    inputs, own = spec_document()["inputs"], DS - timedelta(days=lag)
+    inputs["orders"] |= {"lag": lag, "lookback": 3, "missing": {"allow": 1}}
     lake = replace(job.settings, lake=f"{job.settings.lake}/lagged")
     job = replace(job, settings=lake, pipeline=make_pipeline(inputs=inputs))
-    publish_input(job, "orders", [day for day in ALL_DAYS if day != DS - timedelta(days=1)])
+    publish_input(job, "orders", [day for day in ALL_DAYS if day != own])
     publish_input(job, "deliveries", ALL_DAYS)
     publish_input(job, "depots", [date(2024, 1, 1)])
-    built(job, {"features": rows})
-    if rows:
-        with pytest.raises(GateFailed, match="lost 0, invented 3"):
-            gate_features(job)
-    else:
-        assert gate_features(job).status == "done"
+    with pytest.raises(InputMissing) as caught:
+        plan_features(job)
+    assert str(caught.value) == (
+        f"parcels: features of 2024-02-10 have the keys of {own} of source orders, the spine, and that day is not "
+        "published. What to do: land the files at parcels/orders/ds={ds}/*.csv, then clear gate_inputs."
+    )
+    # An older day may be absent, as the spec says.
+    later = replace(again(job), ds=DS + timedelta(days=1))
+    built(later)
+    assert gate_features(later).status == "done"
+    assert tables.state(job.table("features")).partitions["2024-02-11"].rows == 3
 
 
 def test_a_day_without_rows_is_published_and_says_that_nothing_is_scored(
@@ -214,7 +237,7 @@ def test_a_day_without_rows_is_published_and_says_that_nothing_is_scored(
 def test_labels_that_cannot_be_built_say_why_and_features_go_on(job: Job) -> None:
     late = replace(job, ds=ALL_DAYS[-1], run_id="late")
     publish_input(late, "orders", [late.ds])
-    missing = {"column": "hours", "objective": "regression", "lag": 3, "inputs": ["deliveries"]}
+    missing = {"column": "hours", "objective": "regression", "lag": 3, "wait": 3660, "inputs": ["deliveries"]}
     waiting = replace(late, pipeline=make_pipeline(label=missing), ds=date(2024, 3, 9))
     publish_input(waiting, "orders", [waiting.ds])
     publish_input(waiting, "deliveries", [date(2024, 3, 6), date(2024, 3, 7)])
@@ -227,6 +250,60 @@ def test_labels_that_cannot_be_built_say_why_and_features_go_on(job: Job) -> Non
         "labels of 2024-03-06 cannot be built: source deliveries has not landed for 2024-03-08; parcels: "
         "labels of 2024-03-06 need 3 days of source deliveries, and 1 are not published: 2024-03-08."
     )
+
+
+def without_label(job: Job) -> Job:
+    """A night whose features are built, of whose label's delivery there is nothing."""
+    late = replace(again(job), ds=date(2024, 3, 7), run_id="late")
+    publish_input(late, "orders", [late.ds])
+    publish_input(late, "deliveries", [date(2024, 3, 5)])
+    lenient = {**spec_document()["inputs"], "deliveries": {**spec_document()["inputs"]["deliveries"], "lookback": 2}}
+    late = replace(late, pipeline=make_pipeline(inputs=lenient))
+    built(late, {"labels": 0})
+    late.leave("gate_inputs", {"label_problems": ["source deliveries has not landed for 2024-03-06"]})
+    return late
+
+
+def test_labels_that_never_come_are_recorded_once_their_wait_is_over(job: Job) -> None:
+    late = without_label(job)
+    outcome = gate_labels(late)
+    found = record_of(late.settings, late.pipeline, date(2024, 3, 6))
+    assert found is not None
+    assert found.why.startswith("source deliveries has not landed for 2024-03-06; parcels: labels of 2024-03-06 need")
+    assert outcome.message == (
+        "there are no labels of 2024-03-06, and they were waited for 7 days longer than label.lag: " + found.words
+    )
+    assert (outcome.status, outcome.counts, outcome.warnings) == (
+        "nothing", {"unlabelled": 1.0, "warnings": 1.0}, (outcome.message,),
+    )  # fmt: skip
+    labels = tables.state(late.table("labels"))
+    assert unlabelled_days(late.settings, late.pipeline, labels) == ["2024-03-06"]
+
+    publish_input(again(late), "deliveries", [date(2024, 3, 6)])
+    after = again(late)
+    built(after)
+    assert gate_labels(after).message.startswith("labels of 2024-03-06: 3 rows published")
+    assert unlabelled_days(late.settings, late.pipeline, tables.state(late.table("labels"))) == []
+
+
+def test_labels_whose_source_could_not_be_looked_at_are_not_given_up(job: Job) -> None:
+    late = without_label(job)
+    late.leave("gate_inputs", {"label_problems": ["a lock was waited for"], "label_unknown": ["deliveries"]})
+    with pytest.raises(InputMissing, match="a lock was waited for"):
+        gate_labels(late)
+    assert record_of(late.settings, late.pipeline, date(2024, 3, 6)) is None
+
+
+def test_labels_whose_source_another_program_changed_are_waited_for(job: Job) -> None:
+    late = replace(again(job), ds=date(2024, 3, 2))
+    _append(job, "inputs/deliveries", "2024-03-01")
+    days = {"2024-03-01": {"status": "missing", "why": "changed"}}
+    late.leave("build_features", {"labels": days})
+    late.leave("gate_inputs", {"label_problems": []})
+    with pytest.raises(InputMissing, match="labels of 2024-03-01 cannot be built"):
+        gate_labels(late)
+    verdict = judge(resolve(late), "labels", date(2024, 3, 1), tables.state(late.table("labels")))
+    assert (verdict.state, verdict.lacks_deliveries) == ("missing", False)
 
 
 def test_features_that_cannot_be_built_are_an_error_at_once(job: Job) -> None:
@@ -273,9 +350,19 @@ def test_blocked_and_missing_days_are_left_out_of_a_window(job: Job) -> None:
     _, command = plan_window(earlier)
     stage_plan(command.plan)
     outcome = gate_window(earlier)
-    assert earlier.left("gate_window") == {"blocked": ["2024-02-05"], "missing": []}
+    assert earlier.left("gate_window") == {"blocked": ["2024-02-05"], "missing": [], "unbuilt": {}}
     assert list(outcome.links) == ["gate report features 2024-02-05"]
     assert "2024-02-05" not in fingerprints(earlier, "features")
+
+
+def test_a_renamed_label_may_be_named_as_before(job: Job) -> None:
+    label = {"objective": "regression", "lag": 1, "inputs": ["deliveries"]}
+    for number, column in enumerate(["hours", "minutes", "hours"]):
+        run = replace(again(job), run_id=f"run {number}", pipeline=make_pipeline(label={**label, "column": column}))
+        built(run) if number < 2 else plan_features(run)
+        assert gate_labels(run).status == "done"
+        found = tables.state(run.table("labels"))
+        assert tables.read(found.uri, found.files("2024-02-09")).column_names == ["parcel_id", column]
 
 
 def test_a_changed_label_leaves_features_as_they_are(job: Job) -> None:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.errors import InputMissing
+from nightshift.errors import InputMissing, SpecError
 from nightshift.features.rebuilds import new_rebuild
 from nightshift.features.recipes import Recipes, code_of
 from nightshift.lineage import DataFile
+from nightshift.parts import VERSIONS
 from nightshift.specs.model import Pipeline
 from nightshift.specs.spark import Spark
 from nightshift.tables import Partition, TableState
@@ -108,6 +109,30 @@ def test_ranges_and_gates_are_not_part_of_a_fingerprint_but_columns_are() -> Non
     ) != recipes().wanted("features", DS)
 
 
+@given(order=st.permutations(["depot", "weight", "doors", "late_3d"]))
+def test_the_order_of_columns_is_in_no_fingerprint_and_that_of_the_key_is(order: list[str]) -> None:
+    features = make_pipeline().model_dump(mode="json")["features"]
+
+    def wanted(columns: list[str], key: list[str]) -> tuple[str, str]:
+        pipeline = make_pipeline(
+            features={**features, "key": key, "columns": {name: features["columns"][name] for name in columns}}
+        )
+        return recipes(pipeline).wanted("features", DS), recipes(pipeline).wanted("labels", DS)
+
+    columns = list(features["columns"])
+    key = ["parcel_id", "depot"]
+    assert wanted(order, key) == wanted(columns, key)
+    turned = wanted(columns, key[::-1])
+    assert all(one != other for one, other in zip(turned, wanted(columns, key), strict=True))
+
+
+def test_a_part_of_the_library_that_gives_other_rows_makes_days_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [recipes().wanted(dataset, DS) for dataset in ("features", "labels")]
+    monkeypatch.setitem(VERSIONS, "building", VERSIONS["building"] + 1)
+    after = [recipes().wanted(dataset, DS) for dataset in ("features", "labels")]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
 def test_code_of_features_and_labels_are_told_apart(tmp_path: Path) -> None:
     module = tmp_path / "spark_jobs" / "features" / "parcels.py"
     module.parent.mkdir(parents=True)
@@ -117,6 +142,22 @@ def test_code_of_features_and_labels_are_told_apart(tmp_path: Path) -> None:
     after = code_of(tmp_path, make_pipeline())
     assert before["features"] == after["features"]
     assert before["labels"] != after["labels"]
+
+
+def test_a_file_that_the_module_reads_is_part_of_the_code(tmp_path: Path) -> None:
+    module, file = tmp_path / "spark_jobs" / "features" / "parcels.py", tmp_path / "spark_jobs" / "holidays.csv"
+    module.parent.mkdir(parents=True)
+    module.write_text(MODULE)
+    features = make_pipeline().model_dump(mode="json")["features"]
+    reading = make_pipeline(features={**features, "reads": ["spark_jobs/holidays.csv"]})
+    with pytest.raises(SpecError, match=r"holidays\.csv: there is no such file"):
+        code_of(tmp_path, reading)
+    file.write_text("2024-01-01\n")
+    before = code_of(tmp_path, reading)
+    assert before != code_of(tmp_path, make_pipeline())
+    file.write_text("2024-01-06\n")
+    after = code_of(tmp_path, reading)
+    assert all(after[dataset] != before[dataset] for dataset in before)
 
 
 def test_what_spark_is_given_on_a_cluster_changes_no_fingerprint() -> None:
@@ -147,3 +188,43 @@ def test_the_newest_order_for_a_run_is_in_the_recipe_of_what_that_run_builds() -
         assert twice.rebuild("features", ds) == again
         assert twice.wanted("features", ds) != ordered.wanted("features", ds)
         assert twice.wanted("features", after) != plain.wanted("features", after)
+
+
+def with_depots(**changes: object) -> Pipeline:
+    inputs = make_pipeline().model_dump(mode="json")["inputs"]
+    for source in inputs.values():
+        source.pop("format")
+    return make_pipeline(inputs={**inputs, "depots": {**inputs["depots"], **changes}})
+
+
+@given(lag=st.integers(0, 20), ds=st.dates(date(2024, 2, 1), date(2024, 3, 31)))
+def test_a_snapshot_with_a_lag_is_read_from_so_many_days_later_on(lag: int, ds: date) -> None:
+    found = recipes(with_depots(lag=lag)).reads("features", ds)["depots"].days
+    known = [day for day in (date(2024, 1, 1), date(2024, 2, 5), date(2024, 2, 20)) if day + timedelta(days=lag) <= ds]
+    assert list(found) == [known[-1].isoformat()]
+
+
+@pytest.mark.parametrize("max_age", [4, 5])
+def test_a_snapshot_that_is_too_old_counts_as_missing(max_age: int) -> None:
+    aged = recipes(with_depots(max_age=max_age))
+    if max_age == 5:
+        assert list(aged.reads("features", DS)["depots"].days) == ["2024-02-05"]
+        assert aged.wanted("features", DS) == recipes().wanted("features", DS), "it decides no row"
+        return
+    with pytest.raises(InputMissing) as caught:
+        aged.reads("features", DS)
+    assert str(caught.value) == (
+        "parcels: source depots has no snapshot with as_of <= 2024-02-10 that is at most 4 days old at 2024-02-10, the "
+        "newest is of 2024-02-05. What to do: land one at parcels/depots/as_of={ds}/*.csv, then clear gate_inputs."
+    )
+
+
+def test_a_correction_that_came_late_is_seen_and_one_of_what_is_not_known_yet_is_not() -> None:
+    """The fingerprint names what may be read: the rows follow it, whenever they are computed."""
+    plain = recipes(with_depots(lag=3))
+    read = {name: list(upstream.days) for name, upstream in plain.reads("features", DS).items()}
+    for name, days in sources().items():
+        for day in map(date.fromisoformat, days.partitions):
+            after = recipes(with_depots(lag=3), changed={name: {day}})
+            changed = after.wanted("features", DS) != plain.wanted("features", DS)
+            assert changed == (day.isoformat() in read[name]), (name, day)

@@ -9,6 +9,7 @@ import pytest
 from nightshift import storage, tables
 from nightshift.errors import NightshiftError
 from nightshift.gates.partition import Audited, Rejected, audit_partition, publish_audited
+from nightshift.gates.removed import removal_key, with_removed_rows
 from nightshift.gates.results import CheckResult
 from nightshift.job import Job, new_attempt
 from nightshift.lineage import Manifest, sha256, with_removed
@@ -79,7 +80,8 @@ def test_failing_rows_leave_and_the_fingerprint_says_so(job: Job) -> None:
     audited = gate(job, stage(job, BAD), HALF)
     assert audited.report.status == "quarantined"
     assert (audited.report.rows, audited.report.removed, audited.report.published) == (7, 3, 4)
-    assert audited.manifest.fingerprint == with_removed("f", [["dup", 1], ["dup", 1], ["e", 1]])
+    gone = [["dup", 1], ["dup", 1], ["e", 1]]
+    assert audited.manifest.fingerprint == with_removed_rows("f", gone, removal_key(job.settings))
     assert [file.rows for file in audited.manifest.files] == [2, 2], "files stay as small as they were"
     publish_audited(job, "features", SCHEMA, [audited])
     assert of(job, "features") == GOOD
@@ -95,6 +97,12 @@ def test_failing_rows_leave_and_the_fingerprint_says_so(job: Job) -> None:
     reconciled = audited.report.results[-1]
     assert reconciled.name == "rows in = published + quarantined"
     assert reconciled.observed == {"rows in": 7, "published": 4, "quarantined": 3}
+
+
+def test_rows_that_an_earlier_version_removed_keep_the_name_that_readers_have_seen(job: Job) -> None:
+    earlier = with_removed("f", [["dup", 1], ["dup", 1], ["e", 1]])
+    audited = gate(job, replace(stage(job, BAD), replaces=earlier), HALF)
+    assert audited.manifest.fingerprint == earlier
 
 
 @pytest.mark.parametrize(

@@ -155,11 +155,90 @@ def test_dates_and_moments_are_compared_as_such() -> None:
     assert list(found.failing) == [0, 2]
 
 
+@pytest.mark.parametrize(("column", "bound"), [("on", "yesterday"), ("on", "2024-02-03T10:00"), ("at", "2024-02-03")])
+def test_a_bound_that_is_no_date_or_moment_has_no_answer(column: str, bound: str) -> None:
+    columns = {"on": Column(type="date"), "at": Column(type="timestamp")}
+    rows = pa.table({"on": [date(2024, 2, 3)], "at": pa.array([datetime(2024, 2, 3)], pa.timestamp("us", "UTC"))})
+    wrong = check("expect_column_values_to_be_between", True, column=column, min_value=bound)
+    [result] = audit(frame_of(rows), [wrong], columns, removable=1).results
+    assert not result.success
+    assert result.error.startswith("could not be evaluated")
+
+
 def test_large_integers_with_nulls_stay_exact() -> None:
     rows = pa.table({"n": pa.array([2**53 + 1, None, 5])})
     found = audit(frame_of(rows), [check("expect_column_values_to_be_in_set", True, column="n", value_set=[2**53, 5])])
     assert found.results[0].unexpected == 1
     assert frame_of(pa.table({"n": pa.array([1, None])}))["n"].dtype == "float64"
+    assert frame_of(pa.table({"n": pa.array([2**40, 1])}))["n"].dtype == "int64"
+
+
+LEAST, MOST = -(2**63), 2**63 - 1
+
+
+def whole(**columns: list[int | None]) -> pd.DataFrame:
+    return frame_of(pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()}))
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "arguments", "unexpected"),
+    [
+        ("expect_column_sum_to_be_between", {"n": [MOST, MOST, 1]}, {"min_value": 1.8e19}, 0),
+        ("expect_column_sum_to_be_between", {"n": [MOST, MOST, 1]}, {"max_value": 0}, 1),
+        ("expect_column_sum_to_be_between", {"n": [LEAST, None, -1]}, {"max_value": -9.2e18}, 0),
+        ("expect_column_sum_to_be_between", {"n": [2**53, None, 1]}, {"max_value": 2**53}, 1),
+        ("expect_column_sum_to_be_between", {"n": [2**53, 1]}, {"max_value": 2**53}, 1),
+        ("expect_column_mean_to_be_between", {"n": [MOST, MOST, None]}, {"min_value": 9e18}, 0),
+        ("expect_column_stdev_to_be_between", {"n": [MOST, LEAST, None]}, {"min_value": 1e19}, 0),
+        ("expect_column_max_to_be_between", {"n": [2**53 + 1, 3]}, {"max_value": 2**53}, 1),
+        ("expect_column_min_to_be_between", {"n": [-(2**53) - 1, 3]}, {"min_value": -(2**53)}, 1),
+        ("expect_column_values_to_be_between", {"n": [2**53 + 1, MOST, 2**53]}, {"max_value": 2**53}, 2),
+        ("expect_column_values_to_be_in_set", {"n": [2**53 + 1, 2**53, 7]}, {"value_set": [2.0**53, 7.0]}, 1),
+        ("expect_column_values_to_be_increasing", {"n": [LEAST, MOST]}, {}, 0),
+        ("expect_column_values_to_be_decreasing", {"n": [LEAST, MOST]}, {}, 1),
+        ("expect_multicolumn_sum_to_equal", {"n": [MOST, 2, None], "o": [1, 3, 5]}, {"sum_total": 2.0**63}, 2),
+        ("expect_multicolumn_sum_to_equal", {"n": [MOST, MOST], "o": [1, -1]}, {"sum_total": float(LEAST)}, 2),
+        ("expect_multicolumn_sum_to_equal", {"n": [2**53, 0, None], "o": [1, 2**53, 1]}, {"sum_total": 2**53}, 2),
+        ("expect_column_pair_values_a_to_be_greater_than_b", {"n": [MOST, None], "o": [MOST - 1, 1]}, {}, 1),
+        ("expect_column_pair_values_to_be_equal", {"n": [MOST, 5], "o": [MOST - 1, 5]}, {}, 1),
+        ("expect_multicolumn_values_to_be_equal", {"n": [MOST, 5], "o": [MOST - 1, 5]}, {}, 1),
+        ("expect_select_column_values_to_be_unique_within_record", {"n": [MOST, 5], "o": [MOST - 1, 5]}, {}, 1),
+    ],
+)
+def test_integers_neither_wrap_around_nor_are_rounded(
+    name: str, columns: dict[str, list[int | None]], arguments: dict[str, Any], unexpected: int
+) -> None:
+    named = (
+        {"column_A": "n", "column_B": "o"}
+        if "pair" in name
+        else {"column_list": ["n", "o"]}
+        if "o" in columns
+        else {"column": "n"}
+    )
+    [result] = audit(whole(**columns), [check(name, **named, **arguments)]).results
+    assert result.error == ""
+    assert result.success is not bool(unexpected)
+    assert result.unexpected == (unexpected if result.rows else 0), "what is about the column counts no rows"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.none() | st.integers(LEAST, MOST) | st.integers(2**53 - 2, 2**53 + 2) | st.integers(-3, 3),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from([0.0, 2.0**53, -(2.0**53), 2.0**62, 2.0**63, -(2.0**63)]),
+)
+def test_a_sum_is_compared_as_pythons(values: list[int | None], bound: float) -> None:
+    exact = sum(value for value in values if value is not None)
+    checks = [
+        check("expect_column_sum_to_be_between", column="n", max_value=bound),
+        check("expect_column_values_to_be_between", True, column="n", max_value=bound),
+    ]
+    in_sum, in_rows = audit(whole(n=values), checks).results
+    assert in_sum.success is (exact <= bound)
+    assert in_rows.unexpected == sum(value is not None and value > bound for value in values)
 
 
 def test_no_rows_pass_what_is_about_rows_and_fail_a_mean() -> None:

@@ -38,7 +38,7 @@ def gated(job: Job, x: list[float | None], n: list[int | None] | None = None, po
     rows = {"k": [f"k{place}" for place in range(len(x))], "weight": x, "doors": n or [None] * len(x)}
     attempt = new_attempt()
     batch = pa.record_batch(rows, schema=SCHEMA)
-    files = tables.write_partition(job.table("features"), attempt, DAY, "f", SCHEMA, [batch], 2)
+    files = tables.write_partition(job.table("features"), attempt, DAY, "f", SCHEMA, [batch], max(2, len(x) // 3))
     staged = Manifest("parcels", "features", DAY, "f", attempt, "run", "now", "v", "s", files)
     return audit_partition(job, dataset="features", staged=staged, columns=COLUMNS, key=("k",), gate=policy or Gate())
 
@@ -63,6 +63,12 @@ def test_it_may_leave_for_quarantine(job: Job) -> None:
         ([None] * 3, [-(2**60), -(2**60) + 1, 0]),
         ([1.7e9 - 1, 1.7e9, 1.7e9 + 1], None),
         ([1_000_000.01, 1_000_000.02, 1_000_000.03], None),
+        ([1e-50, 5e-60, 3e-300], None),
+        ([1_000_000.01, 1_000_000.02, 1_000_000.03, 0.0], None),
+        ([1_000_000.01, 1_000_000.02, 1_000_000.03, -3e6], None),
+        ([1e-50, 5e-60, 3e-300, 1.0], None),
+        ([2.0**24, 2.0**24 + 1, 0.5], None),
+        ([*(1_000 + place / 1e6 for place in range(500)), *(place / 7 for place in range(400))], None),
     ],
 )
 def test_what_falls_together_is_published_with_a_warning(
@@ -84,6 +90,8 @@ def test_what_falls_together_is_published_with_a_warning(
         ([2.0**40, 2.0**41, 0.5], [2**40, 2**41, 0]),
         ([1.7e9, 1.7e9, None], None),
         ([20_000_000.123, 31_000_000.456, 17_000_001.789], None),
+        ([0.1, math.nextafter(0.1, 1), *(place / 7 for place in range(50))], None),
+        (list(np.random.default_rng(1).normal(1_000, 1, 3_000)), None),
     ],
 )
 def test_ordinary_numbers_pass(job: Job, x: list[float | None], n: list[int | None] | None) -> None:

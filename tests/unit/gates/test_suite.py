@@ -82,3 +82,5 @@ def test_only_the_columns_that_are_named_are_read() -> None:
     )
     conditional = Check(BETWEEN, {"column": "a", "min_value": 1, "row_condition": 'col("c") == "x"'}, True)
     assert checked_columns([conditional], ["a"], columns) == columns
+    placed = Check("expect_column_to_exist", {"column": "b", "column_index": 1}, False)
+    assert checked_columns([placed], ["a"], columns) == columns

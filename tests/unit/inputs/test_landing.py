@@ -1,12 +1,17 @@
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nightshift import storage
-from nightshift.inputs.days import input_fingerprint
+from nightshift.errors import InputMissing
+from nightshift.inputs.landed_days import input_fingerprint
 from nightshift.inputs.landing import leads_out, partition_files, snapshot_days
 from nightshift.lineage import Landed
 from nightshift.settings import Settings
@@ -63,6 +68,24 @@ def test_snapshots_are_the_days_with_files(settings: Settings, path: str) -> Non
     assert snapshot_days(settings, source(path, snapshot=True)) == [date(2024, 1, 1), date(2024, 2, 3)]
 
 
+@pytest.mark.parametrize("path", ["s/*-{ds}.csv", "s/?-2020-01-01-{ds}*.csv"])
+def test_wildcards_may_stand_before_the_day_of_a_snapshot(settings: Settings, path: str) -> None:
+    touch(settings, path.replace("{ds}", "2024-02-03").replace("*", "x").replace("?", "y"))
+    assert snapshot_days(settings, source(path, snapshot=True)) == [date(2024, 2, 3)]
+
+
+def test_a_folder_whose_name_is_no_text_hides_no_snapshot(settings: Settings) -> None:
+    touch(settings, "s/as_of=2024-01-01/a.csv")
+    Path(os.fsdecode(os.fsencode(Path(settings.landing, "s")) + b"/\xff")).mkdir()
+    assert snapshot_days(settings, source("s/as_of={ds}/*.csv", snapshot=True)) == [date(2024, 1, 1)]
+
+
+def test_snapshots_that_cannot_be_listed_are_missing_input(settings: Settings) -> None:
+    touch(settings, "s")
+    with pytest.raises(InputMissing, match=r"s: the snapshots cannot be listed \(NotADirectoryError\)"):
+        snapshot_days(settings, source("s/as_of={ds}/*.csv", snapshot=True))
+
+
 def test_no_landing_at_all(settings: Settings) -> None:
     assert snapshot_days(settings, source("s/as_of={ds}/*.csv")) == []
 
@@ -71,14 +94,29 @@ def test_only_parquet_with_times_is_read_anew_since_int96_is_utc() -> None:
     """What was published before keeps its name: these are the fingerprints of then."""
     landed = [Landed("a", 1, 1, "0" * 64)]
 
-    def named(path: str, kind: str) -> str:
+    def named(path: str, kind: str, published: str) -> str:
         columns = {"name": {"type": "string"}, "at": {"type": kind}}
         source = Input.model_validate({"path": path, "key": ("name",), "columns": columns})
-        return input_fingerprint(landed, source, "UTC")
+        return input_fingerprint(landed, source, "UTC", published)
 
-    assert named("a/{ds}/*.csv", "timestamp") == "f57a3bcd099e901e"
-    assert named("a/{ds}/*.parquet", "date") == "fc16c5d7abae5b08"
-    assert named("a/{ds}/*.parquet", "timestamp") != "fe3586cb392ebf03"
+    assert named("a/{ds}/*.csv", "timestamp", "f57a3bcd099e901e-01234567") == "f57a3bcd099e901e"
+    assert named("a/{ds}/*.parquet", "date", "fc16c5d7abae5b08") == "fc16c5d7abae5b08"
+    assert named("a/{ds}/*.parquet", "timestamp", "fe3586cb392ebf03") != "fe3586cb392ebf03"
+    new = named("a/{ds}/*.csv", "timestamp", "")
+    assert new not in ("", "f57a3bcd099e901e")
+    assert named("a/{ds}/*.csv", "timestamp", new) == named("a/{ds}/*.csv", "timestamp", "f0") == new
+
+
+@given(order=st.permutations(["name", "at", "count"]))
+def test_the_order_of_columns_is_in_no_fingerprint_and_that_of_the_key_is(order: list[str]) -> None:
+    kinds = {"name": "string", "at": "timestamp", "count": "integer"}
+
+    def named(columns: Sequence[str], key: tuple[str, ...]) -> str:
+        contract = {"path": "a/{ds}/*.csv", "key": key, "columns": {name: {"type": kinds[name]} for name in columns}}
+        return input_fingerprint([Landed("a", 1, 1, "0" * 64)], Input.model_validate(contract), "UTC")
+
+    assert named(order, ("name", "at")) == named(list(kinds), ("name", "at"))
+    assert named(order, ("at", "name")) != named(order, ("name", "at"))
 
 
 AWKWARD = ("100%.csv", "x#1.csv", "q?1.csv", "x[1].csv", "a b.csv", "a%20b.csv", "ü&=+,.csv")

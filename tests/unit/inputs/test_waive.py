@@ -63,7 +63,7 @@ def test_the_fingerprint_is_of_what_was_read_so_a_late_delivery_makes_the_day_st
 
 
 def test_a_waiver_of_a_day_that_may_be_absent_anyway_lets_no_other_one_go(job: Job) -> None:
-    waived(job, ds=date(2024, 1, 1))
+    waived(job, ds=date(2024, 2, 2))
     with pytest.raises(InputMissing, match="lacks 2 of the 3 days"):
         inputs_landed(job)
 
@@ -93,6 +93,8 @@ def test_a_waiver_is_one_entry_and_changes_no_champion(job: Job) -> None:
         ("depots", GONE, "why", "source depots is a snapshot: the newest one is used, however old"),
         ("deliveries", date(2024, 2, 7), "why", "2024-02-07 of source deliveries has landed"),
         ("deliveries", GONE, "  ", "a waiver has a reason"),
+        ("deliveries", GONE, "over\x1b[2K", "the reason is not one line of text, or has control characters"),
+        ("deliveries", date(2031, 1, 1), "why", "no night reads 2031-01-01 of source deliveries"),
     ],
 )
 def test_what_cannot_be_waived(job: Job, source: str, ds: date, reason: str, what: str) -> None:

@@ -65,7 +65,7 @@ def test_every_secret_is_a_file_that_the_document_tells_to_make(
     values: dict[str, Any], environ: dict[str, str]
 ) -> None:
     used = re.findall(r"/run/secrets/nightshift/([\w-]+)", " ".join(environ.values()))
-    assert len(used) == 7
+    assert len(used) == 8
     for name in used:
         assert re.search(rf"(?:`|/){name}`", _table()), name
     for name in re.findall(r"secretName: ([\w-]+)|SecretName: ([\w-]+)", VALUES.read_text()):

@@ -98,6 +98,11 @@ def test_two_texts_never_become_one_label(texts: list[str]) -> None:
     assert len({label_value(text) for text in texts}) == len(texts)
 
 
+def test_a_name_that_somebody_made_like_a_hashed_one_is_another() -> None:
+    hashed = label_value("scheduled__2024-02-05T07:00:00+00:00")
+    assert label_value(hashed) != hashed
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -120,7 +125,31 @@ def test_memory_grows_with_every_kill_up_to_its_ceiling(values: dict[str, object
             "2 of claim, secret and config_map are given, one is needed",
         ),
         ({"pod": {"volumes": {"a": {"mount": "/a"}}}}, "0 of claim, secret and config_map are given, one is needed"),
-        ({"pod": {"volumes": {"a": {"mount": "/scoring", "secret": "s"}}}}, "mount /scoring is Nightshift's own"),
+        *(
+            ({"pod": {"volumes": {"a": {"mount": path, "secret": "s"}}}}, f"mount {path} is Nightshift's own")
+            for path in (
+                "/scoring",
+                "/scoring/",
+                "//scoring",
+                "/scoring/nightshift",
+                "/keys/../scoring",
+                "/./scoring/xgboost",
+                "/tmp/numpy",  # noqa: S108
+                "/tmp/.local/lib/python3.12/site-packages",  # noqa: S108
+                "/usr",
+                "/usr/local/lib/python3.12",
+                "/lib/x",
+                "/etc",
+                "/nightshift/lake",
+                "/./",
+                "/..",
+                "/proc/self",
+            )
+        ),
+        *(
+            ({"pod": {"environment": {name: "/keys"}}}, f"environment {name} would have a pod run other code")
+            for name in ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "HOME")
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, object], message: str) -> None:

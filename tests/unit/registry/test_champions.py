@@ -1,16 +1,27 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.registry.champions import Champion, alias_target, champion_as_of, champion_at, first_champion_date
+from nightshift.registry.champions import (
+    Champion,
+    alias_target,
+    champion_as_of,
+    champion_at,
+    first_champion_date,
+    reigns_from,
+    timeline,
+)
 from nightshift.registry.entry import KINDS, Entry
 from nightshift.specs.calendar import current_ds, cutoff
 from tests.conftest import make_pipeline
 from tests.unit.registry.entries import EPOCH, day, entry
 
 DAYS = range(1, 13)
+CHANGES = ("promotion", "approval", "rollback", "override", "retirement")
 
 
 def version_as_of(entries: list[Entry], number: int, recorded: int | None = None) -> str | None:
@@ -69,6 +80,45 @@ def test_a_retirement_leaves_no_champion_until_the_next_promotion() -> None:
     assert versions([*entries, entry(4, "promotion", 6, version="c")]) == "- a a - - c c c"
     backdated = [*entries, entry(4, "promotion", 3, version="c")]
     assert versions(backdated) == "- a c - - - - -"
+
+
+def retirement(seq: int, effective: int, version: str, follows: str | None = None, **more: Any) -> Entry:
+    found = {"version": follows, "sha256": f"sha-{follows}", "as_of": None} if follows else None
+    return entry(seq, "retirement", effective, version=version, details={"follows": found}, **more)
+
+
+def test_a_retired_version_is_champion_of_no_day_from_then_on_whatever_makes_it_so() -> None:
+    entries = [entry(1, "promotion", 1, version="a"), entry(2, "promotion", 3, version="b")]
+    entries += [entry(3, "promotion", 7, version="c"), retirement(4, 5, "b", "a")]
+    assert versions(entries) == "a a b b a a c c"
+    assert champion_as_of(entries, day(5)) == Champion("a", "sha-a", 4, day(5), None)
+    assert versions([*entries, entry(5, "rollback", 4, version="b")]) == "a a b b a a a a"
+    assert versions([*entries, entry(5, "override", 6, version="b")]) == "a a b b a a c c"
+    assert versions([*entries, retirement(5, 6, "a")]) == "a a b b a - c c", "who followed is retired, too"
+    assert versions([*entries, retirement(5, 2, "a", "z")]) == "a z b b z z c c"
+
+
+def test_a_retirement_of_who_is_not_champion_changes_no_day() -> None:
+    entries = [entry(1, "promotion", 1, version="a"), entry(2, "promotion", 3, version="b")]
+    assert versions([*entries, retirement(3, 4, "a")], 5) == versions(entries, 5)
+
+
+def test_a_retirement_is_not_voided_by_a_rollback() -> None:
+    entries = [entry(1, "promotion", 1, version="a"), retirement(2, 3, "a"), entry(3, "rollback", 2, version="a")]
+    assert versions(entries, 5) == "a a - - -"
+
+
+def test_an_override_promotes_and_a_freeze_changes_nothing() -> None:
+    entries = [entry(1, "promotion", 1, version="a"), entry(2, "freeze", None), entry(3, "override", 3, version="b")]
+    assert versions(entries, 4) == "a a b b"
+
+
+def test_the_timeline_has_each_change_once() -> None:
+    entries = [entry(1, "promotion", 1, version="a"), entry(2, "promotion", 3, version="b")]
+    entries += [entry(3, "rollback", 3, version="a"), retirement(4, 5, "a"), entry(5, "promotion", 8, version="c")]
+    found = [((first - day(0)).days, champion.version if champion else None) for first, champion in timeline(entries)]
+    assert found == [(1, "a"), (3, "a"), (5, None), (8, "c")]
+    assert [first for first, _ in reigns_from(entries, day(4))] == [day(4), day(5), day(8)]
 
 
 def test_what_was_recorded_later_is_not_known() -> None:
@@ -135,10 +185,19 @@ def ledgers(draw: st.DrawFn) -> list[Entry]:
     for seq in range(1, draw(st.integers(0, 12)) + 1):
         recorded += draw(st.integers(0, 3))
         kind = draw(st.sampled_from(("promotion", *KINDS)))
-        changes = kind not in ("refusal", "rerun", "waiver") and not (kind == "approval" and draw(st.booleans()))
+        changes = kind in CHANGES and not (kind == "approval" and draw(st.booleans()))
         effective = draw(st.integers(DAYS[0], DAYS[-1])) if changes else None
-        version = "" if kind == "retirement" else f"v{seq}"
-        made.append(entry(seq, kind, effective, recorded=recorded, version=version))
+        known = sorted({item.version for item in made if item.version})
+        version, details = f"v{seq}", {}
+        if kind == "retirement":
+            version = draw(st.sampled_from(("", *known)))
+            follower = draw(st.sampled_from((None, *known)))
+            details = {
+                "follows": {"version": follower, "sha256": f"sha-{follower}", "as_of": None} if follower else None
+            }
+        elif known and kind == "rollback" and draw(st.booleans()):
+            version = draw(st.sampled_from(known))
+        made.append(entry(seq, kind, effective, recorded=recorded, version=version, details=details))
     return made
 
 
@@ -146,13 +205,13 @@ def replay(entries: list[Entry], known_at: datetime | None) -> dict[int, str | N
     """Day by day, written on its own: each day has the list of what was said to start on it.
 
     Entries are replayed as they came. A rollback or retirement first empties its day and all later ones. What a day's
-    list says last starts on that day and goes on until the next day that has a list.
+    list says last starts on that day and goes on until the next day that has a list. Who is retired by a day is
+    replaced there by who follows, as the latest retirement until that day says.
     """
+    known = [item for item in entries if known_at is None or item.recorded_at <= known_at]
     starts: dict[int, list[str | None]] = {number: [] for number in DAYS}
-    for item in entries:
-        if known_at is not None and item.recorded_at > known_at:
-            break
-        if item.effective_from is None:
+    for item in known:
+        if item.effective_from is None or (item.kind == "retirement" and item.version):
             continue
         first = (item.effective_from - day(0)).days
         if item.kind in ("rollback", "retirement"):
@@ -164,8 +223,21 @@ def replay(entries: list[Entry], known_at: datetime | None) -> dict[int, str | N
     for number in DAYS:
         if starts[number]:
             champion = starts[number][-1]
-        champions[number] = champion
+        champions[number] = not_retired(champion, known, number)
     return champions
+
+
+def not_retired(version: str | None, known: list[Entry], number: int) -> str | None:
+    asked: list[str] = []
+    while version is not None and version not in asked:
+        asked.append(version)
+        found = [item for item in known if item.kind == "retirement" and item.version == version]
+        found = [item for item in found if item.effective_from and item.effective_from <= day(number)]
+        if not found:
+            return version
+        latest = max(found, key=lambda item: (str(item.effective_from), item.seq))
+        version = (latest.details["follows"] or {}).get("version")
+    return None
 
 
 @given(ledgers(), st.none() | st.integers(-1, 30), st.randoms(use_true_random=False))
@@ -188,3 +260,12 @@ def test_champion_at_is_champion_as_of_the_current_ds_known_then(entries: list[E
     schedule = make_pipeline().schedule
     moment = EPOCH + timedelta(hours=hours)
     assert champion_at(entries, schedule, moment) == champion_as_of(entries, current_ds(schedule, moment), moment)
+
+
+@given(ledgers())
+def test_the_timeline_says_what_each_day_says(entries: list[Entry]) -> None:
+    reigns = timeline(entries)
+    for number in DAYS:
+        found = [champion for first, champion in reigns if first <= day(number)]
+        assert (found[-1] if found else None) == champion_as_of(entries, day(number))
+    assert all(one[1] != other[1] for one, other in pairwise(reigns))

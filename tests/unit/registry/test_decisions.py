@@ -9,9 +9,9 @@ import pytest
 
 from nightshift.errors import PlatformError, PromotionRefused
 from nightshift.registry.champions import champion_as_of
-from nightshift.registry.decisions import Recorded, Verdict, live_decision, record_decision, standing
+from nightshift.registry.decisions import Recorded, Verdict, live_decision, record_decision, ruled, standing
 from nightshift.registry.effective import next_ds
-from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.entry import Entry, Kind, NewEntry
 from nightshift.registry.ledger import Ledger
 from nightshift.registry.promotion import Decision, refused
 from nightshift.specs.calendar import current_ds, cutoff
@@ -115,6 +115,24 @@ def test_history_displaces_no_champion_of_live_nights(ledger: Ledger) -> None:
     assert champion_as_of(ledger.entries("parcels"), today() + DAY) == champion_as_of(before, today() + DAY)
 
 
+def test_history_displaces_nobody_who_follows_a_retired_champion_of_live_nights(ledger: Ledger) -> None:
+    """Who follows counts from the retirement's day: the nights are decided by the promotion before it all the same."""
+    record(ledger, GOOD, "0", as_of=D - 2 * DAY)
+    record(ledger, GOOD, as_of=D - DAY, compared="sha-0")
+    record(ledger, BAD, "2", as_of=today(), compared="sha-1")
+    follows = {"version": "0", "sha256": "sha-0", "as_of": (D - 2 * DAY).isoformat()}
+    ledger.append(
+        NewEntry("parcels", "retirement", "ann", "", D - DAY, today(), "1", "sha-1", {"follows": follows})
+    )  # fmt: skip
+    before = ledger.entries("parcels")
+
+    found = record(ledger, GOOD, "3", compared="sha-1")
+
+    assert (found.kind, found.effective_from) == ("rerun", None)
+    assert "the nights of live decisions keep their champion, entry 3" in found.reason
+    assert champion_as_of(ledger.entries("parcels"), today() + DAY) == champion_as_of(before, today() + DAY)
+
+
 def test_history_gives_a_champion_to_live_nights_that_have_none(ledger: Ledger) -> None:
     record(ledger, refused("too few days"), "", as_of=today(), compared=None)
     assert record(ledger, GOOD).kind == "promotion"
@@ -179,8 +197,9 @@ def add_live(ledger: Ledger, as_of: date) -> Entry:
 
 
 def test_a_date_to_come_is_turned_down_and_supersedes_nothing(ledger: Ledger) -> None:
-    with pytest.raises(PromotionRefused, match="has not come yet"):
-        record(ledger, GOOD, as_of=today() + 3 * DAY)
+    for later in (1, 3):
+        with pytest.raises(PromotionRefused, match="has not come yet"):
+            record(ledger, GOOD, as_of=today() + later * DAY)
     assert ledger.entries() == []
     ledger.append(NewEntry("parcels", "refusal", "old", "a typo", date(2999, 1, 1), details=LIVE))
     assert record(ledger, GOOD, as_of=today()).kind == "promotion"
@@ -201,6 +220,10 @@ def test_effective_dates_follow_no_entry_of_the_future(ledger: Ledger, database:
     champion = champion_as_of(ledger.entries(), today() + DAY)
     assert champion is not None
     assert champion.version == "2"
+    now = datetime.now(UTC)
+    assert champion_as_of(ledger.entries(), today() + DAY, known_at=now) == champion, "whatever its place in the chain"
+    before = champion_as_of(ledger.entries(), today() + DAY, known_at=now - timedelta(hours=1))
+    assert before is None or before.version == "1"
     assert [entry.seq for entry in ledger.of_the_future()] == [2, 3]
     assert ledger.verify() == 3
 
@@ -292,3 +315,134 @@ def test_a_live_decision_is_one_of_that_date_and_no_rerun() -> None:
     assert live_decision(entries, D) is None
     refusal = entry(6, "refusal", None, as_of=D, details=LIVE)
     assert live_decision([*entries, refusal], D) is refusal
+
+
+# ---- what a person has taken back
+
+NOW = cutoff(SCHEDULE, D + 10 * DAY) + timedelta(hours=1)
+NIGHT = D + 11 * DAY
+
+
+def made(
+    seq: int, kind: Kind, as_of: date | None, day: date | None = None, version: str = "", details: Any = LIVE
+) -> Entry:
+    """An entry about an as-of date, effective from a day on."""
+    found = entry(seq, kind, None, version=version, as_of=as_of, details=dict(details))
+    return replace(found, effective_from=day)
+
+
+def taken_back(kind: Kind = "retirement", version: str = "", details: dict[str, Any] = LIVE) -> list[Entry]:
+    """A promotion of version 1 as of D, refusals after it, and what a person did on the third day."""
+    entries = [made(1, "promotion", D, D + DAY, "1", details)]
+    entries += [made(1 + n, "refusal", D + n * DAY, None, str(1 + n)) for n in (1, 2) if details is LIVE]
+    return [*entries, made(len(entries) + 1, kind, None, D + 3 * DAY, version, {})]
+
+
+@pytest.mark.parametrize("details", [LIVE, HISTORY])
+def test_a_date_whose_version_was_retired_is_decided_once_more_for_the_nights_to_come(details: dict[str, Any]) -> None:
+    entries = taken_back(details=details)
+    new = ruled(entries, PIPELINE, verdict(GOOD), NOW)
+    assert isinstance(new, NewEntry)
+    assert (new.kind, new.effective_from, new.details["history"]) == ("promotion", NIGHT, False)
+    after = [*entries, made(len(entries) + 1, "promotion", D, NIGHT, "1", new.details)]
+    for day in (D + number * DAY for number in range(11)):
+        assert champion_as_of(after, day) == champion_as_of(entries, day), "no night that is over"
+    assert standing(after, SCHEDULE, D, NOW).role == "rerun", "once"
+
+
+def test_the_same_run_may_ask_again_and_its_first_answer_is_none() -> None:
+    entries = taken_back()
+    entries[0] = replace(entries[0], once=verdict(GOOD).once)
+    new = ruled(entries, PIPELINE, verdict(GOOD), NOW)
+    assert isinstance(new, NewEntry)
+    assert new.once not in (None, entries[0].once)
+
+
+def test_who_was_rolled_back_may_come_again_and_who_was_rolled_back_to_need_not() -> None:
+    assert standing(taken_back("rollback", "7"), SCHEDULE, D, NOW).role == "live"
+    assert standing(taken_back("rollback", "1"), SCHEDULE, D, NOW).role == "rerun"
+
+
+def test_a_later_date_that_was_decided_since_supersedes_it() -> None:
+    entries = [*taken_back(), made(5, "refusal", D + 4 * DAY)]
+    found = standing(entries, SCHEDULE, D, NOW)
+    assert (found.role, found.because) == ("superseded", entries[-1])
+
+
+def test_a_promotion_that_ended_before_is_not_taken_back() -> None:
+    promotions = [made(1 + n, "promotion", D + n * DAY, D + (1 + n) * DAY, str(1 + n)) for n in (0, 1)]
+    entries = [*promotions, made(3, "retirement", None, D + 5 * DAY)]
+    assert standing(entries, SCHEDULE, D, NOW).role == "rerun"
+    assert standing(entries, SCHEDULE, D + DAY, NOW).role == "live"
+
+
+# ---- frozen, retired, overridden
+
+
+def test_what_the_rule_promotes_under_a_freeze_is_refused_with_who_and_why(ledger: Ledger) -> None:
+    ledger.append(NewEntry("parcels", "freeze", "ann", "audit until Friday"))
+    found = record(ledger, GOOD, as_of=today())
+    assert (found.kind, found.effective_from) == ("refusal", None)
+    assert found.reason == ("frozen by ann in entry 1 (audit until Friday); the rule would promote it: it is better")
+    assert record(ledger, GOOD, as_of=today()) == found, "a retry"
+
+
+def test_what_the_rule_refuses_under_a_freeze_is_refused_for_its_own_reason(ledger: Ledger) -> None:
+    ledger.append(NewEntry("parcels", "freeze", "ann", "audit"))
+    assert record(ledger, BAD, as_of=today()).reason == "it is worse; by far"
+
+
+def test_after_a_freeze_a_live_date_keeps_its_refusal_and_history_may_be_decided(ledger: Ledger) -> None:
+    ledger.append(NewEntry("parcels", "freeze", "ann", "audit"))
+    history = record(ledger, GOOD)
+    live = record(ledger, GOOD, "2", as_of=today())
+    ledger.append(NewEntry("parcels", "unfreeze", "ann", "over"))
+    assert record(ledger, GOOD).kind == "promotion", "the same run, cleared"
+    assert history.kind == live.kind == "refusal"
+    assert record(ledger, GOOD, "2", as_of=today(), compared="sha-1", run_id="run-2").kind == "rerun"
+
+
+def test_a_retired_model_is_not_promoted_again(ledger: Ledger) -> None:
+    own = record(ledger, GOOD, as_of=today())
+    retired = NewEntry(
+        "parcels", "retirement", "ann", "bad rows", D, own.effective_from, "1", "sha-1", {"follows": None}
+    )
+    ledger.append(retired)
+    again = record(ledger, GOOD, as_of=today())
+    assert (again.kind, again.details["taken_back"]) == ("refusal", 2)
+    assert again.reason == "its model was retired by ann in entry 2 (bad rows); the rule would promote it: it is better"
+
+
+def test_a_date_whose_version_was_retired_is_decided_once_more_with_another(ledger: Ledger) -> None:
+    own = record(ledger, GOOD, as_of=today())
+    retired = NewEntry(
+        "parcels", "retirement", "ann", "bad rows", D, own.effective_from, "1", "sha-1", {"follows": None}
+    )
+    ledger.append(retired)
+    other = record(ledger, GOOD, "2", as_of=today(), run_id="run-2")
+    assert (other.kind, other.details["taken_back"]) == ("promotion", 2)
+
+
+def test_a_version_that_was_put_back_is_not_taken_back_any_more() -> None:
+    entries = [entry(1, "promotion", 5, version="a"), entry(2, "promotion", 8, version="b", details=LIVE)]
+    entries += [entry(3, "rollback", 8, version="a", as_of=None)]
+    as_of = entries[1].as_of
+    assert as_of is not None
+    now = cutoff(SCHEDULE, as_of + 4 * DAY)
+    assert standing(entries, SCHEDULE, as_of, now).withdrawn == entries[2]
+    back = [*entries, entry(4, "rollback", 9, version="b", as_of=None)]
+    found = standing(back, SCHEDULE, as_of, now)
+    assert (found.withdrawn, found.role) == (None, "rerun")
+    again = [*back, entry(5, "rollback", 10, version="a", as_of=None)]
+    assert standing(again, SCHEDULE, as_of, now).withdrawn == again[-1]
+
+
+def test_a_date_whose_override_was_rolled_back_is_decided_once_more() -> None:
+    entries = [entry(1, "promotion", 5, version="a"), entry(2, "refusal", None, version="b", as_of=D, details=LIVE)]
+    effective = entries[0].effective_from
+    assert effective is not None
+    as_of = effective + DAY
+    entries[1] = replace(entries[1], as_of=as_of)
+    entries += [replace(entry(3, "override", 9, version="b"), as_of=as_of), entry(4, "rollback", 9, version="a")]
+    found = standing(entries, SCHEDULE, as_of, cutoff(SCHEDULE, as_of + 4 * DAY))
+    assert (found.role, found.withdrawn) == ("live", entries[3])

@@ -111,7 +111,8 @@ class Decisions(RuleBasedStateMachine):
 
     def check_nights_that_are_over(self, before: list[Entry], role: str) -> None:
         """History changes those before the first live decision, and gives a champion to those that have none."""
-        dates = [entry.as_of for entry in before if entry.details.get("history") is False and entry.kind in DECIDES]
+        live = [entry for entry in before if entry.details.get("history") is False and entry.kind in DECIDES]
+        dates = [entry.as_of for entry in live if "taken_back" not in entry.details]
         first = min((day for day in dates if day), default=None)
         for day in self.served:
             then = champion_as_of(before, day)
@@ -125,6 +126,25 @@ class Decisions(RuleBasedStateMachine):
         day = current_ds(SCHEDULE, self.now) - back * DAY
         self.append(NewEntry("parcels", "rollback", "ann", "", None, day, str(version), f"sha-{version}"))
 
+    @precondition(lambda self: self.runs % 4 == 2)
+    @rule(back=st.integers(-1, 5))
+    def person_retires(self, back: int) -> None:
+        day = current_ds(SCHEDULE, self.now) - back * DAY
+        self.append(NewEntry("parcels", "retirement", "ann", "", None, day))
+
+    @precondition(lambda self: self.runs % 4 == 1)
+    @rule(back=st.integers(-1, 5), old=MODELS, other=st.booleans())
+    def person_retires_a_champion(self, back: int, old: int, other: bool) -> None:
+        """An older model follows, or nobody."""
+        day = current_ds(SCHEDULE, self.now) - back * DAY
+        champion = champion_as_of(self.entries, day)
+        if champion is None or champion.version == str(old):
+            return
+        follows = {"version": str(old), "sha256": f"sha-{old}", "as_of": None} if other else None
+        details = {"follows": follows}
+        new = NewEntry("parcels", "retirement", "ann", "", None, day, champion.version, champion.sha256, details)
+        self.append(new)
+
     @precondition(lambda self: self.runs % 5 == 4)
     @rule()
     def clock_of_an_old_ledger_jumped(self) -> None:
@@ -136,9 +156,11 @@ class Decisions(RuleBasedStateMachine):
 
     @invariant()
     def no_date_has_two_live_decisions(self) -> None:
+        """Unless a person has taken back what was decided: once more for each time that it happened."""
         live = [entry for entry in self.entries if entry.kind in DECIDES and entry.details.get("history") is False]
-        dates = [entry.as_of for entry in live]
+        dates = [(entry.as_of, entry.details.get("taken_back")) for entry in live]
         assert len(dates) == len(set(dates))
+        live = [entry for entry in live if "taken_back" not in entry.details]
         in_turn = [entry.as_of for entry in live if not entry.reason.startswith("superseded")]
         assert in_turn == sorted(in_turn, key=str)
 
@@ -150,7 +172,7 @@ class Decisions(RuleBasedStateMachine):
                 continue
             if entry.details["history"]:
                 assert first is None or entry.as_of < first
-            else:
+            elif "taken_back" not in entry.details:
                 first = min(first or entry.as_of, entry.as_of)
 
 

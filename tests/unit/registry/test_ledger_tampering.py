@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from nightshift.errors import LedgerCorrupt
-from nightshift.registry.entry import Entry
+from nightshift.registry.entry import Entry, Kind
 from nightshift.registry.ledger import Ledger, create_ledger
 from tests.postgres import WRITER, Database
 from tests.unit.registry.entries import execute, promotion, rows
@@ -148,7 +148,10 @@ def test_creating_it_again_keeps_the_entries_and_the_guards(ledger: Ledger, data
     assert ledger.append(promotion()).seq == 2
 
 
-def test_a_ledger_from_before_waivers_takes_them_and_keeps_its_entries(ledger: Ledger, database: Database) -> None:
+@pytest.mark.parametrize("kind", ["waiver", "freeze", "unfreeze", "override"])
+def test_a_ledger_from_before_a_kind_takes_it_and_keeps_its_entries(
+    ledger: Ledger, database: Database, kind: Kind
+) -> None:
     first = ledger.append(promotion())
     execute(
         database.owner_url,
@@ -156,9 +159,9 @@ def test_a_ledger_from_before_waivers_takes_them_and_keeps_its_entries(ledger: L
         "ALTER TABLE ledger ADD CONSTRAINT ledger_kind_check CHECK (kind IN ('promotion', 'refusal'))",
     )
     with pytest.raises(psycopg.errors.CheckViolation):
-        ledger.append(promotion("2", kind="waiver"))
+        ledger.append(promotion("2", kind=kind))
     create_ledger(database.owner_url, WRITER)
-    assert ledger.append(promotion("2", kind="waiver")).seq == 2
+    assert ledger.append(promotion("2", kind=kind)).seq == 2
     assert ledger.entries()[0] == first
     assert ledger.verify() == 2
     with pytest.raises(psycopg.errors.CheckViolation):

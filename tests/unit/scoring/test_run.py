@@ -408,3 +408,23 @@ def test_what_is_sent_about_a_night(job: Job) -> None:
         "nightshift.shards,pipeline=parcels:3|c",
         "nightshift.shard_retries,pipeline=parcels:1|c",
     } <= sent
+
+
+def test_a_day_without_a_row_after_days_with_some_is_published_and_warned_of(job: Job) -> None:
+    promote(job)
+    plan_scoring(job)
+    score(job)
+    gate_predictions(job)
+    later = again(job, ds=date(2024, 2, 11), run_id="later")
+    publish_features(later, features(0))
+    plan_scoring(later)
+    score(later)
+    found = gate_predictions(later)
+    assert found.message == "predictions of 2024-02-11: 0 rows published as version 2, 0 quarantined, gate warned"
+    assert found.warnings == (
+        "predictions of 2024-02-11: something is scored, as before failed: rows 0, rows of 2024-02-10 2,500",
+    )
+    assert found.counts["warnings"] == 1
+    once_more = gate_predictions(again(later))
+    assert (once_more.status, once_more.counts["warnings"]) == ("up_to_date", 1)
+    assert once_more.warnings == ("predictions of 2024-02-11 are up to date; 1 expectations failed that only warn",)

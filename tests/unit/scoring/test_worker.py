@@ -14,10 +14,10 @@ import pytest
 
 from nightshift import storage
 from nightshift.commands import ScoreCommand
-from nightshift.errors import ModelMismatch, ModelNotFound, NightshiftError
+from nightshift.errors import ModelMismatch, ModelNotFound, NightshiftError, PlanRefused
 from nightshift.lineage import sha256
 from nightshift.scoring import worker
-from nightshift.scoring.plan import ScoringPlan, read_result, result_uri
+from nightshift.scoring.plan import Piece, ScoringPlan, Shard, read_result, result_uri
 from nightshift.scoring.score import load_model, score
 from nightshift.scoring.worker import score_shard
 from tests.unit.scoring.parcels import CATEGORIES, COLUMNS, features, make_plan, train, write_plan
@@ -43,14 +43,16 @@ HEAVY = {
 SLIM_MODULES = {
     "collector",
     "commands",
+    "earlier_scheme",
     "errors",
     "lineage",
     "model_manifest",
+    "parts",
+    "publications",
     "scoring",
     "scoring.plan",
     "scoring.score",
     "scoring.worker",
-    "source_code",
     "storage",
     "tables",
     "tables.damage",
@@ -58,6 +60,7 @@ SLIM_MODULES = {
     "tables.rows",
     "tables.staging",
     "tables.state",
+    "tables.store",
 }
 
 
@@ -228,6 +231,19 @@ def test_a_file_of_features_that_is_gone_is_named_and_leaves_nothing(tmp_path: P
     assert storage.list_folders(plan.table) == ["_plans"]
 
 
+def test_what_nobody_foresaw_is_one_line_that_quotes_nothing(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, [20])
+    text = features(20).set_column(2, "weight", pa.array(["canary4711"] * 20))
+    pq.write_table(text, plan.shards[0].pieces[0].uri)
+    done = run(plan)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("NightshiftError: ArrowInvalid was raised (at ")
+    assert "nightshift.scoring.worker:" in line
+    assert "4711" not in line
+    assert data_files(plan) == []
+
+
 def test_a_file_with_fewer_rows_than_planned_is_noticed(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, [20])
     piece = plan.shards[0].pieces[0]
@@ -243,6 +259,25 @@ def test_a_shard_that_is_not_in_the_plan(tmp_path: Path) -> None:
     assert done.stderr == (
         f"NightshiftError: {plan.uri}: the plan has no shard 1. Allowed: 0 to 0. What to do: correct --shard.\n"
     )
+
+
+def test_a_plan_of_other_files_and_another_table_reads_and_writes_nothing(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path / "own", [20])
+    secret = tmp_path / "payroll.parquet"
+    pq.write_table(features(20), secret)
+    forged = write_plan(plan, shards=(Shard(0, (Piece(str(secret), 0, 20),)),))
+    done = run(forged)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"PlanRefused: {forged.uri}: the scoring plan is refused: 1 of its files are not of")
+    assert data_files(plan) == []
+    # A plan elsewhere that names this table: nothing is written there.
+    copy = tmp_path / "drop" / "plan.json"
+    storage.write_json(str(copy), plan.document())
+    with pytest.raises(PlanRefused, match="it does not lie where"):
+        score_shard(str(copy), 0, "a", silent)
+    with pytest.raises(PlanRefused, match="it does not lie where"):
+        score_shard(str(copy), 0, "a", silent)
+    assert [path.name for path in copy.parent.iterdir()] == ["plan.json"]
 
 
 def test_wrong_arguments_leave_with_status_2() -> None:

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from nightshift.errors import SpecError
 from nightshift.specs import document
 from nightshift.specs.load import load, load_all, load_pipeline, spec_hash
-from tests.conftest import make_pipeline
+from tests.conftest import make_pipeline, spec_document
 from tests.unit.specs.home import MODULE, SPECS, add_spec, make_home
 
 
@@ -249,6 +251,23 @@ def test_the_hash_is_of_what_a_spec_says(addition: str) -> None:
     assert spec_hash(make_pipeline()) == spec_hash(make_pipeline())
     assert spec_hash(make_pipeline(owner="somebody")) != spec_hash(make_pipeline())
     assert len(spec_hash(make_pipeline())) == 16
+
+
+def test_keys_that_came_later_change_the_hash_only_where_they_say_something() -> None:
+    plain = make_pipeline()
+    before = plain.model_dump(mode="json")
+    for source in before["inputs"].values():
+        del source["marker"], source["quiet"], source["columns_policy"], source["max_age"]
+    del before["features"]["reads"], before["label"]["wait"]
+    text = json.dumps(before, separators=(",", ":"), ensure_ascii=False)
+    assert spec_hash(plain) == hashlib.sha256(text.encode()).hexdigest()[:16], "as before there were such keys"
+    for key, value, same in (
+        ("marker", None, True), ("quiet", "0s", True), ("columns_policy", "lenient", True),
+        ("marker", "_SUCCESS", False), ("quiet", "5m", False), ("columns_policy", "strict", False),
+    ):  # fmt: skip
+        inputs = spec_document()["inputs"]
+        inputs["orders"][key] = value
+        assert (spec_hash(make_pipeline(inputs=inputs)) == spec_hash(plain)) is same, (key, value)
 
 
 DEEP = {

@@ -32,6 +32,8 @@ def test_a_skeleton_passes_its_check_as_it_is(home: Settings) -> None:
     pipeline = load_pipeline(home, "late_parcels")
     assert pipeline.inputs["items"].path == "late_parcels/items/ds={ds}/*.csv"
     assert "@" not in spec.read_text() + module.read_text()
+    for name in pipeline.inputs:
+        assert {"marker", "quiet"} <= pipeline.inputs[name].model_fields_set, "who begins a pipeline sees them"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -144,6 +145,44 @@ def test_a_day_that_was_never_published_is_taken_out(table: str) -> None:
     assert list(tables.state(table).partitions) == [DAY, OTHER, THIRD]
 
 
+def remove_the_day(table: str) -> None:
+    DeltaTable(table).delete(f"ds = '{DAY}'")
+
+
+def overwrite(table: str) -> None:
+    """What a notebook with ``mode("overwrite")`` does: it has rows of one day and takes out all others."""
+    rows = {"key": ["ghost"], "n": [9], "ds": pa.array([OTHER])}
+    write_deltalake(table, pa.table(rows), mode="overwrite")
+
+
+@pytest.mark.parametrize(("change", "days"), [(remove_the_day, [DAY]), (overwrite, [DAY, THIRD])])
+def test_a_day_of_which_no_file_is_left_is_named_and_put_back(
+    table: str, change: Callable[[str], None], days: list[str]
+) -> None:
+    before = tables.state(table)
+    change(table)
+    found = tables.state(table)
+    named = {ds: damage for ds, damage in tables.damaged(found).items() if damage == "all of its files were removed"}
+    assert (sorted(named), [found.files(day) for day in days]) == (days, [()] * len(days))
+    tables.repair(table)
+    assert tables.state(table).partitions == before.partitions
+    assert tables.damaged(tables.state(table)) == {}
+
+
+def test_a_day_that_only_an_attempt_left_a_manifest_of_was_not_removed(table: str) -> None:
+    beaten = staged(table, "2024-02-09", "aa", "9", rows=1)
+    storage.write_json(published_uri(table, "2024-02-09", "aa", "9"), beaten.document())
+    assert tables.damaged(tables.state(table)) == {}
+
+
+def test_a_published_day_whose_manifest_is_gone_is_not_taken_out(table: str) -> None:
+    append(table)
+    storage.delete(published_uri(table, DAY, "aa", "1"))
+    [planned] = tables.repair(table)
+    assert (planned.action, planned.error) == ("none", "the manifest of its publication is gone")
+    assert DAY in tables.state(table).partitions
+
+
 @pytest.mark.parametrize("ds", [None, "yesterday", "2024-2-1"])
 def test_rows_of_no_business_date_are_found_by_no_reader(table: str, ds: str | None) -> None:
     append(table, ds)
@@ -187,6 +226,24 @@ def test_the_manifest_is_that_of_the_active_files_and_no_newer_one_of_a_beaten_a
     manifest = tables.state(table).manifest(DAY)
     assert manifest is not None
     assert manifest.attempt == "1"
+
+
+def test_of_two_attempts_that_took_the_same_files_the_one_counts_that_was_published(table: str) -> None:
+    """The beaten one is the newer, and has left its manifest, too."""
+    first = staged(table, "2024-02-09", "aa", "1")
+    beaten = replace(first, attempt="9", created_at="2024-02-09T00:00:09")
+    storage.write_json(published_uri(table, "2024-02-09", "aa", "9"), beaten.document())
+    tables.publish(table, SCHEMA, [first])
+    assert tables.state(table).manifest("2024-02-09") == first
+
+
+def test_a_repair_after_a_restored_version_puts_back_what_that_version_had(table: str) -> None:
+    before = tables.state(table)
+    tables.publish(table, SCHEMA, [staged(table, DAY, "bb", "2", replaces="aa")])
+    DeltaTable(table).restore(before.version)
+    append(table)
+    tables.repair(table)
+    assert tables.state(table).partitions == before.partitions
 
 
 def test_a_table_that_another_program_made_anew_is_refused(table: str) -> None:

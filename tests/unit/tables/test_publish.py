@@ -140,8 +140,21 @@ def test_another_schema_is_refused_and_the_table_stays(table: str) -> None:
         tables.publish(table, tables.arrow_schema(other), [staged(table, DAY, "bb", "2", columns=other)])
     assert str(caught.value) == (
         f"{table}: the columns differ from the table's (retyped: n from int64 to double). "
-        "Allowed: the same types; columns may be added and taken out. "
-        "What to do: keep the types, or raise `generation` in the spec for a new set of tables."
+        "Allowed: the same types and names; columns may be added and taken out. "
+        "What to do: keep types and names, or raise `generation` in the spec for a new set of tables."
+    )
+    assert tables.state(table).fingerprint(DAY) == "aa"
+
+
+def test_a_column_whose_name_changes_its_case_alone_is_refused_and_the_table_stays(table: str) -> None:
+    tables.publish(table, SCHEMA, [staged(table, DAY, "aa", "1")])
+    other = {"key": "string", "N": "integer"}
+    with pytest.raises(SchemaChanged) as caught:
+        tables.publish(table, tables.arrow_schema(other), [staged(table, DAY, "bb", "2", columns=other)])
+    assert str(caught.value) == (
+        f"{table}: the columns differ from the table's (renamed by case alone: n to N). "
+        "Allowed: the same types and names; columns may be added and taken out. "
+        "What to do: keep types and names, or raise `generation` in the spec for a new set of tables."
     )
     assert tables.state(table).fingerprint(DAY) == "aa"
 
@@ -160,6 +173,41 @@ def test_a_column_that_was_taken_out_again_is_null_and_may_come_back(table: str)
     assert read == [[0, 1, 2], [None] * 3, [0, 1, 2]]
     with pytest.raises(SchemaChanged, match="retyped: n"):
         tables.publish(table, tables.arrow_schema({"n": "string"}), [staged(table, DAY, "dd", "4", rows=0)])
+
+
+# What a spec names night after night, and which nights are refused: they leave the table as it is.
+_KEY = {"key": "string"}
+REVERTS = {
+    "a column is added and taken out": ([_KEY, {**_KEY, "n": "integer"}, _KEY], []),
+    "a column is taken out and comes back": ([{**_KEY, "n": "integer"}, _KEY, {**_KEY, "n": "integer"}], []),
+    "a column is renamed and named as before": ([{**_KEY, "n": "integer"}, {**_KEY, "m": "integer"}] * 2, []),
+    "a type changes and goes back": (
+        [{**_KEY, "n": "integer"}, {**_KEY, "n": "number"}, {**_KEY, "n": "integer"}],
+        [1],
+    ),
+    "a column comes back as another type": ([{**_KEY, "n": "integer"}, _KEY, {**_KEY, "n": "string"}], [2]),
+    "columns change their order": ([{**_KEY, "n": "integer"}, {"n": "integer", **_KEY}, {**_KEY, "n": "integer"}], []),
+    "a name changes its case and goes back": ([{**_KEY, "n": "integer"}, {**_KEY, "N": "integer"}] * 2, [1, 3]),
+}
+
+
+@pytest.mark.parametrize("name", REVERTS)
+def test_a_revert_of_the_spec_is_a_revert_of_the_table(table: str, name: str) -> None:
+    nights, refused = REVERTS[name]
+    for number, columns in enumerate(nights):
+        day, schema = f"2024-02-0{number + 1}", tables.arrow_schema(columns)
+        manifest = staged(table, day, "aa", str(number), columns=columns)
+        if number in refused:
+            version = tables.state(table).version
+            with pytest.raises(SchemaChanged):
+                tables.publish(table, schema, [manifest])
+            assert tables.state(table).version == version
+            continue
+        tables.publish(table, schema, [manifest])
+        files = tables.state(table).files(day)
+        assert tables.read(table, files, schema=schema).to_pylist() == [
+            {column: n if kind == "integer" else str(n) for column, kind in columns.items()} for n in range(3)
+        ]
 
 
 def test_new_columns_are_null_where_they_were_not(table: str) -> None:

@@ -1,6 +1,6 @@
 """Published features and labels of `parcels`, with a signal that a model finds or with none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -18,6 +18,7 @@ BINARY: dict[str, Any] = {
     "promotion": {"metric": "log_loss", "baseline": ["depot"]},
 }
 D = date(2024, 2, 21)
+DATASETS = ("features", "labels")
 
 
 def day_of_rows(job: Job, ds: str, rows: int, signal: float = 1.0, missing: float = 0.0) -> tuple[pa.Table, pa.Table]:
@@ -54,35 +55,44 @@ def publish(
     rows: int = 120,
     signal: float = 1.0,
     missing: float = 0.0,
-    only: Sequence[str] = ("features", "labels"),
+    only: Sequence[str] = DATASETS,
     fingerprint: str = "f0",
 ) -> None:
-    """Publish days of features and labels."""
-    for ds in days:
-        for dataset, content in zip(("features", "labels"), day_of_rows(job, ds, rows, signal, missing), strict=True):
-            if dataset in only:
-                publish_rows(job, dataset, ds, content, fingerprint)
+    """Publish days of features and labels, those of a dataset in one commit."""
+    made = {ds: day_of_rows(job, ds, rows, signal, missing) for ds in days}
+    for number, dataset in enumerate(DATASETS):
+        if made and dataset in only:
+            publish_days(job, dataset, {ds: content[number] for ds, content in made.items()}, fingerprint)
 
 
 def publish_rows(job: Job, dataset: str, ds: str, rows: pa.Table, fingerprint: str = "f0") -> None:
     """Publish one day of a dataset."""
-    uri = job.table(dataset)
-    written = f"{job.attempt}{fingerprint}"
-    files = tables.write_partition(uri, written, ds, fingerprint, rows.schema, rows.to_batches())
-    manifest = Manifest(
-        pipeline=job.pipeline.name,
-        dataset=dataset,
-        ds=ds,
-        fingerprint=fingerprint,
-        attempt=written,
-        run_id=job.run_id,
-        created_at="2024-01-01T00:00:00",
-        code_version="c",
-        spec_hash="s",
-        files=files,
-        replaces=tables.state(uri).fingerprint(ds),
-    )
-    tables.publish(uri, rows.schema, [manifest])
+    publish_days(job, dataset, {ds: rows}, fingerprint)
+
+
+def publish_days(job: Job, dataset: str, days: Mapping[str, pa.Table], fingerprint: str) -> None:
+    """Publish some days of a dataset, one at least, in one commit."""
+    uri, written = job.table(dataset), f"{job.attempt}{fingerprint}"
+    before = tables.state(uri)
+    manifests = []
+    for ds, rows in days.items():
+        files = tables.write_partition(uri, written, ds, fingerprint, rows.schema, rows.to_batches())
+        manifests.append(
+            Manifest(
+                pipeline=job.pipeline.name,
+                dataset=dataset,
+                ds=ds,
+                fingerprint=fingerprint,
+                attempt=written,
+                run_id=job.run_id,
+                created_at="2024-01-01T00:00:00",
+                code_version="c",
+                spec_hash="s",
+                files=files,
+                replaces=before.fingerprint(ds),
+            )
+        )
+    tables.publish(uri, next(iter(days.values())).schema, manifests)
 
 
 def with_spec(job: Job, **changes: Any) -> Job:

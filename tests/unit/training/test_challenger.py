@@ -46,6 +46,7 @@ def pinned(job: Job) -> Job:
     """A job whose training set is pinned."""
     publish(job, window(job))
     training_set(job)
+    job.leave("gate_training", {"refused": ""})
     return job
 
 
@@ -104,6 +105,24 @@ def test_known_recipe_is_not_trained_again(pinned: Job, monkeypatch: pytest.Monk
         "known": True,
     }
     assert "was trained before" in outcome.message
+
+
+def test_another_xgboost_trains_anew_and_is_named_as_the_cause(pinned: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older model stays known: two versions of Python on one lake do not take turns."""
+    train(pinned)
+    first = pinned.left("train")["fingerprint"]
+    here = made.libraries()
+    name = next(name for name in here if name.startswith("xgboost"))
+    with monkeypatch.context() as patched:
+        patched.setattr(made, "_xgboost_version", lambda: "9.9")
+        patched.setattr(made, "libraries", lambda: {**here, name: "9.9", "numpy": "9.9"})
+        outcome = train(replace(pinned, attempt="another"))
+        assert outcome.status == "done"
+        assert f"anew since its libraries changed: {name} 9.9 (then {here[name]})" in outcome.message
+        assert train(replace(pinned, attempt="a third")).status == "up_to_date"
+    monkeypatch.setattr(made, "libraries", lambda: {**here, "numpy": "9.9"})
+    assert train(replace(pinned, attempt="a fourth")).status == "up_to_date"
+    assert pinned.left("train")["fingerprint"] == first
 
 
 def test_lost_file_is_made_again(pinned: Job) -> None:
@@ -306,3 +325,11 @@ def test_values_that_fall_together_over_the_window_alone_are_a_warning(job: Job)
 
     assert outcome.counts["warnings"] == 1
     assert "gate warned" in outcome.message
+
+
+def test_the_order_of_columns_in_a_spec_trains_nothing_anew(pinned: Job) -> None:
+    train(pinned)
+    features = spec_document()["features"]
+    turned = {**features, "columns": dict(reversed(features["columns"].items()))}
+    outcome = train(replace(with_spec(pinned, features=turned), attempt="another"))
+    assert outcome.status == "up_to_date"

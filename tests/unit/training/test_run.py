@@ -14,7 +14,7 @@ import pytest
 
 from nightshift import storage
 from nightshift.database import advisory_lock, connect
-from nightshift.errors import GateFailed, NightshiftError
+from nightshift.errors import NightshiftError, PlatformError
 from nightshift.job import Job, Outcome
 from nightshift.model_manifest import manifest_uri, model_uri, read_manifest
 from nightshift.registry import mlflow
@@ -25,7 +25,7 @@ from nightshift.specs.calendar import days as days_between
 from nightshift.training import run
 from tests.conftest import spec_document
 from tests.mlflow_server import MlflowServer
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, end_locks
 from tests.unit.training.conftest import window
 from tests.unit.training.lake import BINARY, day_of_rows, publish, publish_rows, with_spec
 
@@ -279,6 +279,19 @@ def test_champion_whose_files_are_not_whole_has_no_veto(retrain: Job, which: str
     assert ledger(retrain)[-1].kind == "promotion"
 
 
+def test_evidence_names_the_days_that_were_left_out(retrain: Job) -> None:
+    days = window(retrain)
+    publish(retrain, days)
+    why = "features cannot be built: spark_jobs/features/parcels.py build: line 7: ValueError was raised"
+    for number, decided in ((3, "promotion"), (4, "refusal")):
+        job = again(retrain)
+        job.leave("gate_window", {"blocked": [], "missing": [], "unbuilt": dict.fromkeys(days[:number], why)})
+        all_steps(job)
+        entry = ledger(job)[-1]
+        assert (entry.kind, entry.details["left_out"]) == (decided, dict.fromkeys(days[:number], why))
+    assert entry.reason == (f"4 days of the window cannot be built: {', '.join(days[:4])}, training.max_blocked is 3")
+
+
 def test_too_few_days_are_a_recorded_refusal(retrain: Job) -> None:
     publish(retrain, window(retrain)[:5])
 
@@ -344,6 +357,7 @@ def test_registration_waits_for_another_process(retrain: Job) -> None:
     """Two runs with one recipe at once would else make two versions of it."""
     publish(retrain, window(retrain))
     run.training_set(retrain)
+    run.gate_training(retrain)
     run.train(retrain)
     name = f"register {retrain.pipeline.name}"
     with ThreadPoolExecutor() as pool, connect(retrain.settings) as watching:
@@ -354,6 +368,47 @@ def test_registration_waits_for_another_process(retrain: Job) -> None:
                 time.sleep(0.05)
         assert registering.result().status == "done"
     assert retrain.left("evaluate_and_register")["version"] == "1"
+
+
+def test_who_has_lost_its_lock_registers_nothing(
+    retrain: Job, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(retrain, window(retrain))
+    run.training_set(retrain)
+    run.gate_training(retrain)
+    run.train(retrain)
+    completed = mlflow._completed_run
+
+    def and_lost(*arguments: Any) -> Any:
+        end_locks(database)
+        return completed(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow, "_completed_run", and_lost)
+        with pytest.raises(PlatformError, match=r"^the lock register parcels was lost"):
+            run.evaluate_and_register(retrain)
+    run.evaluate_and_register(retrain)
+    assert retrain.left("evaluate_and_register")["version"] == "1"
+
+
+def test_who_has_lost_its_lock_moves_no_alias(
+    retrain: Job, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(retrain, window(retrain))
+    record = run.record_decision
+
+    def and_lost(*arguments: Any) -> Any:
+        recorded = record(*arguments)
+        end_locks(database)
+        return recorded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "record_decision", and_lost)
+        with pytest.raises(PlatformError, match=r"^the lock promote parcels was lost"):
+            all_steps(retrain)
+    assert alias(retrain) is None
+    assert run.promote(retrain).message.startswith("entry 1 of the ledger stands")
+    assert alias(retrain) == "1"
 
 
 def live(job: Job) -> Job:
@@ -479,18 +534,31 @@ def test_alias_follows_history_in_date_order(retrain: Job) -> None:
         ({"signal": 1000.0}, "expect_column_distinct_values_to_equal_set"),
     ],
 )
-def test_gate_blocks_without_showing_a_cell(retrain: Job, spoil: dict[str, Any], expectation: str) -> None:
+def test_a_blocked_training_set_is_a_recorded_refusal(
+    retrain: Job, spoil: dict[str, Any], expectation: str, caplog: pytest.LogCaptureFixture
+) -> None:
     retrain = with_spec(retrain, **BINARY)
     publish(retrain, window(retrain), rows=12, **spoil)
     if "signal" in spoil:
         _all_late(retrain)
+
+    outcomes = all_steps(retrain)
+
+    reason = f"the gate of the training set blocked 240 rows: {expectation}(late) failed"
+    assert [outcome.status for outcome in outcomes.values()] == ["done", *["nothing"] * 4, "done"]
+    assert outcomes["gate_training"].message == f"no training as of 2024-02-21: {reason}"
+    assert list(outcomes["gate_training"].links) == ["gate report"]
+    assert expectation in caplog.text
+    [entry] = ledger(retrain)
+    assert (entry.kind, entry.reason, entry.version, entry.model_sha256) == ("refusal", reason, "", "")
+    assert all_steps(again(retrain))["promote"].status == "up_to_date"
+
+
+def test_no_training_goes_around_its_gate(retrain: Job) -> None:
+    publish(retrain, window(retrain))
     run.training_set(retrain)
-    with pytest.raises(GateFailed) as error:
-        run.gate_training(retrain)
-    assert expectation in str(error.value)
-    assert not error.value.retryable
-    with pytest.raises(NightshiftError, match="step train of run retrain has left nothing"):
-        run.decide(retrain)
+    with pytest.raises(NightshiftError, match="step gate_training of run retrain has left nothing"):
+        run.train(retrain)
 
 
 def _all_late(job: Job) -> None:
@@ -513,8 +581,9 @@ def test_expectations_of_the_spec_are_judged_on_the_joined_rows(retrain: Job) ->
             assert outcome.message == "240 rows, gate warned: 2 expectations"
             assert outcome.counts == {"rows": 240.0, "warnings": 1.0}
         else:
-            with pytest.raises(GateFailed, match="expect_column_mean_to_be_between"):
-                run.gate_training(job)
+            outcome = run.gate_training(job)
+            assert (outcome.status, outcome.counts) == ("nothing", {"rows": 240.0})
+            assert outcome.message.endswith("blocked 240 rows: expect_column_mean_to_be_between(late_3d) failed")
 
 
 def test_holdout_of_one_class_is_a_refusal(retrain: Job) -> None:

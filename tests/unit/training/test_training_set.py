@@ -1,8 +1,12 @@
+from datetime import date
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from deltalake import write_deltalake
 
 from nightshift import tables
+from nightshift.features.unlabelled import record
 from nightshift.job import Job
 from nightshift.training import training_set as sets
 from nightshift.training.run import training_set
@@ -49,6 +53,34 @@ def test_days_that_are_left_out_and_why(job: Job) -> None:
         days[6]: "missing",
     }
     assert [day.ds for day in left(job).days] == [days[n] for n in range(20) if n not in (0, 1, 5, 6)]
+
+
+def test_a_recorded_day_whose_labels_came_and_were_bad_is_told_as_that(job: Job) -> None:
+    days = window(job)
+    publish(job, days[3:], rows=10)
+    publish(job, days[:3], rows=10, only=["features"])
+    for day in days[:3]:
+        record(job, date.fromisoformat(day), "source deliveries has not landed")
+    why = "labels cannot be built: line 7: ValueError was raised"
+    job.leave("gate_window", {"blocked": [days[0]], "missing": [days[2]], "unbuilt": {days[1]: why}})
+
+    training_set(job)
+
+    assert left(job).left_out == {days[0]: "blocked", days[1]: why, days[2]: "unlabelled"}
+
+
+@pytest.mark.parametrize("dataset", ["features", "labels"])
+def test_a_day_that_another_program_changed_is_left_out(job: Job, dataset: str) -> None:
+    days = window(job)
+    publish(job, days, rows=10)
+    ghost = pa.table({"parcel_id": ["ghost"], "ds": [days[2]]})
+    write_deltalake(job.table(dataset), ghost, mode="append", schema_mode="merge")
+    outcome = training_set(job)
+    assert outcome.counts["days"] == len(days) - 1
+    assert outcome.warnings == (f"{days[2]} is left out: {dataset} changed by another program",)
+    assert left(job).left_out == {days[2]: f"{dataset} changed by another program"}
+    tables.repair(job.table(dataset))
+    assert training_set(job).counts["days"] == len(days)
 
 
 def test_fingerprint_is_about_content(job: Job) -> None:
@@ -158,7 +190,7 @@ def test_model_columns_leave_identifiers_out(job: Job) -> None:
     document = spec_document()["features"]
     document["columns"]["parcel_id"] = {"type": "string"}
     job = with_spec(job, features=document)
-    assert [column.name for column in sets.model_columns(job.pipeline)] == ["depot", "weight", "doors", "late_3d"]
+    assert [column.name for column in sets.model_columns(job.pipeline)] == ["depot", "doors", "late_3d", "weight"]
 
 
 def test_categories_are_sorted_and_without_null(job: Job) -> None:
@@ -168,3 +200,24 @@ def test_categories_are_sorted_and_without_null(job: Job) -> None:
     depots = tables.read(found.features_table, found.days[0].feature_files, ["depot"])["depot"]
     assert pc.sum(pc.is_null(depots)).as_py() >= 0
     assert sets.categories(job.pipeline, found) == {"depot": ("N", "S", "W")}
+
+
+def test_days_that_never_got_labels_are_left_out_and_no_limit_counts_them(job: Job) -> None:
+    days = window(job)
+    publish(job, days[6:], rows=10)
+    publish(job, days[:6], rows=10, only=["features"])
+    for ds in days[:5]:
+        record(job, date.fromisoformat(ds), "not landed")
+    job.leave("gate_window", {"blocked": days[6:9], "missing": days[:6]})
+
+    outcome = training_set(job)
+
+    assert job.pipeline.training.max_blocked == 3
+    assert job.left("training_set")["refused"] == ""
+    assert outcome.counts["unlabelled"] == 5
+    assert {day: left(job).left_out[day] for day in days[4:7]} == {
+        days[4]: "unlabelled",
+        days[5]: "missing",
+        days[6]: "blocked",
+    }
+    assert [day.ds for day in left(job).days] == days[9:]

@@ -1,3 +1,5 @@
+"""Locks of the Nightshift database: who waits for one, who has it, and how it ends."""
+
 import logging
 import os
 import signal
@@ -12,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from nightshift import database
-from nightshift.database import advisory_lock, connect, lock_key
+from nightshift.database import advisory_lock, connect, connect_to, holder, lock_key, take
 from nightshift.errors import NightshiftError, PlatformError
 from nightshift.registry import ledger_table
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
-from tests.postgres import WRITER, Database
-from tests.unit.registry.entries import execute, promotion
+from tests.postgres import WRITER, Database, end_locks
+from tests.unit.registry.entries import promotion
 from tests.waiting import until
 
 
@@ -34,45 +36,6 @@ def waiting(url: str) -> int:
         row = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def test_a_connection_commits_on_leaving(here: Settings) -> None:
-    with database.connect(here) as connection:
-        assert connection.execute("SELECT current_user, current_setting('application_name')").fetchone() == (
-            "nightshift_writer",
-            "nightshift",
-        )
-    assert connection.closed
-
-
-@pytest.mark.process
-def test_a_server_that_is_not_there_is_named_without_the_password(settings: Settings) -> None:
-    gone = replace(settings, database_url="postgresql://writer:hunter2@127.0.0.1:1/nightshift")
-    with pytest.raises(PlatformError) as caught:
-        database.connect(gone)
-    message = str(caught.value)
-    assert message.startswith("127.0.0.1:1/nightshift: the Nightshift database cannot be reached (")
-    assert "Connection refused" in message
-    assert message.endswith("What to do: start the platform with `nightshift up`, or correct NIGHTSHIFT_DATABASE_FILE.")
-    assert "hunter2" not in message
-    assert "\n" not in message
-    assert caught.value.__suppress_context__
-
-
-@pytest.mark.parametrize("url", ["postgresql://writer:hunter2%zz@host/nightshift", "http://writer:hunter2@host/x"])
-def test_a_url_that_is_none_is_not_quoted(settings: Settings, url: str) -> None:
-    with pytest.raises(PlatformError) as caught:
-        database.connect(replace(settings, database_url=url))
-    assert str(caught.value) == (
-        "the URL of the Nightshift database is not one that libpq reads. "
-        "Allowed: postgresql://user:password@host:port/database, with special characters as %XX. "
-        "What to do: correct NIGHTSHIFT_DATABASE or the file that NIGHTSHIFT_DATABASE_FILE names."
-    )
-
-
-def test_a_database_that_is_unknown_is_said(settings: Settings) -> None:
-    with pytest.raises(NightshiftError, match=r"^the Nightshift database is unknown: "):
-        database.connect(settings)
 
 
 def test_a_lock_keeps_others_out_and_who_waits_says_so_once(here: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,7 +84,7 @@ with database.advisory_lock(Settings.from_env(), "a"):
 
 
 @pytest.fixture
-def holder(here: Settings, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+def holding(here: Settings, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """Another process that holds the lock ``a``."""
     environ = {**os.environ, "NIGHTSHIFT_DATABASE": here.database, "NIGHTSHIFT_VAR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True, env=environ) as process:
@@ -131,7 +94,7 @@ def holder(here: Settings, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
-def test_the_death_of_a_process_releases_its_lock(here: Settings, holder: "subprocess.Popen[str]") -> None:
+def test_the_death_of_a_process_releases_its_lock(here: Settings, holding: "subprocess.Popen[str]") -> None:
     got = threading.Event()
 
     def take() -> None:
@@ -142,18 +105,18 @@ def test_the_death_of_a_process_releases_its_lock(here: Settings, holder: "subpr
     thread.start()
     until(lambda: waiting(here.database) == 1)
     assert not got.is_set()
-    holder.send_signal(signal.SIGKILL)
+    holding.send_signal(signal.SIGKILL)
     assert got.wait(20)
     thread.join(20)
 
 
-def test_waiting_has_an_end_and_names_who_holds_the_lock(here: Settings, holder: "subprocess.Popen[str]") -> None:
+def test_waiting_has_an_end_and_names_who_holds_the_lock(here: Settings, holding: "subprocess.Popen[str]") -> None:
     with (
         pytest.raises(PlatformError, match=r"^the lock a was not free within 0:00:00.2") as caught,
         database.advisory_lock(here, "a", wait=timedelta(seconds=0.2)),
     ):
         pass
-    assert f" {holder.pid} holds it (Postgres process " in str(caught.value)
+    assert f" {holding.pid} holds it (Postgres process " in str(caught.value)
     assert caught.value.retryable
 
 
@@ -169,13 +132,52 @@ def test_the_ledger_names_who_stops_it_as_well(
     assert Ledger.of(here).append(promotion()).seq == 1
 
 
+def test_a_holder_of_another_role_is_named_as_far_as_postgres_tells(here: Settings, database: Database) -> None:
+    with connect_to(database.owner_url) as theirs:
+        theirs.execute("SELECT pg_advisory_lock(%s)", (lock_key(here.env, "a"),))
+        with (
+            pytest.raises(PlatformError, match=r"^the lock a was not free within .*: nightshift holds it \(Postgres"),
+            advisory_lock(here, "a", wait=timedelta(seconds=0.2)),
+        ):
+            pass
+    assert holder(here, "a") is None
+
+
+def test_a_server_that_goes_away_meanwhile_is_said(
+    here: Settings, database: Database, holding: "subprocess.Popen[str]"
+) -> None:
+    def end() -> None:
+        until(lambda: waiting(here.database) == 1)
+        with connect_to(database.owner_url) as theirs:
+            theirs.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    with pytest.raises(PlatformError, match=r"went away while the lock a was waited for"), advisory_lock(here, "a"):
+        pass
+    ending.join()
+
+
+def test_who_waited_for_a_lock_reads_what_was_committed_meanwhile(here: Settings, database: Database) -> None:
+    with connect_to(database.owner_url) as owner:
+        owner.execute("ALTER ROLE nightshift_writer SET default_transaction_isolation = 'repeatable read'")
+    with connect(here) as connection:
+        assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
+
+
+def test_the_limit_of_the_ledgers_lock_ends_with_its_transaction(here: Settings) -> None:
+    """Or a pooler would hand it on to whoever gets the session next."""
+    with connect(here) as connection:
+        take(connection, "SELECT pg_advisory_xact_lock(%s)", 1, "ledger", timedelta(seconds=7))
+        assert connection.execute("SHOW lock_timeout").fetchone() == ("7s",)
+        connection.commit()
+        assert connection.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
 def test_a_lock_whose_session_ended_is_not_confirmed(here: Settings, database: Database) -> None:
     with advisory_lock(here, "a") as lock:
         lock.confirm()
-        execute(
-            database.owner_url,
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted",
-        )
+        end_locks(database)
         with pytest.raises(PlatformError, match=r"^the lock a was lost"):
             lock.confirm()
 
@@ -194,6 +196,7 @@ def test_a_vanished_host_is_noticed_on_both_sides_within_a_minute(here: Settings
         assert lock._connection is not None
         asked = lock._connection.info.get_parameters()
         assert (asked["keepalives_idle"], asked["keepalives_interval"], asked["keepalives_count"]) == ("30", "10", "3")
+        assert asked["tcp_user_timeout"] == "60000"
         row = lock._connection.execute("SELECT current_setting('tcp_keepalives_idle')").fetchone()
         assert row in (("30",), ("0",)), "a socket of this machine has none, and shows 0"
 

@@ -1,15 +1,17 @@
-"""The Nightshift database (Postgres): connections, and locks that processes on any machine share."""
+"""Locks that processes on any machine share, each held by a database session of its own."""
 
 import hashlib
 import logging
 import os
 import platform
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from nightshift.database.connections import KEEPALIVES, USER_TIMEOUT, connect
+from nightshift.database.sessions import require_own_session
 from nightshift.errors import PlatformError
 from nightshift.settings import Settings
 
@@ -21,59 +23,32 @@ log = logging.getLogger("nightshift")
 
 # How long a process waits for a lock.
 WAIT = timedelta(minutes=30)
-_CONNECT_SECONDS = "10"
-# Of a server that vanished one hears within a minute, not after the two hours of the system's defaults.
-_KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
-# Of a password with an unescaped @, : or /, libpq takes a part for the host, the port or the database.
-_MISREAD = re.compile(r"[@:]")
-_PORT = re.compile(r"[0-9]*")
-# The server lets go of the lock of a host that vanished within a minute; by the system's defaults after two hours.
-_SESSION = """SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
-    set_config('tcp_keepalives_count', '3', false), set_config('application_name', %s, false)"""
+# The server lets go of the lock of a host that vanished as soon as a client hears of a server that did.
+_SESSION = {**{f"tcp_{name}": value for name, value in KEEPALIVES.items()}, **USER_TIMEOUT}
+_SET = f"SELECT {', '.join(['set_config(%s, %s, false)'] * (len(_SESSION) + 1))}"
 _OF_KEY = """locktype = 'advisory' AND granted AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
-def connect(settings: Settings) -> "Connection[TupleRow]":
-    """A new connection of the writer role; see ``connect_to``."""
-    return connect_to(settings.database)
+@dataclass(frozen=True)
+class Holder:
+    """The database session that holds a lock: its program, its process in Postgres, and what is known of the rest.
 
-
-def connect_to(dsn: str) -> "Connection[TupleRow]":
-    """A new psycopg connection, for one ``with`` block: it commits (or rolls back) and closes.
-
-    Raises PlatformError where the server cannot be reached or turns the login down. The message has no password.
+    Postgres tells where a session comes from, and since when it is there (``age`` is how long that is), to its own
+    role alone.
     """
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
 
-    try:
-        found = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:  # its text quotes the URL, with the password
-        raise _no_url() from None
-    if _MISREAD.search(f"{found.get('host', '')} {found.get('dbname', '')}") or not _PORT.fullmatch(
-        str(found.get("port", ""))
-    ):
-        raise _no_url()
-    options = {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightshift", **_KEEPALIVES, **found}
-    try:
-        return psycopg.connect(**options)  # type: ignore[arg-type]
-    except psycopg.OperationalError as error:
-        place = f"{found.get('host', 'localhost')}:{found.get('port', '5432')}/{found.get('dbname', '')}"
-        reason = " ".join(str(error).split())  # libpq names host, role and database, never the password
-        raise PlatformError(
-            f"the Nightshift database cannot be reached ({reason})",
-            where=place,
-            do="start the platform with `nightshift up`, or correct NIGHTSHIFT_DATABASE_FILE",
-        ) from None
+    name: str
+    pid: int
+    address: str | None = None
+    since: datetime | None = None
+    age: timedelta | None = None
 
-
-def _no_url() -> PlatformError:
-    return PlatformError(
-        "the URL of the Nightshift database is not one that libpq reads",
-        allowed="postgresql://user:password@host:port/database, with special characters as %XX",
-        do="correct NIGHTSHIFT_DATABASE or the file that NIGHTSHIFT_DATABASE_FILE names",
-    )
+    def __str__(self) -> str:
+        name = self.name or "a program without a name"
+        where = f" from {self.address}" if self.address else ""
+        since = f", connected since {self.since:%Y-%m-%d %H:%M:%S %Z}" if self.since else ""
+        return f"{name}{where} holds it (Postgres process {self.pid}{since})"
 
 
 class Lock:
@@ -109,7 +84,7 @@ def advisory_lock(settings: Settings, name: str, wait: timedelta = WAIT) -> Iter
 
     The lock belongs to a database session of its own: it is released on leaving and when the process dies. It is
     not reentrant: a process that asks twice waits for itself. A private lake has no locks, and nobody to share with.
-    Raises PlatformError naming who holds the lock once ``wait`` is over.
+    Raises PlatformError naming who holds the lock once ``wait`` is over, and where sessions are shared by a pooler.
     """
     if settings.private:
         yield Lock(None, name, 0)
@@ -129,18 +104,34 @@ def lock_unless_held(settings: Settings, name: str) -> Iterator[bool]:
         yield held
 
 
+def holder(settings: Settings, name: str) -> Holder | None:
+    """Who holds the lock ``name`` of this environment now, if anybody does."""
+    with connect(settings) as connection:
+        return _holder(connection, lock_key(settings.env, name))
+
+
 def take(connection: "Connection[TupleRow]", query: str, key: int, name: str, wait: timedelta) -> None:
-    """Runs ``query``, which waits for the lock ``key``. Raises PlatformError naming the holder after ``wait``."""
+    """Runs ``query``, which waits for the lock ``key``. Raises PlatformError naming the holder after ``wait``.
+
+    In a transaction the limit ends with it: a pooler may hand the session on.
+    """
     import psycopg
 
-    connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(wait.total_seconds() * 1000)}ms",))
+    limit = f"{int(wait.total_seconds() * 1000)}ms"
     try:
+        connection.execute("SELECT set_config('lock_timeout', %s, %s)", (limit, not connection.autocommit))
         connection.execute(query, (key,))
     except psycopg.errors.LockNotAvailable:
         connection.rollback()
         raise PlatformError(
-            f"the lock {name} was not free within {wait}: {_holder(connection, key)}",
+            f"the lock {name} was not free within {wait}: "
+            f"{_holder(connection, key) or 'its holder has just let it go'}",
             do="see what that process does; end it if it hangs, which frees the lock, then clear the task",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise PlatformError(
+            f"the Nightshift database went away while the lock {name} was waited for ({' '.join(str(error).split())})",
+            do="clear the task when it is back: what is done already is found again",
         ) from None
 
 
@@ -151,19 +142,25 @@ def lock_key(env: str, name: str) -> int:
 
 @contextmanager
 def _asked(settings: Settings, name: str) -> "Iterator[tuple[Connection[TupleRow], bool]]":
+    import psycopg
+
     with connect(settings) as connection:
         connection.autocommit = True  # or the session would sit in a transaction for as long as the lock is held
-        connection.execute(_SESSION, (f"nightshift {platform.node()[:40]} {os.getpid()}",))
+        require_own_session(connection, settings.database)
+        program = f"nightshift {platform.node()[:40]} {os.getpid()}"
+        values = [text for item in {**_SESSION, "application_name": program}.items() for text in item]
+        connection.execute(_SET, values)
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(settings.env, name),)).fetchone()
-        yield connection, bool(row and row[0])
+        try:
+            yield connection, bool(row and row[0])
+        finally:
+            # The server notices only some time later that a session has ended.
+            with suppress(psycopg.OperationalError):
+                connection.execute("SELECT pg_advisory_unlock_all()")
 
 
-def _holder(connection: "Connection[TupleRow]", key: int) -> str:
-    query = f"""SELECT application_name, client_addr, pg_stat_activity.pid, backend_start
-        FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE {_OF_KEY}"""  # noqa: S608
+def _holder(connection: "Connection[TupleRow]", key: int) -> Holder | None:
+    query = f"""SELECT application_name, pg_stat_activity.pid, host(client_addr), backend_start,
+        clock_timestamp() - backend_start FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE {_OF_KEY}"""  # noqa: S608
     row = connection.execute(query, (key,)).fetchone()
-    if row is None:
-        return "its holder has just let it go"
-    name, address, pid, since = row
-    where = f" from {address}" if address else ""
-    return f"{name}{where} holds it (Postgres process {pid}, connected since {since:%Y-%m-%d %H:%M:%S %Z})"
+    return Holder(*row) if row else None

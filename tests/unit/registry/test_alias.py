@@ -1,0 +1,57 @@
+"""The alias on a real MLflow server follows what a real ledger says."""
+
+import uuid
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from nightshift.registry import mlflow
+from nightshift.registry.alias import follow, foreseen
+from nightshift.registry.champions import Champion
+from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.ledger import Ledger, create_ledger
+from nightshift.settings import Settings
+from tests.conftest import make_pipeline
+from tests.mlflow_server import MlflowServer
+from tests.postgres import WRITER, Database
+from tests.unit.registry.test_mlflow import record
+
+PIPELINE = make_pipeline()
+
+
+@pytest.fixture
+def server(settings: Settings, mlflow_server: MlflowServer, database: Database) -> Settings:
+    """Version 1 from 2024-02-02 on, version 2 from 2024-02-05 on; both are registered."""
+    create_ledger(database.owner_url, WRITER)
+    settings = replace(mlflow_server.settings(settings, f"t{uuid.uuid4().hex[:10]}"), database_url=database.writer_url)
+    for version, day in (("1", date(2024, 2, 2)), ("2", date(2024, 2, 5))):
+        mlflow.register(settings, "parcels", record(version * 16, sha256=version * 64))
+        append(settings, NewEntry("parcels", "promotion", "tests", "", date(2024, 2, 1), day, version, version * 64))
+    return settings
+
+
+def append(settings: Settings, new: NewEntry) -> Entry:
+    return Ledger.of(settings).append(new)
+
+
+def test_the_alias_follows_orders(server: Settings) -> None:
+    assert follow(server, PIPELINE) == "the alias champion names version 2"
+    append(server, NewEntry("parcels", "rollback", "ann", "", None, date(2024, 2, 10), "1", "1" * 64))
+    assert follow(server, PIPELINE) == "the alias champion names version 1"
+    assert mlflow.champion_version(server, "parcels") == "1"
+    nobody = {"follows": None}
+    append(server, NewEntry("parcels", "retirement", "ann", "", None, date(2024, 2, 11), "1", "1" * 64, nobody))
+    assert follow(server, PIPELINE) == "there is no champion"
+    assert mlflow.champion_version(server, "parcels") is None
+
+
+def test_a_plan_says_whether_mlflow_has_the_version(server: Settings) -> None:
+    day = date(2024, 2, 2)
+    assert foreseen(server, "parcels", Champion("1", "1" * 64, 1, day, None)) == "MLflow has it as version 1"
+    assert foreseen(server, "parcels", Champion("9", "9" * 64, 1, day, None)).startswith(
+        "version 9 was deleted in MLflow"
+    )
+    away = replace(server, mlflow_uri="http://127.0.0.1:9")
+    said = foreseen(away, "parcels", Champion("1", "1" * 64, 1, day, None))
+    assert said.startswith("whether MLflow has version 1 is not known: MLflow does not answer")
