@@ -21,7 +21,7 @@ from nightshift import __version__, storage
 from nightshift.publications import publishers
 
 # What manifests came to say later. Where it is empty they are as they were before.
-_LATER = frozenset({"rebuild", "known", "differences", "libraries"})
+_LATER = frozenset({"rebuild", "known", "differences", "libraries", "digested"})
 _LIBRARIES = (
     "pyspark", "pyarrow", "deltalake", "numpy", "pandas", "great-expectations", "xgboost-cpu", "xgboost"
 )  # fmt: skip
@@ -111,7 +111,9 @@ class Manifest:
     ``replaces`` is the fingerprint it found published, ``rebuild`` the order that it was built for, if any. ``known``
     says of features whether all files that they are made of had landed at their ``cutoff``, or came ``later``.
     ``differences`` are between the columns of landing files and their contract's: names by kind.
-    ``libraries`` are the versions that made it: they are in no recipe, and tell why rows differ.
+    ``libraries`` are the versions that made it: they are in no recipe, and tell why rows differ. ``digested`` says of
+    a published one that the table's commit names its SHA-256: without that, a commit that names none could be of an
+    earlier version, or have lost it.
     """
 
     pipeline: str
@@ -135,6 +137,7 @@ class Manifest:
     known: str = ""
     differences: Mapping[str, Sequence[str]] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    digested: bool = field(default=False, compare=False)
 
     @property
     def rows(self) -> int:

@@ -11,10 +11,11 @@ from itertools import groupby
 
 @dataclass(frozen=True)
 class Published:
-    """A day as the commit of its publication names it."""
+    """A day as the commit of its publication names it; ``sha256`` of the manifest, empty where a version named none."""
 
     fingerprint: str
     attempt: str
+    sha256: str = ""
 
 
 def publications(table: str) -> dict[str, Published]:
@@ -48,6 +49,10 @@ def _states(table: str) -> Iterator[dict[str, Published]]:
             restored = str(entry.get("operationParameters", {}).get("version", ""))
             found = states.get(int(restored), found) if restored.isdigit() else found
         days = json.loads(entry.get("nightshift") or "{}")
-        found = found | {ds: Published(item["fingerprint"], item["attempt"]) for ds, item in days.items()}
+        found = found | {ds: _published(item) for ds, item in days.items()}
         states[int(entry["version"])] = found
         yield found
+
+
+def _published(item: dict[str, str]) -> Published:
+    return Published(item["fingerprint"], item["attempt"], item.get("sha256", ""))

@@ -30,7 +30,8 @@ class Settings:
     to be locked. ``airflow_page`` and ``mlflow_page`` are where browsers find what programs find at ``airflow_url``
     and ``mlflow_uri``; empty: there, too. ``parallelism`` is how many tasks run at once. ``postgres`` is the
     ``host:port`` of a server where the platform's parts are containers; empty: they are this machine's processes.
-    ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``.
+    ``heads`` is where the ledger's heads are kept beside the lake: who can write there, the lake and the database can
+    rewrite the past. ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``.
     """
 
     home: Path
@@ -38,6 +39,7 @@ class Settings:
     env: str
     landing: str
     lake: str
+    heads: str
     models: str
     reports: str
     mlflow_uri: str
@@ -80,6 +82,7 @@ class Settings:
             env=_matching(env, "NIGHTSHIFT_ENV", "local", r"[a-z][a-z0-9]{0,30}"),
             landing=_location(env, "NIGHTSHIFT_LANDING", var / "landing"),
             lake=lake,
+            heads=_location(env, "NIGHTSHIFT_HEADS", f"{lake}/_heads"),
             models=_location(env, "NIGHTSHIFT_MODELS", var / "models"),
             reports=_location(env, "NIGHTSHIFT_REPORTS", var / "reports"),
             mlflow_uri=env.get("NIGHTSHIFT_MLFLOW", f"http://127.0.0.1:{env.get('NIGHTSHIFT_MLFLOW_PORT', '5000')}"),

@@ -7,6 +7,7 @@ import it: every parse of a DAG file imports this module, and touches no file.
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from pyarrow import fs
 
+_READERS = 16
 _PLAIN_IN_URI = "/:&=@+,;~*!$'() "  # what a name may have in a URI and is not an escape, a query or a fragment
 
 
@@ -76,6 +78,17 @@ def read_bytes(uri: str) -> bytes:
     system, path = resolve(uri)
     with system.open_input_stream(path, compression=None) as stream:
         return bytes(stream.read())
+
+
+def read_all(uris: Sequence[str]) -> Iterator[bytes]:
+    """The contents of many files, in order; of an object store many are read at once. Raises FileNotFoundError."""
+    if all(is_local(uri) for uri in uris):
+        yield from (local_path(uri).read_bytes() for uri in uris)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from pool.map(read_bytes, uris)
 
 
 def read_json(uri: str) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nightshift.cli.output import Ds, Json, PipelineName, day, emit, moment, table
+from nightshift.cli.verify import verify
 
 if TYPE_CHECKING:
     from nightshift.registry.champions import Champion
@@ -179,35 +180,11 @@ def ledger(
     """
     match words:
         case ["verify"]:
-            _verify(as_json)
+            verify(as_json)
         case [name] | ["show", name]:
             _show_entries(name, as_json)
         case _:
             raise typer.BadParameter("write `nightshift ledger PIPELINE` or `nightshift ledger verify`")
-
-
-def _verify(as_json: bool) -> None:
-    from nightshift.registry.ledger import Ledger
-    from nightshift.settings import Settings
-
-    settings = Settings.from_env()
-    chain = Ledger.of(settings)
-    count, head, future = chain.verify(), chain.head(), chain.of_the_future()
-    lines = [f"ledger of {settings.env}: {count} entries, the chain is whole" + (f", head {head[:16]}" if head else "")]
-    lines += [
-        f"entry {item.seq} of {item.pipeline} is of the future: recorded at {item.recorded_at:%Y-%m-%d %H:%M} UTC"
-        + (f", effective from {item.effective_from}" if item.effective_from else "")
-        for item in future
-    ]
-    if future:
-        lines.append(
-            "A clock was ahead when the first of them was recorded, or is behind now. What to do: compare the clocks "
-            "of the database and of this machine. Effective dates of later entries follow these clocks, not an entry."
-        )
-    document = {"env": settings.env, "entries": count, "head": head, "whole": True}
-    emit(as_json, {**document, "future": [item.seq for item in future]}, "\n".join(lines))
-    if future:
-        raise typer.Exit(1)
 
 
 def _show_entries(name: str, as_json: bool) -> None:

@@ -186,13 +186,15 @@ def _alias(settings: "Settings", spec: "Pipeline", found: "Plan", entry: "Entry 
     from nightshift.errors import NightshiftError
     from nightshift.registry.alias import follow, foreseen
 
-    if found.new.effective_from is None:
+    concerned = found.new.effective_from is not None
+    if entry is None and not concerned:
         return ""
     if entry is None:
         champion = found.after[0][1]
         return foreseen(settings, spec.name, champion) if champion else ""
     try:
-        return follow(settings, spec)
+        said = follow(settings, spec)
+        return said if concerned else ""  # of a freeze only the ledger's head is shown in MLflow
     except NightshiftError as error:
         log.warning("MLflow's alias was not looked at, the ledger holds: %s", error)
         return "the alias champion was not set"

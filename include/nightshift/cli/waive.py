@@ -1,6 +1,7 @@
 """``waive``: go on without a delivery."""
 
 import getpass
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,11 +23,16 @@ def waive(
 
     Example: nightshift waive flights actuals --ds 2013-03-09 --reason "the airport was closed (ops, ticket 4711)"
     """
+    from nightshift.errors import NightshiftError
     from nightshift.inputs.waive import waive as ask
+    from nightshift.registry.alias import follow
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
     settings = Settings.from_env()
-    entry = ask(settings, load_pipeline(settings, pipeline), source, ds, actor=getpass.getuser(), reason=reason)
+    spec = load_pipeline(settings, pipeline)
+    entry = ask(settings, spec, source, ds, actor=getpass.getuser(), reason=reason)
     text = f"entry {entry.seq}: {source} of {ds} is waived by {entry.actor} ({entry.reason})"
     emit(as_json, {"pipeline": pipeline, "waiver": entry.document()}, text)
+    with suppress(NightshiftError):  # the ledger holds
+        follow(settings, spec)

@@ -90,6 +90,7 @@ def _nightshift(settings: Settings) -> dict[str, str]:
         "ENV": settings.env,
         "LANDING": settings.landing,
         "LAKE": settings.lake,
+        "HEADS": settings.heads,
         "MODELS": settings.models,
         "REPORTS": settings.reports,
         "MLFLOW": settings.mlflow_uri,

@@ -1,12 +1,15 @@
-"""MLflow's alias shows the ledger's champion to people: a mirror, and never a reason to fail."""
+"""MLflow's alias shows the ledger's champion to people, and a tag its head: mirrors, and never a reason to fail."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from nightshift.database import advisory_lock
 from nightshift.errors import NightshiftError
 from nightshift.registry import mlflow
 from nightshift.registry.champions import Champion, alias_target
+from nightshift.registry.entry import Entry
+from nightshift.registry.heads import Head
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
@@ -25,9 +28,9 @@ def follow(settings: Settings, pipeline: Pipeline) -> str:
     Raises NightshiftError where the lock or the ledger cannot be had; MLflow's own trouble is only warned of.
     """
     with advisory_lock(settings, alias_lock(pipeline.name)) as lock:
-        champion = alias_target(Ledger.of(settings).entries(pipeline.name), pipeline, datetime.now(UTC))
+        entries = Ledger.of(settings).entries(pipeline.name)
         lock.confirm()
-        return mirrored(settings, pipeline.name, champion)
+        return mirrored(settings, pipeline, entries)
 
 
 def foreseen(settings: Settings, pipeline: str, champion: Champion) -> str:
@@ -41,10 +44,16 @@ def foreseen(settings: Settings, pipeline: str, champion: Champion) -> str:
     return f"MLflow has it as version {version}"
 
 
-def mirrored(settings: Settings, pipeline: str, champion: Champion | None) -> str:
-    """Points the alias at a champion, under the lock; returns what came of it, in words. Logs a warning if nothing."""
+def mirrored(settings: Settings, pipeline: Pipeline, entries: Sequence[Entry]) -> str:
+    """Points the alias at the champion of a pipeline's entries, and sets the tag of their newest, under the lock.
+
+    Returns what came of the alias, in words. Logs a warning if nothing.
+    """
+    champion, name = alias_target(entries, pipeline, datetime.now(UTC)), pipeline.name
     try:
-        version = mlflow.set_champion(settings, pipeline, champion)
+        version = mlflow.set_champion(settings, name, champion)
+        if entries:
+            mlflow.set_head(settings, name, str(Head.of(entries[-1])))
     except NightshiftError as error:
         log.warning("MLflow's alias %s was not set, the ledger holds: %s", mlflow.CHAMPION, error)
         return f"the alias {mlflow.CHAMPION} was not set"
@@ -54,7 +63,7 @@ def mirrored(settings: Settings, pipeline: str, champion: Champion | None) -> st
         log.warning(
             "version %s, which is champion, was deleted in MLflow: nothing has the alias %s. It scores on. What to do: "
             "`nightshift retrain %s --as-of %s` registers its model again if its rows are as they were",
-            champion.version, mlflow.CHAMPION, pipeline, champion.as_of,
+            champion.version, mlflow.CHAMPION, name, champion.as_of,
         )  # fmt: skip
         return f"version {champion.version} is champion and was deleted in MLflow: nothing has the alias"
     return f"the alias {mlflow.CHAMPION} names version {version}"

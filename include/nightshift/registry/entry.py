@@ -10,8 +10,9 @@ from nightshift.errors import LedgerCorrupt
 from nightshift.lineage import sha256
 
 Kind = Literal[
-    "promotion", "refusal", "approval", "rollback", "retirement", "rerun", "waiver", "freeze", "unfreeze", "override"
-]
+    "promotion", "refusal", "approval", "rollback", "retirement", "rerun", "waiver", "freeze", "unfreeze", "override",
+    "restore",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # In the details of an entry that comes after one of the future: what the clocks said.
 CLOCK = "clock"

@@ -1,14 +1,17 @@
 """The ledger: an append-only, hash-chained record of what happened to models, one chain for each environment."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from nightshift import database
+from nightshift import database, storage
 from nightshift.errors import LedgerCorrupt, PlatformError
+from nightshift.finding import Finding
 from nightshift.lineage import sha256
+from nightshift.registry import guards, heads
 from nightshift.registry.entry import CLOCK, KINDS, Entry, Kind, NewEntry, chained, content, read
 from nightshift.registry.ledger_table import create_ledger, lock_ledger
 from nightshift.settings import Settings
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Entry", "Kind", "Ledger", "NewEntry", "create_ledger"]
 
+log = logging.getLogger("nightshift.registry")
+
 Compose = Callable[[list[Entry], datetime], NewEntry | Entry | None]
 
 # Clocks of two machines differ by seconds; by more only if one of them is wrong.
@@ -28,16 +33,20 @@ _COLUMNS = ("seq", "env", "pipeline", "kind", "recorded_at", "effective_from", "
 
 
 class Ledger:
-    """The chain of one environment, read and continued through the writer role. Holds no connection open."""
+    """The chain of one environment, read and continued through the writer role. Holds no connection open.
 
-    def __init__(self, dsn: str, env: str) -> None:
+    ``place`` is where the head of each entry is kept beside the lake, for ``verify`` to compare; empty for nowhere.
+    """
+
+    def __init__(self, dsn: str, env: str, place: str = "") -> None:
         self._dsn = dsn
         self.env = env
+        self.place = place
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The ledger that settings name."""
-        return cls(settings.database, settings.env)
+        return cls(settings.database, settings.env, storage.join(settings.heads, f"env={settings.env}"))
 
     def append(self, new: NewEntry) -> Entry:
         """Appends one entry and returns it; returns the first one where ``new.once`` is there already."""
@@ -54,7 +63,17 @@ class Ledger:
         quick, since every other append of the environment waits. The moment is the database's. The entry is recorded
         at it, or with the entry ahead where that is later. Raises PlatformError where the clocks of the database and of
         this machine differ: an entry would be of the future, or its effective date, for ever.
+
+        Its head is kept beside the lake afterwards. Where that fails the entry counts all the same: the next one's
+        append keeps the head, too.
         """
+        entry, previous = self._appended(pipeline, compose)
+        if entry is not None and self.place:
+            self._keep_heads(entry, previous)
+        return entry
+
+    def _appended(self, pipeline: str, compose: Compose) -> tuple[Entry | None, Entry | None]:
+        """The entry that answers, and the newest one before this append."""
         with self._open() as connection:
             lock_ledger(connection, self.env)
             previous = self._last(connection)
@@ -64,17 +83,35 @@ class Ledger:
             now = now if ahead else recorded_at  # no effective date follows an entry of the future
             new = compose(self._read(connection, pipeline), now)
             if not isinstance(new, NewEntry):
-                return new
+                return new, previous
             if ahead:
                 new = replace(new, details={**new.details, CLOCK: now.isoformat()})
+            if self.place:
+                new = replace(new, details={**new.details, **heads.MARK})
             found = self._read(connection, new.pipeline, once=new.once) if new.once is not None else []
             if found:
-                return found[0]
+                return found[0], previous
             entry = chained(new, self.env, recorded_at, previous)
             connection.execute(
                 "INSERT INTO public.ledger (content, hash) VALUES (%s, %s)", (content(entry), entry.hash)
             )
-            return entry
+            return entry, previous
+
+    def _keep_heads(self, entry: Entry, previous: Entry | None) -> None:
+        def newest_first() -> Iterator[Entry]:
+            yield entry
+            if previous is not None and previous.seq < entry.seq:
+                yield previous
+                with self._open() as connection:
+                    yield from self._before(connection, previous.seq)
+
+        try:
+            heads.keep_all(self.place, newest_first())
+        except (OSError, ValueError, PlatformError) as error:
+            log.warning(
+                "the head of entry %s was not kept beside the lake, the ledger holds (%s in %s). What to do: make the "
+                "place writable; the next entry keeps this head as well", entry.seq, type(error).__name__, self.place,
+            )  # fmt: skip
 
     def entries(self, pipeline: str | None = None, kinds: Sequence[Kind] | None = None) -> list[Entry]:
         """The entries of one pipeline, or of all, of some kinds or of all, in the order in which they were recorded."""
@@ -89,13 +126,20 @@ class Ledger:
 
     def verify(self) -> int:
         """Walks the whole chain and returns its length. Raises LedgerCorrupt naming the first bad entry."""
+        return sum(1 for _ in self.walk())
+
+    def walk(self) -> Iterator[Entry]:
+        """The entries of all pipelines, each once it is found to continue the chain.
+
+        Raises LedgerCorrupt naming the first bad entry, when it comes to it.
+        """
         query = f"SELECT content, hash, {', '.join(_COLUMNS)} FROM public.ledger WHERE env = %s ORDER BY seq"  # noqa: S608
         previous: Entry | None = None
         with self._open() as connection:
             for text, hash_, *columns in connection.execute(query, (self.env,)):
                 found = dict(zip(_COLUMNS, columns, strict=True))
                 previous = self._verified(text, hash_, found, previous)
-        return previous.seq if previous else 0
+                yield previous
 
     def of_the_future(self) -> list[Entry]:
         """The entries that were recorded at a time which has not come, by the clock here or by the database's."""
@@ -103,6 +147,11 @@ class Ledger:
             entries, there = self._read(connection), _moment(connection)
         now = min(there, datetime.now(UTC)) + CLOCKS_DIFFER
         return [entry for entry in entries if entry.recorded_at > now]
+
+    def flaws(self) -> list[Finding]:
+        """What of the table's guards is missing, switched off or another one."""
+        with self._open() as connection:
+            return guards.flaws(connection)
 
     @contextmanager
     def _open(self) -> "Iterator[Connection[TupleRow]]":
@@ -155,6 +204,12 @@ class Ledger:
         query = "SELECT content, hash FROM public.ledger WHERE env = %s ORDER BY seq DESC LIMIT 1"
         row = connection.execute(query, (self.env,)).fetchone()
         return read(*row) if row else None
+
+    def _before(self, connection: "Connection[TupleRow]", seq: int) -> Iterator[Entry]:
+        """The entries before one, the newest first."""
+        query = "SELECT content, hash FROM public.ledger WHERE env = %s AND seq < %s ORDER BY seq DESC LIMIT 1000"
+        for text, hash_ in connection.execute(query, (self.env, seq)):
+            yield read(text, hash_)
 
     def _read(
         self,

@@ -42,7 +42,7 @@ COMMENT ON TABLE public.ledger IS
 """
 
 # The functions name public.ledger and search pg_catalog alone: a temporary table must not stand in for the ledger.
-_TRIGGERS = """
+TRIGGERS = """
 CREATE OR REPLACE FUNCTION public.ledger_never_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the ledger is append-only: % is not allowed', TG_OP;
@@ -94,7 +94,7 @@ def create_ledger(owner_dsn: str, writer_role: str) -> None:
         lock_ledger(connection, "")  # concurrent CREATE OR REPLACE statements fail instead of waiting
         connection.execute(sql.SQL(_TABLE).format(kinds=kinds))
         _allow_kinds(connection, kinds)
-        connection.execute(_TRIGGERS)
+        connection.execute(TRIGGERS)
         connection.execute(sql.SQL(_GRANTS).format(writer=sql.Identifier(writer_role)))
 
 

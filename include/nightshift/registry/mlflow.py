@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nightshift.errors import NightshiftError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 FINGERPRINT = "nightshift.fingerprint"
 SHA256 = "nightshift.sha256"
+# On a registered model: the environment and the head of the ledger at the pipeline's newest entry.
+HEAD = "nightshift.ledger"
 MODEL = "model"
 
 _QUIET_AND_SHORT = {
@@ -32,6 +35,8 @@ _QUIET_AND_SHORT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout belongs to our own commands
 }
+# Whoever only compares does not wait for a server that starts.
+_AT_ONCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,34 @@ def set_champion(settings: Settings, pipeline: str, champion: Champion | None) -
     return version
 
 
+def set_head(settings: Settings, pipeline: str, head: str) -> None:
+    """Sets the ledger's head on the pipeline's registered model, if there is one. Raises NightshiftError."""
+    from mlflow.exceptions import MlflowException
+
+    with _talking(settings) as client:
+        try:
+            client.set_registered_model_tag(registered_name(settings, pipeline), HEAD, f"{settings.env} {head}")
+        except MlflowException as error:
+            if _code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+
+def heads(settings: Settings) -> dict[str, str]:
+    """The ledger's head on each registered model of the environment, by its name; empty where it has none.
+
+    Raises NightshiftError where MLflow is away, after seconds.
+    """
+    found: dict[str, str] = {}
+    token = None
+    with _talking(settings, _AT_ONCE) as client:
+        while True:
+            page = client.search_registered_models(max_results=1000, page_token=token)
+            found |= {model.name: str(model.tags.get(HEAD, "")) for model in page}
+            token = page.token
+            if not token:
+                return found
+
+
 def version_of(settings: Settings, pipeline: str, champion: Champion) -> str | None:
     """The champion's version if it is there with the champion's model; else the newest version of that model, if any.
 
@@ -213,9 +246,9 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
 
 
 @contextmanager
-def _talking(settings: Settings) -> Iterator["MlflowClient"]:
+def _talking(settings: Settings, more: Mapping[str, str] = MappingProxyType({})) -> Iterator["MlflowClient"]:
     """A client whose login and timeouts are in the environment while it is used; failures as NightshiftError."""
-    environment = {**_QUIET_AND_SHORT, **_login(settings)}
+    environment = {**_QUIET_AND_SHORT, **more, **_login(settings)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from nightshift import storage
 from nightshift.errors import NightshiftError, PublishConflict
-from nightshift.lineage import Manifest, published_uri, recipe_of
+from nightshift.lineage import Manifest, published_uri, recipe_of, sha256
 from nightshift.publications import Published, publications
 from nightshift.tables.publish import check_files, commit
 from nightshift.tables.state import TableState, state
@@ -98,6 +98,9 @@ def _plan(table: str, ds: str, damage: str, published: Published | None) -> tupl
     last = _manifest(table, ds, published)
     if last is None:
         return Repair(table, ds, damage, "none", "the manifest of its publication is gone"), None
+    kept = storage.read_bytes(published_uri(table, ds, last.fingerprint, last.attempt))
+    if published.sha256 and sha256(kept) != published.sha256:  # a new commit would name what it is now
+        return Repair(table, ds, damage, "none", "its manifest is not the one that was published"), last
     try:
         check_files(table, [last])
     except NightshiftError as error:

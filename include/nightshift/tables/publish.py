@@ -4,14 +4,14 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from nightshift import storage
 from nightshift.errors import NightshiftError, PublishConflict, SchemaChanged
-from nightshift.lineage import Manifest, published_uri, recipe_of
+from nightshift.lineage import Manifest, published_uri, recipe_of, sha256
 from nightshift.tables.state import TableState, state
 from nightshift.tables.store import require_store
 
@@ -58,9 +58,7 @@ def publish(
         version = found.version
         if wanted:
             for manifest in wanted:
-                storage.create_json(
-                    published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt), manifest.document()
-                )
+                storage.create_json(_place(table, manifest), replace(manifest, digested=True).document())
             if confirm is not None:
                 confirm()
             committed = commit(table, found.version, wanted, [manifest.ds for manifest in wanted])
@@ -199,7 +197,8 @@ def _new_columns(table: str, present: pa.Schema, wanted: pa.Schema) -> list[pa.F
 def commit(table: str, version: int, manifests: Sequence[Manifest], days: Sequence[str]) -> int | None:
     """One transaction on top of the version that was looked at; None where it conflicts with another one.
 
-    Each of ``days`` has the files of its manifest then, and none where there is no manifest of it.
+    Each of ``days`` has the files of its manifest then, and none where there is no manifest of it. The manifests are
+    kept already: the commit names the digest of what lies there.
 
     The application transaction of each day is what makes two first publications of one day conflict: without
     it Delta sees nothing to remove, and both land.
@@ -228,7 +227,7 @@ def commit(table: str, version: int, manifests: Sequence[Manifest], days: Sequen
             partition_by=["ds"],
             partition_filters=[("ds", "in", days)],
             commit_properties=CommitProperties(
-                custom_metadata={"nightshift": json.dumps(_summary(manifests))}, app_transactions=transactions
+                custom_metadata={"nightshift": json.dumps(_summary(table, manifests))}, app_transactions=transactions
             ),
         )
     except CommitFailedError:
@@ -237,9 +236,18 @@ def commit(table: str, version: int, manifests: Sequence[Manifest], days: Sequen
     return int(seen.version())
 
 
-def _summary(manifests: Sequence[Manifest]) -> dict[str, Any]:
+def _summary(table: str, manifests: Sequence[Manifest]) -> dict[str, Any]:
     """What the table's own history shows of a publication."""
     return {
-        manifest.ds: {"fingerprint": manifest.fingerprint, "attempt": manifest.attempt, "run_id": manifest.run_id}
+        manifest.ds: {
+            "fingerprint": manifest.fingerprint,
+            "attempt": manifest.attempt,
+            "run_id": manifest.run_id,
+            "sha256": sha256(storage.read_bytes(_place(table, manifest))),
+        }
         for manifest in manifests
     }
+
+
+def _place(table: str, manifest: Manifest) -> str:
+    return published_uri(table, manifest.ds, manifest.fingerprint, manifest.attempt)
