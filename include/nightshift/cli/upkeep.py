@@ -99,17 +99,26 @@ def restore(
     """Put a backup in the place of the databases in use.
 
     Restores beside them first and verifies the ledger; then stops MLflow and Airflow, swaps, and starts them again.
-    The databases that were in use stay under another name.
+    The databases that were in use stay under another name. An entry of the ledger says who restored what, and which
+    entries it left out; `nightshift ledger verify` is run before and after.
 
     Example: nightshift restore var/backups/monday --drill
     """
+    from nightshift.cli.orders import system_account
     from nightshift.platform.backup import restore as put_back
+    from nightshift.registry.detection import verify
     from nightshift.settings import Settings
 
     progress()
-    found, suffix = put_back(Settings.from_env(), folder.resolve(), log.info, drill=drill)
+    settings = Settings.from_env()
+    found, suffix, entry = put_back(settings, folder.resolve(), log.info, actor=system_account(), drill=drill)
     what = "the drill went well" if drill else f"restored; what was in use is kept as nightshift{suffix} and so on"
-    emit(as_json, {"drill": drill, "kept_as": suffix, **asdict(found)}, f"{what} (backup of {found.made_at})")
+    lines = [f"{what} (backup of {found.made_at})"]
+    if entry is not None:
+        lines.append(f"entry {entry.seq} of the ledger says so")
+        lines += [str(finding) for finding in verify(settings).findings]
+    recorded = entry.document() if entry else None
+    emit(as_json, {"drill": drill, "kept_as": suffix, "entry": recorded, **asdict(found)}, "\n".join(lines))
 
 
 def prune(

@@ -16,7 +16,9 @@ from nightshift.errors import LedgerCorrupt, PlatformError
 from nightshift.platform import local, postgres
 from nightshift.platform.layout import of_this_machine
 from nightshift.platform.postgres import SUPERUSER, Cluster, connect
+from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.restored import known_before, record_restore
 from nightshift.settings import REMOVAL_KEY, Settings
 
 LEDGER = "nightshift"
@@ -132,11 +134,14 @@ def swap(cluster: Cluster, databases: Sequence[str], suffix: str) -> None:
                     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
 
 
-def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = False) -> tuple[Backup, str]:
+def restore(
+    settings: Settings, folder: Path, report: Report, *, actor: str, drill: bool = False
+) -> tuple[Backup, str, Entry | None]:
     """Restore a backup into the running platform; returns it and the suffix under which the old databases stay.
 
-    A ``drill`` restores beside, verifies, and removes it again. Raises PlatformError or LedgerCorrupt, before
-    anything in use was touched.
+    A ``drill`` restores beside, verifies, and removes it again. Otherwise an entry of the restored ledger says that
+    ``actor`` did it, and what it left out; it is returned. Raises PlatformError or LedgerCorrupt, before anything in
+    use was touched.
     """
     layout = of_this_machine(settings)
     report("restoring beside what is in use")
@@ -145,7 +150,8 @@ def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = F
     report(key_line(folder, settings.removal_key_file))
     if drill:
         drop_restored(layout.cluster, backup.databases)
-        return backup, ""
+        return backup, "", None
+    before = known_before(settings, report)
     suffix = f"_before_{datetime.now(UTC):%Y%m%d%H%M%S}"
     report(f"stopping Airflow and MLflow; what is in use will be kept as {LEDGER}{suffix} and so on")
     put_key_back(folder, settings.removal_key_file, suffix)
@@ -154,7 +160,8 @@ def restore(settings: Settings, folder: Path, report: Report, *, drill: bool = F
         swap(layout.cluster, backup.databases, suffix)
     finally:
         local.up(settings, report)
-    return backup, suffix
+    reason = f"backup of {backup.made_at} in {folder.name}; before kept as {LEDGER}{suffix}"
+    return backup, suffix, record_restore(settings, before, actor, reason)
 
 
 def key_line(folder: Path, in_use: Path) -> str:

@@ -1,6 +1,6 @@
 """The ledger against what other places know of it: pure functions of what was read in each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from nightshift.finding import Finding
@@ -66,12 +66,14 @@ def beside(chain: Chain, kept: Kept) -> Iterator[Finding]:
         known = chain.by_hash.get(head.hash)
         if known is not None and Head.of(known) != head:
             yield Finding("head", f"{kept.place}/{head}", f"it is not what entry {known.seq} is: the file was renamed")
-    yield from unknown(chain, kept.heads, kept.place)
+    yield from unknown(chain, kept.heads, kept.place, chain.lost())
 
 
-def unknown(chain: Chain, heads: Sequence[Head], place: str) -> Iterator[Finding]:
-    """Finds heads that the ledger does not have: beyond its end, or instead of an entry that it has."""
-    lost = chain.lost()
+def unknown(chain: Chain, heads: Sequence[Head], place: str, lost: Set[str]) -> Iterator[Finding]:
+    """Finds heads that the ledger does not have: beyond its end, or instead of an entry that it has.
+
+    ``lost`` are hashes that a restore explains there.
+    """
     left = [head for head in heads if head.hash not in chain.by_hash and head.hash not in lost]
     if chain.broken:  # what comes after the first bad entry is not known
         left = [head for head in left if head.seq <= chain.end]
@@ -105,7 +107,7 @@ def in_mlflow(chain: Chain, env: str, models: Mapping[str, str], names: Mapping[
             if entry is not None and covered(entry) and not chain.broken:
                 yield from _without(where, entry, tag)
         elif (known := chain.by_hash.get(head.hash)) is None:
-            yield from unknown(chain, [head], where)
+            yield from unknown(chain, [head], where, chain.lost("mlflow"))
         elif Head.of(known) != head or (entry is not None and known.pipeline != entry.pipeline):
             yield Finding(
                 "mlflow", where, f"its head is not what entry {known.seq} is: the tag was changed", _mends(entry)

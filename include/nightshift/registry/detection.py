@@ -57,7 +57,7 @@ def verify(settings: Settings) -> Verified:
         if not apart:
             break
     findings += flaws
-    future = () if chain.broken else tuple(ledger.of_the_future())
+    future = () if chain.broken else tuple(ledger.of_the_future(chain.entries))
     for entry in future:
         what = f"entry {entry.seq} of {entry.pipeline} is of the future: "
         what += f"recorded at {entry.recorded_at:%Y-%m-%d %H:%M} UTC"

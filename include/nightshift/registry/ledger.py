@@ -141,10 +141,14 @@ class Ledger:
                 previous = self._verified(text, hash_, found, previous)
                 yield previous
 
-    def of_the_future(self) -> list[Entry]:
-        """The entries that were recorded at a time which has not come, by the clock here or by the database's."""
+    def of_the_future(self, entries: Sequence[Entry] | None = None) -> list[Entry]:
+        """The entries that were recorded at a time which has not come, by the clock here or by the database's.
+
+        ``entries`` are all of them, where they were read already.
+        """
         with self._open() as connection:
-            entries, there = self._read(connection), _moment(connection)
+            there = _moment(connection)
+            entries = self._read(connection) if entries is None else entries
         now = min(there, datetime.now(UTC)) + CLOCKS_DIFFER
         return [entry for entry in entries if entry.recorded_at > now]
 
