@@ -11,6 +11,11 @@ from nightshift.cli.output import Json, day, emit, progress, table
 
 log = logging.getLogger("nightshift")
 
+_ONE_ACCOUNT = (
+    "one account owns ledger, lake and MLflow here: it can rewrite all of them unseen; a change of one alone is found "
+    "by `nightshift ledger verify`"
+)
+
 
 def up(as_json: Json = False) -> None:
     """Start the local platform, unless it is up; say where.
@@ -77,13 +82,14 @@ def _status(as_json: bool) -> None:
     untried: list[str] = []
     unsound = list(ground_lines(settings, healthy, untried.append))
     damaged, standing = list(damage_lines(settings)), list(standing_lines(settings))
-    lines += [*unsound, *untried, *damaged, *standing]
+    lines += [*unsound, *untried, *damaged, *standing, _ONE_ACCOUNT]
     document = {
         "healthy": healthy,
         "unsound": unsound,
         "untried": untried,
         "damaged": damaged,
         "standing": standing,
+        "trust": _ONE_ACCOUNT,
         "components": [asdict(item) for item in found],
         "urls": urls,
         "user": ADMIN,

@@ -30,8 +30,8 @@ def verify(as_json: bool) -> None:
 def lines(found: "Verified") -> Iterator[str]:
     """The outcome for people: places first, then each finding on a line."""
     chain, head = found.chain, f", head {found.head[:16]}" if found.head else ""
-    if not chain.broken:
-        yield f"ledger of {found.env}: {chain.end} entries, the chain is whole{head}"
+    whole = "the chain is whole" if not chain.broken else "then the chain is broken"
+    yield f"ledger of {found.env}: {chain.end} entries, {whole}{head}"
     yield from (str(finding) for finding in found.findings)
     if found.future:
         yield _CLOCKS

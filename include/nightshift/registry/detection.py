@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from nightshift import storage
 from nightshift.errors import LedgerCorrupt, NightshiftError
@@ -14,6 +15,8 @@ from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from nightshift.tables.commits import Compared, compare
 from nightshift.tables.prune import table_roots
+
+_ON_ITS_WAY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,11 @@ def verify(settings: Settings) -> Verified:
     ledger = Ledger.of(settings)
     flaws = ledger.flaws()  # without a ledger there is nothing to compare, and nothing to read for long
     tables = tuple(map(compare, tables_of(settings)))
-    for _ in range(2):  # an entry that is recorded meanwhile may be read before its head is kept, once
+    for _ in range(2):
         places = look(settings)
         chain, findings = _walked(ledger)
         apart = list(_elsewhere(settings, chain, places))
-        if not apart:
+        if not apart or not _is_new(chain):  # of a new entry the head may have been on its way
             break
     findings += flaws
     future = () if chain.broken else tuple(ledger.of_the_future(chain.entries))
@@ -104,6 +107,10 @@ def tables_of(settings: Settings) -> list[str]:
     """Every table of the environment, also of pipelines whose specs are gone."""
     names = [name for name in storage.list_folders(settings.tables) if not name.startswith(("_", "env="))]
     return [root for name in names for root in table_roots(storage.join(settings.tables, name))]
+
+
+def _is_new(chain: Chain) -> bool:
+    return bool(chain.entries) and datetime.now(UTC) - chain.entries[-1].recorded_at < _ON_ITS_WAY
 
 
 def _walked(ledger: Ledger) -> tuple[Chain, list[Finding]]:

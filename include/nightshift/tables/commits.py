@@ -66,8 +66,9 @@ def compare(table: str) -> Compared:
     compared = Compared(table)
     kept = _kept(table, compared)
     for commit in _commits(table, compared):
+        _compare(compared, commit, kept)
         if not commit.restores:  # a restored version adds files that were published before
-            _compare(compared, commit, kept)
+            _unnamed(compared, commit, kept)
     return compared
 
 
@@ -94,7 +95,6 @@ def _compare(compared: Compared, commit: _Commit, kept: Mapping[str, Mapping[str
             compared.found("manifest", f"{ds}/{name}", what)
         elif said := _differences(commit, ds, item, there.document):
             compared.found("commit", place, f"of {ds} it does not say what the manifest says: {said}")
-    _unnamed(compared, commit, kept)
 
 
 def _unnamed(compared: Compared, commit: _Commit, kept: Mapping[str, Mapping[str, _Kept]]) -> None:
@@ -103,7 +103,8 @@ def _unnamed(compared: Compared, commit: _Commit, kept: Mapping[str, Mapping[str
         paths = {path for path, _, _ in commit.files[ds] if _PLACE.fullmatch(path)}
         named = (item.document for item in kept.get(ds, {}).values() if item.document.get("digested"))
         if paths and any(paths & {file["path"] for file in document["files"]} for document in named):
-            what = f"it adds files of {ds} and does not name their publication, which was taken out of it"
+            what = f"it adds files of {ds} and does not name their publication: that was taken out of it, or another "
+            what += "program added them again"
             compared.found("commit", f"commit {commit.version}", what)
 
 

@@ -116,9 +116,15 @@ def test_entries_outlive_their_spec(cli: Cli, home: Settings) -> None:
 def test_the_chain_is_verified(cli: Cli, promoted: Ledger) -> None:
     head = promoted.head()
     done = cli("ledger", "verify")
-    assert (done.returncode, done.stdout) == (0, f"ledger of local: 3 entries, the chain is whole, head {head[:16]}\n")
-    expected = {"env": "local", "entries": 3, "head": head, "whole": True, "future": []}
-    assert json.loads(cli("ledger", "verify", "--json").stdout) == expected
+    first, covered, away = done.stdout.splitlines()
+    assert (done.returncode, first) == (0, f"ledger of local: 3 entries, the chain is whole, head {head[:16]}")
+    assert covered == "no entry's head is kept elsewhere yet; the next entry's will be"
+    assert away.startswith("not asked: MLflow: MLflow does not answer")
+    document = json.loads(cli("ledger", "verify", "--json").stdout)
+    expected = {"env": "local", "entries": 3, "head": head, "whole": True, "future": [], "findings": [], "restores": []}
+    assert {name: document[name] for name in expected} == expected
+    assert document["covered"] == {"from_entry": None, "tables": []}
+    assert len(document["not_asked"]) == 1
 
 
 @pytest.mark.usefixtures("promoted")
@@ -127,8 +133,11 @@ def test_a_chain_that_was_changed_is_1_and_the_first_bad_entry_is_named(cli: Cli
         connection.execute("ALTER TABLE ledger DISABLE TRIGGER ALL")
         connection.execute("UPDATE ledger SET content = replace(content, 'better', 'bitter') WHERE seq = 2")
     done = cli("ledger", "verify")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("LedgerCorrupt: ledger of environment local: entry 2 is bad: ")
+    assert (done.returncode, done.stderr) == (1, "")
+    whole, bad, *guards = done.stdout.splitlines()
+    assert whole.startswith("ledger of local: 1 entries, then the chain is broken")
+    assert bad.startswith("entry: ledger of environment local: entry 2 is bad: its hash is not that of its content")
+    assert all(line.startswith("guard: table public.ledger: trigger ") for line in guards[:2])
 
 
 def test_entries_of_the_future_are_named(cli: Cli, promoted: Ledger, database: Database) -> None:
@@ -137,10 +146,14 @@ def test_entries_of_the_future_are_named(cli: Cli, promoted: Ledger, database: D
     promoted.append(promotion())
     done = cli("ledger", "verify")
     assert done.returncode == 1
-    whole, first, second, *_ = done.stdout.splitlines()
+    whole, first, second, clocks, *_ = done.stdout.splitlines()
     assert "5 entries, the chain is whole" in whole
-    assert first == "entry 4 of parcels is of the future: recorded at 2099-01-01 00:00 UTC, effective from 2099-01-02"
-    assert second.startswith("entry 5 of parcels is of the future: recorded at 2099-01-01 00:00 UTC")
+    assert first.startswith(
+        "future: ledger of local: entry 4 of parcels is of the future: recorded at 2099-01-01 00:00"
+    )
+    assert first.endswith("effective from 2099-01-02.")
+    assert "entry 5 of parcels is of the future: recorded at 2099-01-01 00:00 UTC" in second
+    assert clocks.startswith("A clock was ahead")
     assert json.loads(cli("ledger", "verify", "--json").stdout)["future"] == [4, 5]
 
 

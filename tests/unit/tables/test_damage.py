@@ -14,6 +14,7 @@ from deltalake.transaction import AddAction
 from nightshift import storage, tables
 from nightshift.errors import NightshiftError, PartitionDamaged
 from nightshift.lineage import published_uri
+from nightshift.tables.commits import compare
 from tests.unit.tables.test_publish import DAY, SCHEMA, staged
 
 OTHER, THIRD = "2024-02-02", "2024-02-03"
@@ -251,3 +252,20 @@ def test_a_table_that_another_program_made_anew_is_refused(table: str) -> None:
     write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", partition_by=["key"])
     with pytest.raises(NightshiftError, match="made the table anew, partitioned by key"):
         tables.state(table)
+
+
+def test_a_manifest_that_was_changed_is_not_put_back(table: str) -> None:
+    """A new commit would name the digest of what it is now."""
+    kept = Path(published_uri(table, DAY, "aa", "1"))
+    kept.write_text(kept.read_text().replace('"run_id": "r"', '"run_id": "s"'))
+    append(table)
+    [plan] = tables.repair(table)
+    assert (plan.action, plan.error) == ("none", "its manifest is not the one that was published")
+    assert tables.state(table).damage(DAY)
+
+
+def test_a_commit_that_puts_back_names_the_same_digest(table: str) -> None:
+    append(table)
+    tables.repair(table)
+    found = compare(table)
+    assert (found.findings, found.covered, found.before) == ([], 4, 0)
