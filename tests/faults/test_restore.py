@@ -24,8 +24,12 @@ def test_a_backup_takes_the_place_of_what_is_in_use(nights: Nights, reader: Read
     said = nights.live.run("nightshift", "restore", folder)
 
     assert "what was in use is kept as nightshift_before_" in said.stdout
-    assert ledger.entries() == before
-    assert ledger.verify() == len(before)
+    *entries, restored = ledger.entries()
+    assert entries == before
+    assert (restored.kind, restored.details["before"]["entries"]) == ("restore", len(before) + 1)
+    assert len(restored.details["lost"]["heads"]) == 1, "the waiver that is forgotten is explained"
+    assert "whole" in nights.live.run("nightshift", "ledger", "verify").stdout
+    assert ledger.verify() == len(before) + 1
     assert {component.health for component in local.status(nights.settings)} == {HEALTHY}
     nights.backfill([NIGHTS[24]])
     assert [run.state for run in nights.over([NIGHTS[24]])] == ["success"]

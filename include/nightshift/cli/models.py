@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nightshift.cli.output import Ds, Json, PipelineName, day, emit, moment, table
-from nightshift.cli.verify import verify
+from nightshift.cli.verify import restored, verify
 
 if TYPE_CHECKING:
     from nightshift.registry.champions import Champion
@@ -169,18 +169,29 @@ def _orders(settings: "Settings", spec: "Pipeline", ds: date, scored_by: str) ->
 
 
 def ledger(
-    words: Annotated[list[str], typer.Argument(metavar="PIPELINE|verify", show_default=False)],
+    words: Annotated[list[str], typer.Argument(metavar="PIPELINE|verify|restored", show_default=False)],
+    reason: Annotated[
+        str | None, typer.Option(help="With restored: which backup, and why; kept in the ledger.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """The ledger's entries of a pipeline, or its check.
+    """The ledger's entries of a pipeline, its check, or the record of a restore that was made by hand.
+
+    The check compares the ledger with all that knows of it: heads beside the lake and in MLflow, manifests, commits.
+    Exit code 1 where something does not agree. `restored` explains what a ledger lacks that was put back by other
+    means than `nightshift restore`: whatever is known of it elsewhere and missing is named in one entry.
 
     Example: nightshift ledger flights
 
     Example: nightshift ledger verify
     """
+    if (words == ["restored"]) != (reason is not None):
+        raise typer.BadParameter("`nightshift ledger restored` has a --reason, and nothing else has")
     match words:
         case ["verify"]:
             verify(as_json)
+        case ["restored"]:
+            restored(reason or "", as_json)
         case [name] | ["show", name]:
             _show_entries(name, as_json)
         case _:

@@ -27,6 +27,20 @@ def verify(as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+def restored(reason: str, as_json: bool) -> None:
+    """Records a restore that was made by hand."""
+    from nightshift.cli.orders import system_account
+    from nightshift.registry.restored import record_restore
+    from nightshift.settings import Settings
+
+    if not reason.strip() or not reason.isprintable():
+        raise typer.BadParameter("the reason is one line of text: which backup, and why")
+    entry = record_restore(Settings.from_env(), None, system_account(), reason.strip())
+    lost = {digest for hashes in entry.details["lost"].values() for digest in hashes}
+    text = f"entry {entry.seq}: {entry.actor} put a backup in the ledger's place ({entry.reason}); it lacks "
+    emit(as_json, {"entry": entry.document()}, f"{text}{len(lost)} entries that are known elsewhere")
+
+
 def lines(found: "Verified") -> Iterator[str]:
     """The outcome for people: places first, then each finding on a line."""
     chain, head = found.chain, f", head {found.head[:16]}" if found.head else ""

@@ -74,7 +74,7 @@ def test_version(cli: Cli) -> None:
         (("history", "parcels", "--ds", "2024-02-30"), "'2024-02-30' is not a day; write it as YYYY-MM-DD"),
         (("history", "parcels", "--ds", "20240201"), "'20240201' is not a day; write it as YYYY-MM-DD"),
         (("champions", "parcels", "--at", "noon"), "'noon' is not a moment; write it as 2013-03-04T12:00+00:00"),
-        (("ledger",), "Missing argument 'PIPELINE|verify'"),
+        (("ledger",), "Missing argument 'PIPELINE|verify|restored'"),
         (("ledger", "a", "b"), "write `nightshift ledger PIPELINE` or `nightshift ledger verify`"),
         (("score", "--plan", "x", "--shard", "one"), "Invalid value for '--shard'"),
     ],

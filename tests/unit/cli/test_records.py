@@ -157,6 +157,27 @@ def test_entries_of_the_future_are_named(cli: Cli, promoted: Ledger, database: D
     assert json.loads(cli("ledger", "verify", "--json").stdout)["future"] == [4, 5]
 
 
+@pytest.mark.usefixtures("ledger")
+def test_a_restore_by_hand_is_explained(cli: Cli, home: Settings, database: Database) -> None:
+    chain = Ledger.of(replace(home, database_url=database.writer_url))
+    for _ in range(3):
+        last = chain.append(promotion())
+    with connect_to(database.owner_url) as connection:
+        connection.execute("ALTER TABLE ledger DISABLE TRIGGER ALL")
+        connection.execute("DELETE FROM ledger WHERE seq > 1")
+        connection.execute("ALTER TABLE ledger ENABLE ALWAYS TRIGGER never_changes, ENABLE ALWAYS TRIGGER continues")
+    done = cli("ledger", "verify")
+    assert (done.returncode, done.stdout.splitlines()[1].split(":")[0]) == (1, "tail")
+    assert cli("ledger", "restored").returncode == 2
+    done = cli("ledger", "restored", "--reason", "dump of monday", "--json")
+    entry = json.loads(done.stdout)["entry"]
+    assert (entry["kind"], entry["seq"], entry["reason"]) == ("restore", 2, "dump of monday")
+    assert last.hash in entry["details"]["lost"]["heads"]
+    done = cli("ledger", "verify")
+    assert done.returncode == 0, done.stdout
+    assert "put a backup in the ledger's place (dump of monday)" in done.stdout
+
+
 def test_a_database_that_is_away_is_3(cli: Cli) -> None:
     done = cli("ledger", "verify", NIGHTSHIFT_DATABASE="postgresql://nobody:hidden@127.0.0.1:1/none")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
