@@ -13,7 +13,7 @@ from nightshift.registry.entry import Entry
 from nightshift.registry.heads import Head, Kept, kept
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
-from nightshift.tables.commits import Compared, compare
+from nightshift.tables.commits import Compared, compare, cut_logs
 from nightshift.tables.prune import table_roots
 
 _ON_ITS_WAY = timedelta(seconds=10)
@@ -69,6 +69,7 @@ def verify(settings: Settings) -> Verified:
     heads = {digest: place for table in tables for digest, place in table.heads.items()}
     findings += [*apart, *compared.in_manifests(chain, heads)]
     findings += [finding for table in tables for finding in table.findings]
+    findings += cut_logs(tables)
     return Verified(settings.env, chain, places, tables, future, tuple(findings))
 
 

@@ -27,7 +27,8 @@ class Compared:
     """What was found in one table.
 
     ``since`` is the first version whose commit names digests, None where none does; ``covered`` and ``before`` count
-    publications with and without one. ``heads`` are the ledger's heads that manifests name, each with one of them.
+    publications with and without one. ``heads`` are the ledger's heads that manifests name, each with one of them;
+    ``read`` are the newest versions of other tables that manifests were made of, ``last`` is this table's own.
     """
 
     table: str
@@ -35,6 +36,8 @@ class Compared:
     covered: int = 0
     before: int = 0
     heads: dict[str, str] = field(default_factory=dict)
+    last: int = -1
+    read: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def found(self, kind: Kind, place: str, what: str) -> None:
@@ -70,6 +73,18 @@ def compare(table: str) -> Compared:
         if not commit.restores:  # a restored version adds files that were published before
             _unnamed(compared, commit, kept)
     return compared
+
+
+def cut_logs(tables: Sequence[Compared]) -> Iterator[Finding]:
+    """Finds tables whose log ends before a version that another table was made of."""
+    last = {table.table: table.last for table in tables}
+    read: dict[str, int] = {}
+    for uri, version in (item for table in tables for item in table.read.items()):
+        read[uri] = max(version, read.get(uri, -1))
+    for uri, version in sorted(read.items()):
+        if version > last.get(uri, -1):
+            what = f"its log ends at version {last.get(uri, -1)}, and version {version} was read: commits were cut off"
+            yield Finding("commit", uri, what, _RESTORE["commit"])
 
 
 def _compare(compared: Compared, commit: _Commit, kept: Mapping[str, Mapping[str, _Kept]]) -> None:
@@ -126,18 +141,29 @@ def _kept(table: str, compared: Compared) -> dict[str, dict[str, _Kept]]:
         document = _document(content)
         if not document:
             compared.found("manifest", f"{ds}/{name}", "it is no manifest: it was changed, or cut short")
-        elif head := document.get("ledger_head"):
-            compared.heads.setdefault(str(head), f"{table}: {ds}/{name}")
+        else:
+            _note(compared, document, f"{table}: {ds}/{name}")
         name = storage.name_of(uri)
         found.setdefault(ds, {})[name] = _Kept(name, sha256(content), document)
     return found
 
 
+def _note(compared: Compared, document: Mapping[str, Any], place: str) -> None:
+    """Keeps what a manifest says of other places."""
+    if head := document.get("ledger_head"):
+        compared.heads.setdefault(str(head), place)
+    root = compared.table.removesuffix(str(document["dataset"]))
+    for name, upstream in document["upstream"].items():
+        compared.read[root + name] = max(upstream["version"], compared.read.get(root + name, -1))
+
+
 def _document(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content)
-        return document if isinstance(document["files"], list) else {}
-    except (ValueError, KeyError, TypeError):
+        versions = [item["version"] for item in document["upstream"].values()]
+        whole = isinstance(document["files"], list) and all(isinstance(version, int) for version in versions)
+        return document if whole and "dataset" in document else {}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -151,6 +177,7 @@ def _commits(table: str, compared: Compared) -> Iterator[_Commit]:
         for missing in range(expected, version):
             compared.found("commit", f"commit {missing}", "it is gone from the log")
         expected = version + 1
+        compared.last = version
         try:
             yield _commit(version, content)
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -15,6 +15,7 @@ import pytest
 
 from nightshift import tables
 from nightshift.finding import Finding
+from nightshift.lineage import Upstream
 from nightshift.registry import mlflow
 from nightshift.registry.alias import follow
 from nightshift.registry.detection import verify
@@ -139,6 +140,16 @@ def test_an_older_ledger_that_goes_on_is_another_one(world: World) -> None:
     cut(world, 6)
     append(world, "parcels", 20)
     assert "fork" in named(world.settings)
+
+
+def test_a_log_that_ends_before_a_version_that_was_read_was_cut(world: World) -> None:
+    features, labels = world.table("features"), str(world.table("labels"))
+    upstream = {"features": Upstream(tables.state(str(features)).version, {DAYS[0]: "aa"})}
+    tables.publish(labels, SCHEMA, [staged(labels, DAYS[0], "aa", "1", upstream=upstream, dataset="labels")])
+    assert named(world.settings) == set()
+    max((features / "_delta_log").glob("*.json")).unlink()
+    [finding] = verify(world.settings).findings
+    assert (finding.kind, finding.where, "commits were cut off" in finding.what) == ("commit", str(features), True)
 
 
 def test_a_head_that_a_restore_left_out_must_stay(world: World) -> None:

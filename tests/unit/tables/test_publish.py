@@ -22,13 +22,13 @@ DAY = "2024-02-01"
 
 def staged(table: str, ds: str, fingerprint: str, attempt: str, rows: int = 3, **changes: Any) -> Manifest:
     """A completed attempt with ``rows`` rows."""
-    columns = changes.pop("columns", COLUMNS)
+    columns, dataset = changes.pop("columns", COLUMNS), changes.pop("dataset", "features")
     schema = tables.arrow_schema(columns)
     content = {name: [str(n) if kind == "string" else n for n in range(rows)] for name, kind in columns.items()}
     batches = [pa.record_batch(content, schema=schema)] if rows else []
     files = tables.write_partition(table, attempt, ds, fingerprint, schema, batches, rows_per_file=2)
     fixed = {"run_id": "r", "created_at": f"2024-02-02T00:00:{attempt:0>2}", "code_version": "c", "spec_hash": "s"}
-    manifest = Manifest("parcels", "features", ds, fingerprint, attempt, files=files, **{**fixed, **changes})
+    manifest = Manifest("parcels", dataset, ds, fingerprint, attempt, files=files, **{**fixed, **changes})
     tables.leave_staged(table, manifest)
     return manifest
 
