@@ -9,6 +9,7 @@ from nightshift.cli import backfill
 from nightshift.features.rebuilds import new_rebuild, ordered
 from nightshift.registry.decisions import Verdict, record_decision
 from nightshift.registry.entry import NewEntry
+from nightshift.registry.heads import MARK
 from nightshift.registry.ledger import Ledger
 from nightshift.registry.promotion import Decision
 from nightshift.settings import Settings
@@ -60,7 +61,7 @@ def test_a_waiver_is_an_entry(cli: Cli, ledger: Ledger) -> None:
     done = cli("waive", "parcels", "deliveries", "--ds", "2024-03-03", "--reason", "the depot burnt down", "--json")
     assert done.returncode == 0, done.stderr
     [entry] = ledger.entries("parcels")
-    assert json.loads(done.stdout)["waiver"]["details"] == {"source": "deliveries", "ds": "2024-03-03"}
+    assert json.loads(done.stdout)["waiver"]["details"] == {"source": "deliveries", "ds": "2024-03-03", **MARK}
     assert entry.reason == "the depot burnt down"
     done = cli("waive", "parcels", "orders", "--ds", "2024-03-03", "--reason", "x")
     assert (done.returncode, done.stdout) == (3, "")

@@ -9,7 +9,9 @@ import pytest
 from nightshift.registry import mlflow
 from nightshift.registry.alias import follow, foreseen
 from nightshift.registry.champions import Champion
+from nightshift.registry.detection import verify
 from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.heads import Head
 from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
@@ -44,6 +46,19 @@ def test_the_alias_follows_orders(server: Settings) -> None:
     append(server, NewEntry("parcels", "retirement", "ann", "", None, date(2024, 2, 11), "1", "1" * 64, nobody))
     assert follow(server, PIPELINE) == "there is no champion"
     assert mlflow.champion_version(server, "parcels") is None
+
+
+def test_a_tag_has_the_head_of_the_newest_entry_whatever_it_is(server: Settings) -> None:
+    name = mlflow.registered_name(server, "parcels")
+    assert mlflow.heads(server)[name] == ""
+    newest = append(server, NewEntry("parcels", "freeze", "ann", "audit"))
+    follow(server, PIPELINE)
+    assert mlflow.heads(server)[name] == f"{server.env} {Head.of(newest)}"
+    assert verify(server).findings == ()
+    append(server, NewEntry("parcels", "unfreeze", "ann", "over"))
+    [finding] = verify(server).findings
+    assert (finding.kind, "MLflow was away" in finding.what) == ("mlflow", True)
+    mlflow.set_head(server, "a pipeline without a model", str(Head.of(newest)))
 
 
 def test_a_plan_says_whether_mlflow_has_the_version(server: Settings) -> None:
