@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(3600)
 BEFORE = "fea2b27"
 INSIDE = "docker compose exec -T airflow-scheduler nightshift"
 SCORED, NEXT = "2013-03-17", "2013-03-18"
-NAMES = ("features", "labels", "predictions")
+NAMES = ("features", "predictions")
 
 
 @pytest.fixture(scope="module")
