@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
 
 log = logging.getLogger("nightshift")
@@ -104,7 +105,6 @@ def restore(
 
     Example: nightshift restore var/backups/monday --drill
     """
-    from nightshift.cli.orders import system_account
     from nightshift.platform.backup import restore as put_back
     from nightshift.registry.detection import verify
     from nightshift.settings import Settings

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.output import emit
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def verify(as_json: bool) -> None:
 
 def restored(reason: str, as_json: bool) -> None:
     """Records a restore that was made by hand."""
-    from nightshift.cli.orders import system_account
     from nightshift.registry.restored import record_restore
     from nightshift.settings import Settings
 

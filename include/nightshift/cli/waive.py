@@ -1,11 +1,11 @@
 """``waive``: go on without a delivery."""
 
-import getpass
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.output import Ds, Json, PipelineName, emit
 
 
@@ -31,7 +31,7 @@ def waive(
 
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
-    entry = ask(settings, spec, source, ds, actor=getpass.getuser(), reason=reason)
+    entry = ask(settings, spec, source, ds, actor=system_account(), reason=reason)
     text = f"entry {entry.seq}: {source} of {ds} is waived by {entry.actor} ({entry.reason})"
     emit(as_json, {"pipeline": pipeline, "waiver": entry.document()}, text)
     with suppress(NightshiftError):  # the ledger holds

@@ -12,14 +12,11 @@ if TYPE_CHECKING:
 
 _WHERE = "table public.ledger"
 _DO = "find out who owns or administers the database, then `nightshift up` (elsewhere what prepares the databases)"
-_BODY = re.compile(r"FUNCTION public\.(\w+)\(\).*?AS \$\$(.*?)\$\$", re.DOTALL)
-# As Postgres writes them; an upgrade of it that writes them otherwise is seen by the tests.
-_DEFINED = {
-    "never_changes": "BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger FOR EACH STATEMENT "
-    "EXECUTE FUNCTION ledger_never_changes()",
-    "continues": "AFTER INSERT ON public.ledger FOR EACH ROW EXECUTE FUNCTION ledger_continues()",
-}
-_SEARCHED = {"continues": ["search_path=pg_catalog"]}
+_FUNCTION = re.compile(r"FUNCTION public\.(\w+)\(\) RETURNS trigger LANGUAGE plpgsql(.*?) AS \$\$(.*?)\$\$", re.DOTALL)
+_TRIGGER = re.compile(
+    r"TRIGGER (\w+) (BEFORE|AFTER) ([A-Z ]+) ON public\.ledger\s+FOR EACH (ROW|STATEMENT) "
+    r"EXECUTE FUNCTION (?:public\.)?(\w+)\(\)"
+)
 _TRIGGERS_NOW = """
 SELECT t.tgname, t.tgenabled::text, pg_get_triggerdef(t.oid), p.prosrc, p.proconfig
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -34,20 +31,26 @@ SELECT attname FROM pg_attribute WHERE attrelid = 'public.ledger'::regclass AND 
 def flaws(connection: "Connection[TupleRow]") -> list[Finding]:
     """What of the table's guards is missing, switched off or another one."""
     said = []
-    bodies = dict(_BODY.findall(TRIGGERS))
-    found = {name: rest for name, *rest in connection.execute(_TRIGGERS_NOW)}
-    for name, defined in _DEFINED.items():
-        if name not in found:
+    functions = {name: (body, bool(options)) for name, options, body in _FUNCTION.findall(TRIGGERS)}
+    wanted = {found[1]: _guarded(found) for found in _TRIGGER.finditer(TRIGGERS)}
+    present = {name: rest for name, *rest in connection.execute(_TRIGGERS_NOW)}
+    for name, guarded in wanted.items():
+        if name not in present:
             said.append(f"trigger {name} is missing: the table takes what it must turn down")
             continue
-        enabled, definition, body, searched = found.pop(name)
-        statements = definition.removeprefix(f"CREATE TRIGGER {name} ").replace("FUNCTION public.", "FUNCTION ")
+        enabled, definition, body, options = present.pop(name)
+        found = _TRIGGER.search(definition)
         if enabled != "A":
             said.append(f"trigger {name} is switched off, always or for some sessions")
-        if statements != defined:
+        if found is None or _guarded(found) != guarded:
             said.append(f"trigger {name} guards other statements than it must")
-        elif body != bodies.get(f"ledger_{name}") or searched != _SEARCHED.get(name):
+        elif (body, bool(options)) != functions[guarded[-1]]:
             said.append(f"the function of trigger {name} was replaced")
-    said += [f"there is a trigger {name} that Nightshift did not make" for name in sorted(found)]
+    said += [f"there is a trigger {name} that Nightshift did not make" for name in sorted(present)]
     said += [f"column {name} no longer follows the entry's text" for (name,) in connection.execute(_COLUMNS_NOW)]
     return [Finding("guard", _WHERE, what, _DO) for what in said]
+
+
+def _guarded(found: re.Match[str]) -> tuple[str, frozenset[str], str, str]:
+    """When, of which statements, for what, and the function: Postgres writes statements in an order of its own."""
+    return found[2], frozenset(found[3].split(" OR ")), found[4], found[5]
