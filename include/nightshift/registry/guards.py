@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _WHERE = "table public.ledger"
 _DO = "find out who owns or administers the database, then `nightshift up` (elsewhere what prepares the databases)"
 _FUNCTION = re.compile(r"FUNCTION public\.(\w+)\(\) RETURNS trigger LANGUAGE plpgsql(.*?) AS \$\$(.*?)\$\$", re.DOTALL)
+_SET = re.compile(r"SET (\w+) ?= ?(\w+)")
 _TRIGGER = re.compile(
     r"TRIGGER (\w+) (BEFORE|AFTER) ([A-Z ]+) ON public\.ledger\s+FOR EACH (ROW|STATEMENT) "
     r"EXECUTE FUNCTION (?:public\.)?(\w+)\(\)"
@@ -31,7 +32,7 @@ SELECT attname FROM pg_attribute WHERE attrelid = 'public.ledger'::regclass AND 
 def flaws(connection: "Connection[TupleRow]") -> list[Finding]:
     """What of the table's guards is missing, switched off or another one."""
     said = []
-    functions = {name: (body, bool(options)) for name, options, body in _FUNCTION.findall(TRIGGERS)}
+    functions = {name: (body, _SET.findall(options)) for name, options, body in _FUNCTION.findall(TRIGGERS)}
     wanted = {found[1]: _guarded(found) for found in _TRIGGER.finditer(TRIGGERS)}
     present = {name: rest for name, *rest in connection.execute(_TRIGGERS_NOW)}
     for name, guarded in wanted.items():
@@ -44,7 +45,7 @@ def flaws(connection: "Connection[TupleRow]") -> list[Finding]:
             said.append(f"trigger {name} is switched off, always or for some sessions")
         if found is None or _guarded(found) != guarded:
             said.append(f"trigger {name} guards other statements than it must")
-        elif (body, bool(options)) != functions[guarded[-1]]:
+        elif (body, _SET.findall("".join(f"SET {it} " for it in options or ()))) != functions[guarded[-1]]:
             said.append(f"the function of trigger {name} was replaced")
     said += [f"there is a trigger {name} that Nightshift did not make" for name in sorted(present)]
     said += [f"column {name} no longer follows the entry's text" for (name,) in connection.execute(_COLUMNS_NOW)]
