@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Self
 
 from nightshift.errors import PlatformError
@@ -18,13 +18,16 @@ _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts."""
+    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts; ``started`` and ``ended`` are in ISO."""
 
     ds: str
     run_id: str
     state: str
     run_type: str
     seconds: float
+    dag_id: str = ""
+    started: str = ""
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,27 @@ class AirflowClient:
     def runs(self, dag_id: str, first: date, last: date) -> list[Run]:
         """The runs of a DAG from ``first`` to ``last``, by day."""
         window = {"logical_date_gte": f"{first}T00:00:00Z", "logical_date_lte": f"{last}T00:00:00Z"}
+        return self._runs(dag_id, {**window, "order_by": "logical_date"})
+
+    def changed_runs(self, since: datetime) -> list[Run]:
+        """The runs of all DAGs that something has changed of since a moment, in the order of their changes."""
+        return self._runs("~", {"updated_at_gte": since.isoformat(), "order_by": "updated_at"})
+
+    def earlier_seconds(self, dag_id: str, count: int) -> list[float]:
+        """The durations of the newest runs of a DAG that went well."""
+        query = {"state": "success", "order_by": "-logical_date", "limit": str(count)}
+        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query)
+        return [_run(item).seconds for item in page["dag_runs"]]
+
+    def is_paused(self, dag_id: str) -> bool:
+        """Return whether the DAG makes no runs by its schedule, since somebody paused it."""
+        return bool(self._ask("GET", f"/api/v2/dags/{dag_id}").get("is_paused"))
+
+    def _runs(self, dag_id: str, query: dict[str, str]) -> list[Run]:
         found: list[dict[str, Any]] = []
         while True:
-            query = {**window, "limit": "100", "offset": str(len(found)), "order_by": "logical_date"}
-            page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query)
+            paged = {**query, "limit": "100", "offset": str(len(found))}
+            page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=paged)
             found += page["dag_runs"]
             if not page["dag_runs"] or len(found) >= page["total_entries"]:
                 return [_run(item) for item in found]
@@ -146,4 +166,7 @@ def _run(item: dict[str, Any]) -> Run:
         state=item["state"],
         run_type=item["run_type"],
         seconds=float(item.get("duration") or 0.0),
+        dag_id=str(item["dag_id"]),
+        started=item.get("start_date") or "",
+        ended=item.get("end_date") or "",
     )
