@@ -4,11 +4,11 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightshift import storage
 from nightshift.errors import NightshiftError
+from nightshift.platform.health import LOOK
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
@@ -52,7 +52,8 @@ class Looks:
         for problem in self.problems:
             if problem not in before:
                 log.error("%s", problem)
-        storage.write_json(str(state_file(self.settings)), {"at": time.time(), "problems": self.problems})
+        file = Layout(self.settings.var).run / LOOK
+        storage.write_json(str(file), {"at": time.time(), "problems": self.problems})
 
     def _look(self) -> list[str]:
         if not self.settings.channels.exists():
@@ -79,11 +80,6 @@ def beat(address: str) -> list[str]:
     except (httpx.HTTPError, httpx.InvalidURL):
         return ["the heartbeat was not accepted by its address"]
     return []
-
-
-def state_file(settings: Settings) -> Path:
-    """Where a watcher keeps how its last look went."""
-    return Layout(settings.var).run / "watcher.json"
 
 
 if __name__ == "__main__":
