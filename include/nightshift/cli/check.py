@@ -9,6 +9,7 @@ import typer
 from nightshift.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from nightshift.notices.channels import Channels
     from nightshift.pods.kinds import Kind
     from nightshift.settings import Settings
     from nightshift.specs.check import Finding
@@ -24,20 +25,22 @@ def check(
 ) -> None:
     """Check specs, feature modules and the pod templates; problems as file:line.
 
-    Runs nothing and needs no platform. Where the ledger answers, it warns if scoring would be refused, since module
-    or spec are not what the champion was trained with.
+    Runs nothing and needs no platform. A channel that the platform's file of channels does not have is a problem. Where
+    the ledger answers, it warns if scoring would be refused, since module or spec are not what the champion was trained
+    with.
 
     Example: nightshift check flights
     """
+    from nightshift.notices.channels import read_channels
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
     settings = Settings.from_env()
-    templates = _templates(settings)
-    found = check_specs(settings, pipeline, also=partial(_more_findings, templates))
+    templates, channels = _templates(settings), read_channels(settings)
+    found = check_specs(settings, pipeline, also=partial(_more_findings, templates, channels))
     problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong)]
     lines = [str(problem) for problem in problems]
-    warnings = list(_warnings(settings, found.good))
+    warnings = [*_warnings(settings, found.good), *_untold(settings, channels, found.good)]
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
@@ -66,11 +69,13 @@ def _templates(settings: "Settings") -> "list[Template]":
     return [(kind, *check_template(path, kind)) for kind, path, used in templates if used or path.is_file()]
 
 
-def _more_findings(templates: "list[Template]", spec: "Pipeline") -> Iterator["Finding"]:
+def _more_findings(templates: "list[Template]", channels: "Channels | None", spec: "Pipeline") -> Iterator["Finding"]:
     """What is wrong with a spec that only others than ``specs`` know."""
     from nightshift.pods.kinds import SCORING
 
     yield from _wrong_parameters(spec)
+    for name, words in channels.unknown(spec.notify) if channels else ():
+        yield ("notify", name), f"notify: {words}"
     for kind, template, problems in templates:
         if kind is SCORING and not problems:
             yield from _taken_volumes(template["spec"], spec)
@@ -106,6 +111,12 @@ def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
         elif name not in ALLOWED:
             words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
             yield ("training", "params", name), f"training.params: {words}"
+
+
+def _untold(settings: "Settings", channels: "Channels | None", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
+    """Specs that name channels where this machine knows none: whether there are such, only the platform's can say."""
+    if channels is None and (names := [spec.name for spec in specs if spec.notify]):
+        yield f"the channels of {', '.join(names)} are not known here, there is no {settings.channels}"
 
 
 def _warnings(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:

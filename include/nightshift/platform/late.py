@@ -49,6 +49,7 @@ class Nights:
             if deadline is not None and wanted:
                 yield from self._late(pipeline, ds, deadline, now, run)
             if waiting and (run is None or run.state != "failed") and (lacks := self.lacks(pipeline, ds)):
+                lacks += f"; its run gives up at {waits_until:%H:%M} UTC"
                 yield self._trouble(pipeline, ds, run, lacks, "has not landed", "")
 
     def delivered(self, pipeline: Pipeline, ds: date) -> bool:
@@ -94,6 +95,7 @@ class Nights:
 
     def _trouble(self, pipeline: Pipeline, ds: date, run: Run | None, cause: str, stage: str, alike: str) -> Trouble:
         waits = stage == "has not landed"
+        dag_page = f"{self.settings.airflow_address}/dags/{pipeline.name}"
         paused = run is None and self._paused(pipeline)
         return Trouble(
             events=("late",),
@@ -103,7 +105,7 @@ class Nights:
             ds=ds.isoformat(),
             cause=cause,
             next=f"nightshift diagnose {pipeline.name} --ds {ds}",
-            link=run_address(self.settings, pipeline.name, run.run_id) if run else self.settings.airflow_address,
+            link=run_address(self.settings, pipeline.name, run.run_id) if run else dag_page,
             night=ds.isoformat(),
             stage=stage,
             owner=pipeline.owner,
