@@ -31,16 +31,16 @@ def check(
 
     Example: nightshift check flights
     """
-    from nightshift.notices.channels import read_channels
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
     settings = Settings.from_env()
-    templates, channels = _templates(settings), read_channels(settings)
+    templates, (channels, wrong_channels) = _templates(settings), _channels(settings)
     found = check_specs(settings, pipeline, also=partial(_more_findings, templates, channels))
-    problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong)]
+    problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong), *wrong_channels]
     lines = [str(problem) for problem in problems]
-    warnings = [*_warnings(settings, found.good), *_untold(settings, channels, found.good)]
+    warnings = list(_warnings(settings, found.good))
+    warnings += [] if channels or wrong_channels else _untold(settings, found.good)
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
@@ -113,9 +113,24 @@ def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
             yield ("training", "params", name), f"training.params: {words}"
 
 
-def _untold(settings: "Settings", channels: "Channels | None", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
+def _channels(settings: "Settings") -> "tuple[Channels | None, list[Problem]]":
+    """The channels that people are told by, and what is wrong with their file."""
+    from nightshift.errors import NightshiftError
+    from nightshift.notices.channels import read_channels
+    from nightshift.specs.document import Problem
+
+    try:
+        return read_channels(settings), []
+    except NightshiftError as error:
+        file, _, line = error.where.rpartition(":")
+        at = (file, int(line)) if line.isdecimal() else (error.where, 1)
+        allowed = f"; allowed: {error.allowed}" if error.allowed else ""
+        return None, [Problem(*at, error.what + allowed)]
+
+
+def _untold(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
     """Specs that name channels where this machine knows none: whether there are such, only the platform's can say."""
-    if channels is None and (names := [spec.name for spec in specs if spec.notify]):
+    if names := [spec.name for spec in specs if spec.notify]:
         yield f"the channels of {', '.join(names)} are not known here, there is no {settings.channels}"
 
 

@@ -54,7 +54,7 @@ class Channels(Model):
 
 
 def read_channels(settings: Settings) -> Channels | None:
-    """The channels; None where there is no file. Raises NightshiftError, which quotes nothing of the file."""
+    """The channels; None where there is no file, or an empty one. Raises NightshiftError, which quotes nothing of it."""
     path = settings.channels
     try:
         text = path.read_text(encoding="utf-8")
@@ -63,6 +63,8 @@ def read_channels(settings: Settings) -> Channels | None:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise NightshiftError(f"the channels cannot be read ({why})", where=str(path), do="correct the file") from None
+    if not text.strip():
+        return None
     document, problems = read_document(str(path), text)
     if document is None:
         raise _wrong(path, problems[0].line)
