@@ -54,7 +54,7 @@ class Channels(Model):
 
 
 def read_channels(settings: Settings) -> Channels | None:
-    """The channels; None where there is no file, or an empty one. Raises NightshiftError, which quotes nothing of it."""
+    """The channels; None where there is no file, or an empty one. Raises NightshiftError without its content."""
     path = settings.channels
     try:
         text = path.read_text(encoding="utf-8")

@@ -175,7 +175,8 @@ class Watch:
         if (trouble.dag, trouble.ds) not in self._latest:
             self._ask_again(trouble, pipeline)
         found, ended = self._latest.get((trouble.dag, trouble.ds), (None, False))
-        return ended and found is None
+        # A failure is over, too, where the night then ended with warnings.
+        return ended and (found is None or found.state != trouble.state == RunState.FAILED)
 
     def _ask_again(self, trouble: Trouble, pipeline: Pipeline) -> None:
         """Take in a run that has not changed for long."""
