@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 
@@ -90,6 +91,10 @@ def send(channels: Channels, name: str, told: Message) -> None:
     if name not in channels.channels or not service.add(channels.channels[name].get_secret_value()):
         do = "correct it: https://appriseit.com/services has the forms"
         raise PlatformError("it has no address that apprise reads", where=where, do=do)
+    plugins: list[Any] = list(service)
+    for plugin in plugins:
+        if getattr(plugin, "dedup", "") is None:  # it opens incidents: what ends a fault is to find its own
+            plugin.dedup = told.fault or None
     kind = apprise.NotifyType(told.weight)
     sent = False
     with suppress(Exception):  # their words may hold the address

@@ -15,11 +15,15 @@ Weight = Literal["failure", "warning", "success"]
 
 @dataclass(frozen=True)
 class Message:
-    """A notice as a channel gets it; ``weight`` is what services colour, or open and resolve incidents by."""
+    """A notice as a channel gets it; ``weight`` is what services colour, or open and resolve incidents by.
+
+    ``fault`` is what the notices of a fault and of its end have in common.
+    """
 
     title: str
     body: str
     weight: Weight
+    fault: str = ""
 
 
 def message(troubles: Sequence[Trouble]) -> Message:
@@ -30,7 +34,7 @@ def message(troubles: Sequence[Trouble]) -> Message:
     lines += [f"Look: {first.link}"] if first.link else []
     lines += _others(troubles)
     weight: Weight = "failure" if {"FAILED", "late", "ledger trouble"} & {*first.events} else "warning"
-    return Message(_title(_word(first), troubles), "\n".join(lines), weight)
+    return Message(_title(_word(first), troubles), "\n".join(lines), weight, first.fault)
 
 
 def over(troubles: Sequence[Trouble]) -> Message:
@@ -38,7 +42,7 @@ def over(troubles: Sequence[Trouble]) -> Message:
     first = troubles[0]
     lines = [f"It is over: {first.member or 'the platform'} is well again.", *_facts(first)[1:]]
     lines += [f"Look: {first.link}"] if first.link else []
-    return Message(_title(OVER, troubles), "\n".join([*lines, *_others(troubles)]), "success")
+    return Message(_title(OVER, troubles), "\n".join([*lines, *_others(troubles)]), "success", first.fault)
 
 
 def trial(channel: str) -> Message:

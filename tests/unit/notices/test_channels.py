@@ -16,7 +16,12 @@ from tests.conftest import make_pipeline
 from tests.unit.notices.receivers import Hook, Mail, served
 
 SECRET = "T0PSECRETT0KEN"
-TOLD = Message("[FAILED] parcels 2024-03-01: gate_inputs: no", "State: FAILED\nNext: nightshift diagnose", "failure")
+TOLD = Message(
+    "[FAILED] parcels 2024-03-01: gate_inputs: no",
+    "State: FAILED\nNext: nightshift diagnose",
+    "failure",
+    "of-this-fault",
+)
 
 
 @pytest.fixture
@@ -59,12 +64,13 @@ def test_slack_teams_and_pagerduty_get_what_they_are_shaped_for(hook: Hook, monk
     channels = _channels(
         slack=f"slack://T1JJ3T3L2/A1BRTD4JD/{SECRET}ABCDEFGHIJ",
         teams=f"workflows://example.com:443/{SECRET}/signature",
-        pager=f"pagerduty://{SECRET}@{SECRET}",
+        pager=f"pagerduty://{SECRET}@{SECRET}?action=map",
     )
     for name in channels.channels:
         send(channels, name, TOLD)
-    (slack_path, slack), (teams_path, teams), (_, pager) = hook.got
-    assert asked == ["hooks.slack.com", "example.com:443", "events.pagerduty.com"]
+    send(channels, "pager", replace(TOLD, title="[over] parcels", weight="success"))
+    (slack_path, slack), (teams_path, teams), (_, pager), (_, resolved) = hook.got
+    assert asked == ["hooks.slack.com", "example.com:443", *["events.pagerduty.com"] * 2]
     assert slack_path == f"/services/T1JJ3T3L2/A1BRTD4JD/{SECRET}ABCDEFGHIJ"
     assert slack["attachments"][0]["title"] == TOLD.title
     assert "Next: nightshift diagnose" in slack["attachments"][0]["text"]
@@ -73,6 +79,8 @@ def test_slack_teams_and_pagerduty_get_what_they_are_shaped_for(hook: Hook, monk
     assert pager["event_action"] == "trigger"
     assert pager["payload"]["severity"] == "critical"
     assert TOLD.title in str(pager)
+    assert resolved["event_action"] == "resolve"
+    assert resolved["dedup_key"] == pager["dedup_key"] == "of-this-fault"
 
 
 @pytest.mark.process
