@@ -26,10 +26,14 @@ _ASKED_AGAIN = timedelta(hours=1)
 
 @dataclass
 class Nights:
-    """What one watcher knows of nights from look to look; ``airflow`` is None where it does not answer."""
+    """What one watcher knows of nights from look to look.
+
+    ``airflow`` is None where it does not answer; ``runs`` are those that it has, by DAG and day.
+    """
 
     settings: Settings
     airflow: AirflowClient | None = None
+    runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     _delivered: set[tuple[str, date]] = field(default_factory=set)
     _earlier: dict[str, tuple[datetime, list[float]]] = field(default_factory=dict)
 
@@ -37,15 +41,15 @@ class Nights:
         """The troubles of a pipeline's newest night, and of the one before, whose deadline may come later."""
         newest = last_night(pipeline, now)
         for ds in (newest - timedelta(days=1), newest):
-            if not inside(pipeline, ds) or now < cutoff(pipeline.schedule, ds) or self.delivered(pipeline, ds):
+            if not inside(pipeline, ds) or now < cutoff(pipeline.schedule, ds):
                 continue
             deadline = due(pipeline.schedule, ds)
             waits_until = cutoff(pipeline.schedule, ds) + timedelta(seconds=seconds(pipeline.schedule.wait))
             wanted = deadline is not None and max(began, now - _LONGEST) <= deadline
             waiting = a_quarter(cutoff(pipeline.schedule, ds), seconds(pipeline.schedule.wait)) <= now < waits_until
-            if not (wanted or waiting):
+            if not (wanted or waiting) or self.delivered(pipeline, ds):
                 continue
-            run = self._run(pipeline, ds)
+            run = self.runs.get((pipeline.name, ds.isoformat()))
             if deadline is not None and wanted:
                 yield from self._late(pipeline, ds, deadline, now, run)
             if waiting and (run is None or run.state != "failed") and (lacks := self.lacks(pipeline, ds)):
@@ -111,10 +115,6 @@ class Nights:
             owner=pipeline.owner,
             alike=alike,
         )
-
-    def _run(self, pipeline: Pipeline, ds: date) -> Run | None:
-        found = self.airflow.runs(pipeline.name, ds, ds) if self.airflow else []
-        return found[-1] if found else None
 
     def _paused(self, pipeline: Pipeline) -> bool:
         try:

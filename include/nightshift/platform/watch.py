@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from nightshift import tables
 from nightshift.database import lock_unless_held
-from nightshift.errors import LedgerCorrupt, NightshiftError, foreseen
+from nightshift.errors import LedgerCorrupt, NightshiftError, SpecError, foreseen
 from nightshift.inputs.needs import inside
 from nightshift.job import table_uri
 from nightshift.notices.channels import Channels
 from nightshift.notices.ended import EndedRun, trouble_of
-from nightshift.notices.record import Record
+from nightshift.notices.record import OPEN, Record
 from nightshift.notices.tell import tell
 from nightshift.notices.trouble import Trouble, first_line
 from nightshift.plan import pipeline_of
@@ -23,10 +24,10 @@ from nightshift.run_facts import UNFINISHED
 from nightshift.run_state import RunState
 from nightshift.runs import read_run, run_address
 from nightshift.settings import Settings
-from nightshift.specs.load import load_all
+from nightshift.specs.load import load_all, spec_files
 from nightshift.specs.model import Pipeline
 
-# What a first look reads again; what it finds is told once.
+# What a first look reads again, for runs that go on; of what it finds ended people were told, or are told once.
 _BACK = timedelta(days=2)
 # Airflow writes down a change a moment before others see it.
 _OVERLAP = timedelta(minutes=2)
@@ -44,6 +45,7 @@ class Watch:
     _seen: datetime | None = None
     # The newest word on a run of a day: its trouble, None where it is well, and whether it has ended.
     _latest: dict[tuple[str, str], tuple[Trouble | None, bool]] = field(default_factory=dict)
+    _loaded: tuple[tuple[tuple[Path, int], ...], tuple[list[Pipeline], list[SpecError]]] | None = None
     _verified: datetime | None = None
     _ledger: Trouble | None = None
     _away: bool = False
@@ -59,10 +61,11 @@ class Watch:
                 return []
             record = Record(self.settings)
             began = record.began()
-            specs, broken = load_all(self.settings)
+            specs, broken = self._specs()
             pipelines = {spec.name: spec for spec in specs}
             problems = list(self._sign_in())
             problems += self._see_runs(pipelines, began, now)
+            self._forget(now - OPEN)
             troubles = [trouble for trouble, _ in self._latest.values() if trouble]
             invalid = {_name(error): _invalid(error) for error in broken}
             troubles += invalid.values()
@@ -79,6 +82,14 @@ class Watch:
 
             return problems + tell(record, channels, pipelines, troubles, is_over)
 
+    def _specs(self) -> tuple[list[Pipeline], list[SpecError]]:
+        """The specs, read again once one of their files has changed: many of them take seconds."""
+        files = [*spec_files(self.settings), *sorted(self.settings.feature_modules.glob("*.py"))]
+        found = tuple((path, path.stat().st_mtime_ns) for path in files)
+        if self._loaded is None or self._loaded[0] != found:
+            self._loaded = found, load_all(self.settings)
+        return self._loaded[1]
+
     def _sign_in(self) -> Iterator[str]:
         try:
             self._client = self._client or self.connect(self.settings)
@@ -90,7 +101,7 @@ class Watch:
         """Take in what has changed of runs since the last look."""
         if self._client is None:
             return
-        since = max(began, now - _BACK) if self._seen is None else self._seen - _OVERLAP
+        since = now - _BACK if self._seen is None else self._seen - _OVERLAP
         try:
             for run in self._client.changed_runs(since):
                 if pipeline := pipelines.get(pipeline_of(run.dag_id)):
@@ -100,12 +111,21 @@ class Watch:
             self._client = self._nights.airflow = None
             yield str(error)
 
+    def _forget(self, before: datetime) -> None:
+        """Let go of runs that ended long ago: what is open of them is closed, and not to be told again."""
+        for key, run in list(self._nights.runs.items()):
+            if run.ended and datetime.fromisoformat(run.ended) < before:
+                del self._nights.runs[key]
+                self._latest.pop(key, None)
+
     def _see_run(self, client: AirflowClient, pipeline: Pipeline, run: Run, began: datetime) -> None:
         if run.state in UNFINISHED or not run.ended:
+            self._nights.runs[run.dag_id, run.ds] = run
             self._latest[run.dag_id, run.ds] = (None, False)
             return
         said = read_run(self.settings, run.dag_id, run.run_id)
         ds = run.ds if _day(run.ds) else str(next((step["ds"] for step in said), ""))
+        self._nights.runs[run.dag_id, ds] = run
         trouble = None
         if datetime.fromisoformat(run.ended) >= began:
             trouble = trouble_of(pipeline, self._ended(client, pipeline, run, ds, said))
