@@ -99,4 +99,7 @@ def _refusal(said: Sequence[Mapping[str, Any]]) -> str:
 def _counted(said: Sequence[Mapping[str, Any]]) -> str:
     """Of warnings that are counted alone: by which step."""
     names = [str(step["step"]) for step in said if step.get("counts", {}).get("warnings")]
+    failed = [str(step["step"]) for step in said if step["status"] == "failed"]
+    if failed:
+        return f"{failed[0]}: it failed, and the run was marked as a success"
     return f"{names[0]}: its gate has a warning" if names else "something on the way was refused or left out"

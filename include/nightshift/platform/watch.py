@@ -18,6 +18,7 @@ from nightshift.notices.tell import tell
 from nightshift.notices.trouble import Trouble, first_line
 from nightshift.plan import pipeline_of
 from nightshift.platform.airflow_client import AirflowClient, Run, login
+from nightshift.platform.alerts import firing
 from nightshift.platform.late import Nights
 from nightshift.registry.ledger import Ledger
 from nightshift.run_facts import UNFINISHED
@@ -74,8 +75,12 @@ class Watch:
                     troubles += self._see_nights(pipeline, began, now, problems)
             self._see_ledger(now)
             troubles += [self._ledger] if self._ledger else []
+            alerts, unseen = self._see_alerts()
+            troubles, problems = troubles + alerts, problems + unseen
 
             def is_over(trouble: Trouble) -> bool:
+                if "alert" in trouble.events:
+                    return not unseen
                 if not trouble.pipeline:
                     return trouble.dag not in invalid
                 return trouble.pipeline not in invalid and self._is_over(trouble, pipelines.get(trouble.pipeline))
@@ -159,6 +164,12 @@ class Watch:
                 yield from self._nights.troubles(pipeline, began, now)
         except NightshiftError as error:
             problems.append(str(error))
+
+    def _see_alerts(self) -> tuple[list[Trouble], list[str]]:
+        try:
+            return firing(self.settings), []
+        except NightshiftError as error:
+            return [], [str(error)]
 
     def _see_ledger(self, now: datetime) -> None:
         """Ask the ledger at every look, and verify it now and then; that it is away counts from the second time."""
