@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # What a shell carries about other Pythons must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX
 
-.PHONY: help setup demo up down test test-fast test-faults scoring-image spark-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock
+.PHONY: help setup demo up down test test-fast test-faults scoring-image spark-image airflow-image compose-env compose-demo test-compose test-kubernetes lint types bench lock audit sbom
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -82,9 +82,23 @@ lock: setup ## Lock what pyproject.toml asks for, for Python 3.11 to 3.13
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
 		--override requirements-overrides.txt --extra platform --extra dev pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
+		--override requirements-overrides.txt --constraint requirements.txt --extra platform pyproject.toml -o requirements-platform.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
 		--constraint requirements.txt pyproject.toml -o requirements-scoring.txt
 	printf '%s\n' pyspark pyarrow | $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
 		--constraint requirements.txt - -o requirements-spark.txt
+
+audit: setup ## Look up known vulnerabilities of all that is locked; what cannot be looked up is called unknown
+	@$(BIN)/python -m supply_chain
+
+# A lock is for several Pythons; an image has one.
+sbom: setup ## What the images have of Python packages, as CycloneDX in build/sbom
+	@mkdir -p build/sbom
+	@set -e; for image in platform scoring spark; do \
+		$(BIN)/uv pip compile --quiet --no-header --no-deps --generate-hashes --python-version $(SCORING_PYTHON) requirements-$$image.txt | \
+		$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom/$$image.cdx.json -; \
+		echo build/sbom/$$image.cdx.json; \
+	done
 
 $(READY): requirements.txt requirements-build.txt pyproject.toml include/nightshift/java.py
 	@sh include/nightshift/platform/setup.sh

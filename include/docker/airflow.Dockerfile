@@ -12,16 +12,16 @@ RUN apt-get update -qq \
 
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 
-# uv is one of the locked requirements: its lines, with their hashes, install it first, and it installs the rest. What only
-# developers need goes again. Bytecode is never looked at twice, so that no file's time matters.
-COPY requirements.txt requirements-build.txt /tmp/
+# uv is one of the developers' locked requirements: its lines, with their hashes, install it first, it installs what the
+# platform has, and goes again. Bytecode is never looked at twice, so that no file's time matters.
+COPY requirements.txt requirements-platform.txt requirements-build.txt /tmp/
 RUN python -m venv /opt/venv \
     && awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' /tmp/requirements.txt > /tmp/uv.txt \
     && pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
         --require-hashes -r /tmp/uv.txt \
     && uv pip install --quiet --no-cache --system-certs --python /opt/venv/bin/python --no-deps --require-hashes \
-        -r /tmp/requirements.txt -r /tmp/requirements-build.txt \
-    && uv pip uninstall --quiet --python /opt/venv/bin/python duckdb hypothesis mypy pandas-stubs pip-audit ruff uv \
+        -r /tmp/requirements-platform.txt -r /tmp/requirements-build.txt \
+    && uv pip uninstall --quiet --python /opt/venv/bin/python uv \
     && find /opt/venv -depth -type d -name tests -path '*/site-packages/*' -not -path '*/airflow/*' -exec rm -rf {} + \
     && rm -rf /tmp/*.txt \
     && (python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib > /dev/null || true)

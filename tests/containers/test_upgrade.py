@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(3600)
 BEFORE = "fea2b27"
 INSIDE = "docker compose exec -T airflow-scheduler nightshift"
 SCORED, NEXT = "2013-03-17", "2013-03-18"
-NAMES = ("features", "labels", "predictions")
+NAMES = ("features", "predictions")
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,12 @@ def test_the_ledger_is_whole_and_its_champion_scores_the_next_night(upgraded: Co
     upgraded.run(f"{INSIDE} land flights --from {NEXT} --to {NEXT}")
     upgraded.run(f"{INSIDE} backfill flights {NEXT} {NEXT}")
     assert "version 2" in upgraded.run(f"{INSIDE} history flights --ds {NEXT}")
+
+
+def test_no_secret_that_tasks_can_read_reaches_the_ledgers_owner(upgraded: Containers) -> None:
+    there = upgraded.run("docker compose exec -T airflow-scheduler ls /var/lib/nightshift/secrets").split()
+    assert "database" in there
+    assert "database-owner" not in there
+    assert '"nightshift"' not in upgraded.run(
+        "docker compose exec -T airflow-scheduler cat /var/lib/nightshift/secrets/postgres.json"
+    )

@@ -87,7 +87,20 @@ def test_secrets_are_generated_once(settings: Settings) -> None:
     assert json.loads(first["mlflow"]).keys() == {"username", "password"}
     assert settings.database == (layout.secrets / "database").read_text().strip()
     assert "nightshift_writer:" in first["database"]
-    assert "nightshift:" in first["database-owner"]
+    assert not any("nightshift:" in text for text in first.values())  # the ledger's owner has no password
+
+
+def test_the_password_that_the_ledgers_owner_once_had_is_forgotten(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    layout.make()
+    logins.ensure_secrets(layout)
+    passwords = json.loads((layout.secrets / "postgres.json").read_text())
+    (layout.secrets / "postgres.json").write_text(json.dumps({**passwords, "nightshift": "of an earlier version"}))
+    (layout.secrets / "database-owner").write_text("postgresql://nightshift:of%20an%20earlier%20version@/nightshift")
+    logins.ensure_secrets(layout)
+    assert json.loads((layout.secrets / "postgres.json").read_text()) == passwords
+    assert not (layout.secrets / "database-owner").exists()
+    assert [role.name for role in logins.postgres_roles(layout) if not role.password] == ["nightshift"]
 
 
 def test_the_supervisors_file_keeps_awkward_values(settings: Settings) -> None:

@@ -12,8 +12,9 @@ import pytest
 from nightshift.errors import PlatformError
 from nightshift.platform import postgres as subject
 from nightshift.platform.postgres import Cluster, Role
+from nightshift.registry.ledger import Ledger, NewEntry, create_ledger
 from tests.needs import needs
-from tests.postgres import Database
+from tests.postgres import WRITER, WRITER_PASSWORD, Database
 
 
 def test_a_fresh_database_is_the_tests_own(database: Database) -> None:
@@ -37,6 +38,35 @@ def test_roles_and_databases_are_made_once_and_passwords_follow(postgres: Cluste
         connection.execute("CREATE TABLE bread (name text)")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres.url("baker", "bakery", "first one"))
+
+
+def test_a_ledger_whose_owner_once_had_a_password_takes_new_kinds_and_loses_it(postgres: Cluster) -> None:
+    """An upgrade: afterwards no secret of the platform reaches who may change the table."""
+    before = Role("archivist", "known to tasks", owns=("archivist",))
+    enters = Role(WRITER, WRITER_PASSWORD, enters=("archivist",))
+    subject.ensure_roles(postgres, (before, enters))
+    url = postgres.url("archivist", "archivist", before.password)
+    create_ledger(url, WRITER)
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "ALTER TABLE ledger DROP CONSTRAINT ledger_kind_check, "
+            "ADD CONSTRAINT ledger_kind_check CHECK (kind = 'promotion')"
+        )
+    for _ in range(2):
+        subject.ensure_roles(postgres, (replace(before, password=""), enters))
+        subject.make_ledger(postgres, "archivist", WRITER)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url)
+    ledger = Ledger(postgres.url(WRITER, "archivist", WRITER_PASSWORD), "local")
+    ledger.append(NewEntry("bread", "freeze", "ann (uid 1000)", "the audit"))
+    assert [entry.kind for entry in ledger.entries()] == ["freeze"]
+    with psycopg.connect(postgres.url(WRITER, "archivist", WRITER_PASSWORD)) as connection:
+        owner = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'ledger'").fetchone()
+        assert owner == ("archivist",)
+        for forbidden in ("SET ROLE archivist", "ALTER TABLE ledger DISABLE TRIGGER ALL", "DELETE FROM ledger"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)
+            connection.rollback()
 
 
 def test_no_other_role_enters_a_database(postgres: Cluster) -> None:

@@ -1,6 +1,5 @@
 """``backfill``: the past, through the airflow command line."""
 
-import getpass
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.backfill_report import listed, show_decisions, show_freshness, show_nights
 from nightshift.cli.output import Json, PipelineName, VerifyLanding, day, progress
 
@@ -58,7 +58,7 @@ def backfill(  # noqa: PLR0913 (each is an option)
     _check(first, last, rebuild=rebuild, other=retrain or watch, reason=reason)
     _check_verify(verify_landing, useless=watch or (retrain and dry_run))
     days = wanted_days(spec, first, last, retrain=retrain)
-    order = new_rebuild(days[0], days[-1], getpass.getuser(), reason.strip()) if rebuild else None
+    order = new_rebuild(days[0], days[-1], system_account(), reason.strip()) if rebuild else None
     asked = _Asked(settings, spec, first, last, days, order, retrain=retrain, verify=verify_landing, as_json=as_json)
     asked.log_days()
     if dry_run:
@@ -155,7 +155,7 @@ def _gate_verified(settings: "Settings", spec: "Pipeline", days: Sequence[date],
     from nightshift.spark_local import run_local
 
     log.info("reading the landing files of %s", listed(days))
-    job = Job(settings, spec, days[0], "verify", actor=getpass.getuser(), verify_landing=True, run_spark=run_local)
+    job = Job(settings, spec, days[0], "verify", actor=system_account(), verify_landing=True, run_spark=run_local)
     (gate_windows if retrain else gate_nights)(job, days)
 
 

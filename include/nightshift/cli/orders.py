@@ -1,14 +1,13 @@
 """``rollback``, ``retire``, ``override``, ``freeze``, ``unfreeze``: what people decide about models."""
 
 import logging
-import os
-import pwd
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
 
 if TYPE_CHECKING:
@@ -125,15 +124,6 @@ def _ordered(
     if entry is not None:  # it counts from here on: what follows only shows it
         log.info("%s", told(entry))
     _show(settings, spec, found, entry, as_json)
-
-
-def system_account() -> str:
-    """The account of the operating system that runs this, marked as that: nobody has signed in."""
-    number = os.getuid()
-    try:
-        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
-    except KeyError:  # a container's user need have no name
-        return f"uid {number}"
 
 
 def _show(settings: "Settings", spec: "Pipeline", found: "Plan", entry: "Entry | None", as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """``new``, ``land``, ``try``, ``run``, ``retrain``, ``score``: working on a pipeline."""
 
-import getpass
 import logging
 import os
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.output import Ds, Json, PipelineName, VerifyLanding, day, emit, progress, table
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _job(name: str, ds: date, run_id: str) -> "Job":
 
     settings = Settings.from_env()
     spec = load_pipeline(settings, name)
-    return Job(settings, spec, ds, run_id=run_id, actor=getpass.getuser())
+    return Job(settings, spec, ds, run_id=run_id, actor=system_account())
 
 
 def _line(outcome: "Outcome") -> str:

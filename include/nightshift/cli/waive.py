@@ -1,10 +1,10 @@
 """``waive``: go on without a delivery."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
+from nightshift.actor import system_account
 from nightshift.cli.output import Ds, Json, PipelineName, emit
 
 
@@ -27,6 +27,6 @@ def waive(
     from nightshift.specs.load import load_pipeline
 
     settings = Settings.from_env()
-    entry = ask(settings, load_pipeline(settings, pipeline), source, ds, actor=getpass.getuser(), reason=reason)
+    entry = ask(settings, load_pipeline(settings, pipeline), source, ds, actor=system_account(), reason=reason)
     text = f"entry {entry.seq}: {source} of {ds} is waived by {entry.actor} ({entry.reason})"
     emit(as_json, {"pipeline": pipeline, "waiver": entry.document()}, text)

@@ -18,7 +18,6 @@ from nightshift.platform import logins, migration, postgres
 from nightshift.platform.environment import process_environment
 from nightshift.platform.layout import Layout
 from nightshift.platform.programs import served
-from nightshift.registry.ledger import create_ledger
 from nightshift.settings import Settings
 
 POSTGRES, AIRFLOW, MLFLOW = (
@@ -76,7 +75,7 @@ def serve(settings: Settings, name: str) -> NoReturn:
 def _prepare_databases(settings: Settings, layout: Layout, report: Callable[[str], None]) -> None:
     postgres.wait_until_ready(layout.cluster, _POSTGRES_SECONDS)
     postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
-    create_ledger((layout.secrets / "database-owner").read_text().strip(), logins.WRITER)
+    postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER)
     refuse_pooler(settings.database)
     report("postgres: roles, databases and the ledger are there")
     migration.ensure_migrated(layout, process_environment(settings), report)

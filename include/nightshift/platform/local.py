@@ -149,15 +149,9 @@ def _start_postgres(settings: Settings, layout: Layout, report: Report) -> None:
     except PlatformError as error:
         raise _failed(layout, "postgres", error.what) from None
     postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
-    _create_ledger(layout)
+    postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER)
     refuse_pooler(settings.database)
     report("postgres: ready")
-
-
-def _create_ledger(layout: Layout) -> None:
-    from nightshift.registry.ledger import create_ledger
-
-    create_ledger((layout.secrets / "database-owner").read_text().strip(), logins.WRITER)
 
 
 def _wait_until_healthy(settings: Settings, layout: Layout, report: Report, began: float) -> None:

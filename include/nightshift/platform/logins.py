@@ -12,14 +12,16 @@ from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import Role
 from nightshift.settings import REMOVAL_KEY
 
+# The database of the ledger has the name of the role that owns it.
 OWNER, WRITER = "nightshift", "nightshift_writer"
 ADMIN = "admin"
 
 
 def ensure_secrets(layout: Layout) -> None:
     """Generates what is not there, and writes anew what follows from it."""
-    roles = {role: _token() for role in ("airflow", "mlflow", OWNER, WRITER)}
+    roles = {role: _token() for role in ("airflow", "mlflow", WRITER)}
     _once(layout.secrets / "postgres.json", lambda: json.dumps(roles))
+    _forget_owner(layout)
     _once(layout.secrets / "airflow-passwords.json", lambda: json.dumps({ADMIN: _token()}))
     _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
     _once(layout.secrets / "airflow-fernet-key", _fernet_key)
@@ -30,11 +32,10 @@ def ensure_secrets(layout: Layout) -> None:
 
 
 def postgres_roles(layout: Layout) -> tuple[Role, ...]:
-    """The roles of the platform's databases, with their passwords."""
+    """The roles of the platform's databases; the ledger's owner has no password, so that no secret reaches it."""
     passwords = _read(layout.secrets / "postgres.json")
-    owners = {"airflow": "airflow", "mlflow": "mlflow", OWNER: "nightshift"}
-    owning = (Role(name, passwords[name], owns=(database,)) for name, database in owners.items())
-    return (*owning, Role(WRITER, passwords[WRITER], enters=("nightshift",)))
+    owning = (Role(name, passwords[name], owns=(name,)) for name in ("airflow", "mlflow"))
+    return (*owning, Role(OWNER, "", owns=(OWNER,)), Role(WRITER, passwords[WRITER], enters=(OWNER,)))
 
 
 def passfile(layout: Layout, role: str) -> Path:
@@ -72,11 +73,18 @@ def _write_derived(layout: Layout) -> None:
     passwords = {role.name: role.password for role in postgres_roles(layout)}
     for role in ("airflow", "mlflow"):
         _write(passfile(layout, role), f"*:*:*:{role}:{passwords[role]}\n")
-    _write(layout.secrets / "database", layout.cluster.url(WRITER, "nightshift", passwords[WRITER]) + "\n")
-    _write(layout.secrets / "database-owner", layout.cluster.url(OWNER, "nightshift", passwords[OWNER]) + "\n")
+    _write(layout.secrets / "database", layout.cluster.url(WRITER, OWNER, passwords[WRITER]) + "\n")
     login = _read(layout.secrets / "mlflow")
     text = mlflow_auth(sqlalchemy_url(layout, "mlflow"), login["username"], login["password"])
     _write(mlflow_config(layout), text)
+
+
+def _forget_owner(layout: Layout) -> None:
+    """Remove the password that an earlier version gave the ledger's owner: whoever had it could rewrite the ledger."""
+    passwords = _read(layout.secrets / "postgres.json")
+    if passwords.pop(OWNER, None) is not None:
+        _write(layout.secrets / "postgres.json", json.dumps(passwords))
+    (layout.secrets / "database-owner").unlink(missing_ok=True)
 
 
 def _token() -> str:

@@ -22,7 +22,7 @@ from nightshift.errors import PlatformError
 from nightshift.settings import PROJECT
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from psycopg import Connection, sql
 
 SUPERUSER = "postgres"
 # The name of the socket in its folder.
@@ -80,10 +80,10 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Role:
-    """A login role, the databases that it owns and those that it may enter besides."""
+    """A role, the databases that it owns and those that it may enter besides; without a password it cannot log in."""
 
     name: str
-    password: str
+    password: str = field(repr=False)
     owns: tuple[str, ...] = ()
     enters: tuple[str, ...] = ()
 
@@ -134,8 +134,15 @@ def connect(cluster: Cluster, database: str = SUPERUSER) -> "Connection[tuple[ob
     return psycopg.connect(cluster.url(SUPERUSER, database, cluster.password), autocommit=True, connect_timeout=5)
 
 
+def make_ledger(cluster: Cluster, owner: str, writer: str) -> None:
+    """Make the ledger in ``owner``'s database, or bring it to this version. Raises PlatformError."""
+    from nightshift.registry.ledger import create_ledger
+
+    create_ledger(cluster.url(SUPERUSER, owner, cluster.password), writer, owner)
+
+
 def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:
-    """Makes the roles and databases that are not there, and sets every password to the one given."""
+    """Make the roles and databases that are not there, and set every password to the one given."""
     from psycopg import sql
 
     with connect(cluster) as connection:
@@ -143,10 +150,8 @@ def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:
         known_databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for role in roles:
             verb = sql.SQL("ALTER" if role.name in known_roles else "CREATE")
-            # The password is hashed here: neither the server's log nor its statistics see it.
-            hashed = connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
             connection.execute(
-                sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role.name), hashed.decode())
+                sql.SQL("{} ROLE {} {}").format(verb, sql.Identifier(role.name), _login(connection, role))
             )
             for database in role.owns:
                 if database not in known_databases:
@@ -156,6 +161,16 @@ def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:
             for database in role.enters:
                 names = sql.Identifier(database), sql.Identifier(role.name)
                 connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(*names))
+
+
+def _login(connection: "Connection[tuple[object, ...]]", role: Role) -> "sql.Composable":
+    from psycopg import sql
+
+    if not role.password:
+        return sql.SQL("NOLOGIN PASSWORD NULL")
+    # It is hashed here: neither the server's log nor its statistics see it.
+    hashed = connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
+    return sql.SQL("LOGIN PASSWORD {}").format(hashed.decode())
 
 
 def program(name: str) -> Path:

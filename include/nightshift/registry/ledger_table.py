@@ -81,16 +81,19 @@ GRANT SELECT, INSERT ON public.ledger TO {writer};
 """
 
 
-def create_ledger(owner_dsn: str, writer_role: str) -> None:
-    """Creates the table, its triggers and the writer's two rights, where they are not there yet.
+def create_ledger(owner_dsn: str, writer_role: str, owner_role: str = "") -> None:
+    """Create the table, its triggers and the writer's two rights, where they are not there yet.
 
-    ``owner_dsn`` belongs to the role that shall own the table; ``writer_role`` exists. Raises PlatformError.
+    ``owner_dsn`` belongs to the role that shall own the table, or to one that may become ``owner_role``, which then
+    owns it and needs no login. ``writer_role`` exists. Raises PlatformError.
     """
     from psycopg import sql
 
     kinds = sql.SQL(", ").join(sql.Literal(kind) for kind in KINDS)
     with database.connect_to(owner_dsn) as connection:
         connection.execute("SET LOCAL client_min_messages = warning")
+        if owner_role:
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner_role)))
         lock_ledger(connection, "")  # concurrent CREATE OR REPLACE statements fail instead of waiting
         connection.execute(sql.SQL(_TABLE).format(kinds=kinds))
         _allow_kinds(connection, kinds)

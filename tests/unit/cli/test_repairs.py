@@ -1,6 +1,7 @@
 """``backfill --dry-run``, ``waive``, ``audit`` and ``prune`` as processes: their output and their exit codes."""
 
 import json
+import os
 from datetime import date
 
 import pytest
@@ -57,10 +58,15 @@ def test_what_cannot_be_asked(cli: Cli, arguments: tuple[str, ...], code: int, w
 
 
 def test_a_waiver_is_an_entry(cli: Cli, ledger: Ledger) -> None:
-    done = cli("waive", "parcels", "deliveries", "--ds", "2024-03-03", "--reason", "the depot burnt down", "--json")
+    forged = {"LOGNAME": "mallory", "USER": "mallory"}
+    command = ("waive", "parcels", "deliveries", "--ds", "2024-03-03", "--reason", "the depot burnt down", "--json")
+    done = cli(*command, **forged)
     assert done.returncode == 0, done.stderr
     [entry] = ledger.entries("parcels")
-    assert json.loads(done.stdout)["waiver"]["details"] == {"source": "deliveries", "ds": "2024-03-03"}
+    waiver = json.loads(done.stdout)["waiver"]
+    assert waiver["details"] == {"source": "deliveries", "ds": "2024-03-03"}
+    assert waiver["actor"].endswith(f"(uid {os.getuid()})")
+    assert "mallory" not in done.stdout
     assert entry.reason == "the depot burnt down"
     done = cli("waive", "parcels", "orders", "--ds", "2024-03-03", "--reason", "x")
     assert (done.returncode, done.stdout) == (3, "")

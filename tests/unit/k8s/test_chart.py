@@ -167,8 +167,56 @@ def test_the_chart_has_the_version_of_the_package() -> None:
     assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
-def test_drivers_of_spark_reach_the_api_server_where_it_listens() -> None:
-    policy = named(
-        render(CHART, *SECRET, "--set", "egress.apiServerPort=8443"), "NetworkPolicy", "nightshift-spark-driver"
+def reached(objects: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """By policy, where its pods may connect to."""
+    return {
+        item["metadata"]["name"]: item["spec"].get("egress", [])
+        for item in objects
+        if item["kind"] == "NetworkPolicy" and "Egress" in item["spec"]["policyTypes"]
+    }
+
+
+def test_nothing_outside_of_the_namespace_is_reached_that_was_not_named() -> None:
+    spark = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "nightshift-spark"}}}
+    found = reached(render(CHART, *SECRET))
+    [dns] = found.pop("nightshift-scoring")
+    assert [port["port"] for port in dns["ports"]] == [53, 53]
+    assert found == {
+        "nightshift-mlflow": [],
+        "nightshift-airflow": [{"to": [{"podSelector": {}}]}],
+        "nightshift-spark": [{"to": [spark]}],
+        "nightshift-spark-driver": [],
+    }
+
+
+def test_what_is_named_is_reached_by_those_that_need_it() -> None:
+    named_places = tuple(
+        word
+        for place, address in {
+            "database": "10.0.0.7/32",
+            "apiServer": "10.0.0.1/32",
+            "objectStore": "10.0.0.8/32",
+        }.items()
+        for word in ("--set", f"egress.{place}.to[0].ipBlock.cidr={address}")
     )
-    assert policy["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 8443}]}]
+    found = reached(render(CHART, *SECRET, *named_places, "--set", "egress.apiServer.port=8443"))
+
+    def rule(address: str, port: int) -> dict[str, Any]:
+        return {"to": [{"ipBlock": {"cidr": address}}], "ports": [{"protocol": "TCP", "port": port}]}
+
+    database, api_server, store = (
+        rule(f"10.0.0.{host}/32", port) for host, port in ((7, 5432), (1, 8443), (8, 443))
+    )  # fmt: skip
+    assert found["nightshift-mlflow"] == [database]
+    assert found["nightshift-airflow"] == [{"to": [{"podSelector": {}}]}, database, api_server]
+    assert found["nightshift-spark-driver"] == [api_server]
+    assert found["nightshift-scoring"][1:] == [store]
+
+
+def test_a_rule_without_a_destination_would_open_all_and_is_refused() -> None:
+    done = helm(
+        "template", "release", CHART, *SECRET, "--set", "egress.database.to[0].nobody=x", "--set-json",
+        "egress.objectStore.to=[{}]", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "egress" in done.stderr
