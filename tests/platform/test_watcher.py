@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,7 @@ def hook(live_platform: Live) -> Iterator[Hook]:
     with served(Hook()) as server:
         address = f"127.0.0.1:{server.port}"
         channels.write_text(
-            f"channels: {{night: 'json://{address}'}}\nnotify: {{night: [late]}}\nheartbeat: 'http://{address}/beat'\n"
+            f"channels: {{night: 'json://{address}'}}\nnotify: {{night: [late, FAILED]}}\nheartbeat: 'http://{address}/beat'\n"
         )
         yield server
     channels.unlink()
@@ -37,7 +38,7 @@ def due(live_platform: Live) -> Iterator[datetime]:
     wanted = (now + timedelta(minutes=2)).replace(second=0, microsecond=0)
     began = now - timedelta(hours=3)
     schedule = {"cutoff": f"{began:%H:%M}", "timezone": "UTC", "start": f"{began - timedelta(days=9):%Y-%m-%d}"}
-    wait = {"wait": "1h", "deliver_by": f"{wanted:%H:%M}", "retrain": "never", "end": None}
+    wait = {"wait": "5s", "deliver_by": f"{wanted:%H:%M}", "retrain": "never", "end": None}
     document = spec_document(pipeline=NAME, schedule={**schedule, **wait})
     home = live_platform.settings
     files = (home.pipelines / f"{NAME}.yaml", home.feature_modules / f"{NAME}.py")
@@ -48,16 +49,27 @@ def due(live_platform: Live) -> Iterator[datetime]:
         file.unlink()
 
 
-def test_a_night_that_was_never_made_is_told_and_the_watcher_lives(
+def test_a_night_that_was_never_made_is_told_and_then_that_its_backfill_failed(
     live_platform: Live, hook: Hook, due: datetime
 ) -> None:
     until(lambda: any(path == "/beat" for path, _ in hook.got), seconds=90)
-    until(lambda: any(document for _, document in hook.got), seconds=240)
+    until(lambda: _told(hook), seconds=240)
     assert timedelta() <= datetime.now(UTC) - due < timedelta(minutes=1)
-    (told,) = (document for _, document in hook.got if document)
-    assert told["title"].startswith(f"[late] {NAME} ")
-    assert "no run was made" in told["message"]
-    assert "State: WAITING" in told["message"]
+    (late,) = _told(hook)
+    assert late["title"].startswith(f"[late] {NAME} ")
+    assert "no run was made" in late["message"]
+    assert "State: WAITING" in late["message"]
     assert look_problems(live_platform.settings) == []
     with login(live_platform.settings) as client:
         assert NAME not in {run.dag_id for run in client.changed_runs(due - timedelta(days=1))}
+    day = late["title"].split()[2].rstrip(":")
+    assert live_platform.run("nightshift", "backfill", NAME, day, day, check=False).returncode == 1
+    until(lambda: len(_told(hook)) == 2, seconds=120)
+    failed = _told(hook)[1]
+    assert failed["title"].startswith(f"[FAILED] {NAME} {day}: inputs_landed: ")
+    assert f"Next: nightshift diagnose {NAME} --ds {day}" in failed["message"]
+
+
+def _told(hook: Hook) -> list[dict[str, Any]]:
+    """What was told of the pipeline; others may fail meanwhile."""
+    return [document for _, document in hook.got if document and f" {NAME} " in document["title"]]
