@@ -40,21 +40,28 @@ class Nights:
     def troubles(self, pipeline: Pipeline, began: datetime, now: datetime) -> Iterator[Trouble]:
         """The troubles of a pipeline's newest night, and of the one before, whose deadline may come later."""
         newest = last_night(pipeline, now)
-        for ds in (newest - timedelta(days=1), newest):
-            if not inside(pipeline, ds) or now < cutoff(pipeline.schedule, ds):
-                continue
+        nights = [
+            ds
+            for ds in (newest - timedelta(days=1), newest)
+            if inside(pipeline, ds) and cutoff(pipeline.schedule, ds) <= now
+        ]
+        # Files last: whether one was waived is in the database, which may be away.
+        for ds in nights:
             deadline = due(pipeline.schedule, ds)
-            waits_until = cutoff(pipeline.schedule, ds) + timedelta(seconds=seconds(pipeline.schedule.wait))
             wanted = deadline is not None and max(began, now - _LONGEST) <= deadline
-            waiting = a_quarter(cutoff(pipeline.schedule, ds), seconds(pipeline.schedule.wait)) <= now < waits_until
-            if not (wanted or waiting) or self.delivered(pipeline, ds):
-                continue
-            run = self.runs.get((pipeline.name, ds.isoformat()))
-            if deadline is not None and wanted:
-                yield from self._late(pipeline, ds, deadline, now, run)
-            if waiting and (run is None or run.state != "failed") and (lacks := self.lacks(pipeline, ds)):
-                lacks += f"; its run gives up at {waits_until:%H:%M} UTC"
-                yield self._trouble(pipeline, ds, run, lacks, "has not landed", "")
+            if deadline is not None and wanted and not self.delivered(pipeline, ds):
+                yield from self._late(pipeline, ds, deadline, now)
+        for ds in nights:
+            yield from self._not_landed(pipeline, ds, now)
+
+    def _not_landed(self, pipeline: Pipeline, ds: date, now: datetime) -> Iterator[Trouble]:
+        wait, at = seconds(pipeline.schedule.wait), cutoff(pipeline.schedule, ds)
+        until, run = at + timedelta(seconds=wait), self.runs.get((pipeline.name, ds.isoformat()))
+        if not a_quarter(at, wait) <= now < until or (run and run.state == "failed") or self.delivered(pipeline, ds):
+            return
+        if lacks := self.lacks(pipeline, ds):
+            lacks += f"; its run gives up at {until:%H:%M} UTC"
+            yield self._trouble(pipeline, ds, run, lacks, "has not landed", "")
 
     def delivered(self, pipeline: Pipeline, ds: date) -> bool:
         """Return whether readers have the predictions of a day."""
@@ -73,9 +80,8 @@ class Nights:
             return first_line(error.what)
         return ""
 
-    def _late(
-        self, pipeline: Pipeline, ds: date, deadline: datetime, now: datetime, run: Run | None
-    ) -> Iterator[Trouble]:
+    def _late(self, pipeline: Pipeline, ds: date, deadline: datetime, now: datetime) -> Iterator[Trouble]:
+        run = self.runs.get((pipeline.name, ds.isoformat()))
         begun = datetime.fromisoformat(run.started) if run and run.started else None
         earlier = self._earlier_seconds(pipeline, now)
         found: Lateness = lateness(deadline, now, begun, earlier)

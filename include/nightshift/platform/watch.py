@@ -81,9 +81,13 @@ class Watch:
             def is_over(trouble: Trouble) -> bool:
                 if "alert" in trouble.events:
                     return not unseen
-                if not trouble.pipeline:
-                    return trouble.dag not in invalid
-                return trouble.pipeline not in invalid and self._is_over(trouble, pipelines.get(trouble.pipeline))
+                if "ledger trouble" not in trouble.events and (trouble.pipeline or trouble.dag) in invalid:
+                    return False
+                try:
+                    return self._is_over(trouble, pipelines.get(trouble.pipeline))
+                except NightshiftError as error:  # not known, so not over
+                    problems.append(str(error))
+                    return False
 
             return problems + tell(record, channels, pipelines, troubles, is_over)
 
