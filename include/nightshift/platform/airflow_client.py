@@ -25,9 +25,9 @@ class Run:
     state: str
     run_type: str
     seconds: float
-    dag_id: str = ""
     started: str = ""
     ended: str = ""
+    dag_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,16 @@ class FailedTask:
 
 
 class AirflowClient:
-    """Asks the API server at ``settings.airflow_url``. Raises PlatformError where it does not answer."""
+    """Asks the API server at ``settings.airflow_url``. Raises PlatformError where it does not answer.
 
-    def __init__(self, settings: Settings, user: str, password: str) -> None:
+    One that is not ``patient`` has other things to look at: it waits for 10 s, and does not ask again.
+    """
+
+    def __init__(self, settings: Settings, user: str, password: str, *, patient: bool = True) -> None:
         import httpx
 
-        self._url = settings.airflow_url
-        self._client = httpx.Client(base_url=self._url, timeout=30)
+        self._url, self._patient = settings.airflow_url, patient
+        self._client = httpx.Client(base_url=self._url, timeout=30 if patient else 10)
         answer = self._ask("POST", "/auth/token", json={"username": user, "password": password})
         self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
@@ -118,7 +121,7 @@ class AirflowClient:
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         import httpx
 
-        pauses = iter(_PAUSES)
+        pauses = iter(_PAUSES if self._patient else ())
         while True:
             try:
                 response = self._client.request(method, path, **arguments)
@@ -147,7 +150,7 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, httpx.TimeoutException | httpx.RemoteProtocolError | httpx.ReadError)
 
 
-def login(settings: Settings) -> AirflowClient:
+def login(settings: Settings, *, patient: bool = True) -> AirflowClient:
     """A client with the login that ``nightshift up`` generated."""
     file = settings.var / "secrets" / "airflow-passwords.json"
     try:
@@ -157,7 +160,7 @@ def login(settings: Settings) -> AirflowClient:
             f"the login {file} cannot be read ({error.strerror})", do="start the platform with `nightshift up`"
         ) from None
     user, password = next(iter(passwords.items()))
-    return AirflowClient(settings, user, password)
+    return AirflowClient(settings, user, password, patient=patient)
 
 
 def _run(item: dict[str, Any]) -> Run:
@@ -167,7 +170,7 @@ def _run(item: dict[str, Any]) -> Run:
         state=item["state"],
         run_type=item["run_type"],
         seconds=float(item.get("duration") or 0.0),
-        dag_id=str(item["dag_id"]),
         started=item.get("start_date") or "",
         ended=item.get("end_date") or "",
+        dag_id=str(item["dag_id"]),
     )

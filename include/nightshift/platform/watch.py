@@ -1,6 +1,6 @@
 """One look at everything that people are told of: runs that ended, nights that are late, specs, the ledger."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -37,10 +37,9 @@ _VERIFIED_AGAIN = timedelta(minutes=10)
 
 @dataclass
 class Watch:
-    """What one watcher knows from look to look. ``connect`` signs in to Airflow."""
+    """What one watcher knows from look to look."""
 
     settings: Settings
-    connect: Callable[[Settings], AirflowClient] = login
     _client: AirflowClient | None = None
     _nights: Nights = field(init=False)
     _seen: datetime | None = None
@@ -101,7 +100,7 @@ class Watch:
 
     def _sign_in(self) -> Iterator[str]:
         try:
-            self._client = self._client or self.connect(self.settings)
+            self._client = self._client or login(self.settings, patient=False)
         except NightshiftError as error:
             yield str(error)
         self._nights.airflow = self._client

@@ -37,7 +37,7 @@ def nights(settings: Settings, database: Database) -> Nights:
 
 
 def _run(started: datetime, state: str = "running") -> Run:
-    return Run(str(DS), "scheduled", state, "scheduled", 0.0, "parcels", started.isoformat())
+    return Run(str(DS), "scheduled", state, "scheduled", 0.0, started.isoformat(), dag_id="parcels")
 
 
 def _stages(nights: Nights, pipeline: Pipeline, now: datetime) -> list[str]:
