@@ -77,7 +77,8 @@ def _status(as_json: bool) -> None:
     untried: list[str] = []
     unsound = list(ground_lines(settings, healthy, untried.append))
     damaged, standing = list(damage_lines(settings)), list(standing_lines(settings))
-    unsaid = [f"watcher: {problem}" for problem in look_problems(settings)]
+    watches = any(item.name == "watcher" and item.pid for item in found)
+    unsaid = [f"watcher: {problem}" for problem in look_problems(settings)] if watches else []
     lines += [*unsound, *untried, *damaged, *standing, *unsaid]
     document = {
         "healthy": healthy,
