@@ -42,7 +42,7 @@ def status(as_json: Json = False) -> None:
     """The local platform's components and how they are, and what is not well of the pipelines.
 
     That is what another program changed in their tables, specs that are not valid, newest days that scored less than
-    landed for them, and promotions that are frozen; and what the watcher could not see or tell.
+    landed for them, promotions that are frozen, and what the watcher could not see or say.
 
     Tries what no promise holds without: a session of the database for each lock, and a store that keeps what it
     confirmed. Exit code 1 where a component is not healthy, or one of the two is not so. A store that no publication

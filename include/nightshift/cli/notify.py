@@ -15,7 +15,7 @@ def notify(
     test: Annotated[str | None, typer.Option("--test", metavar="CHANNEL", help="Send a trial message to it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show who is told of what, and which faults people were told of that are not over; or try a channel.
+    """Show who is told of what, and which faults are not over; or try a channel.
 
     Channels and their addresses are in var/secrets/notify.yaml (NIGHTSHIFT_NOTIFY_FILE); no address is shown. Exit code
     1 where nobody is told, or the trial was not accepted.
