@@ -4,10 +4,12 @@ The earlier version is commit fea2b27, the last that hashed code by its text: th
 """
 
 import io
+import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,12 @@ def published(project: Containers, day: str) -> str:
     return project.run(f"docker compose exec -T airflow-scheduler ls -l --full-time {names}")
 
 
+def predictions(project: Containers, day: str) -> dict[str, Any]:
+    """What `history` has of the predictions of a day."""
+    found = json.loads(project.run(f"{INSIDE} history flights --ds {day} --json"))
+    return next(item for item in found["published"] if item["dataset"] == "predictions")
+
+
 def test_nothing_is_built_anew(upgraded: Containers) -> None:
     assert "everything is up to date: nothing was retrained, built or scored" in upgraded.said["demo"]
     upgraded.run(f"{INSIDE} backfill flights {SCORED} {SCORED}")
@@ -62,7 +70,8 @@ def test_the_ledger_is_whole_and_its_champion_scores_the_next_night(upgraded: Co
     assert "whole" in upgraded.run(f"{INSIDE} ledger verify")
     upgraded.run(f"{INSIDE} land flights --from {NEXT} --to {NEXT}")
     upgraded.run(f"{INSIDE} backfill flights {NEXT} {NEXT}")
-    assert "version 2" in upgraded.run(f"{INSIDE} history flights --ds {NEXT}")
+    assert predictions(upgraded, NEXT)["rows"] > 0
+    assert predictions(upgraded, NEXT)["model_sha256"] == predictions(upgraded, SCORED)["model_sha256"]
 
 
 def test_no_secret_that_tasks_can_read_reaches_the_ledgers_owner(upgraded: Containers) -> None:
