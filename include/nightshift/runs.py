@@ -9,15 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from nightshift import storage
 from nightshift.job import Outcome, earlier_run_name, new_attempt, run_name
 from nightshift.lineage import canonical, sha256
 from nightshift.plan import pipeline_of
+from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
 from nightshift.steps import STEPS, shards_line
 
-LAST_STEPS = ("monitor", "promote")
 MOST_LINKS = 10
 _ROWS = {"gate_predictions": "scored", "gate_features": "of features", "gate_inputs": "landed"}
 
@@ -37,6 +38,11 @@ class RunPage:
 def run_folder(settings: Settings, dag: str, run_id: str) -> str:
     """The folder of a run."""
     return storage.join(_root(settings, dag), run_name(run_id))
+
+
+def run_address(settings: Settings, dag: str, run_id: str) -> str:
+    """Where the Airflow UI shows what the steps of a run said."""
+    return f"{settings.airflow_address}/nightshift/runs/{quote(dag)}/{quote(run_id, safe='')}"
 
 
 def keep(

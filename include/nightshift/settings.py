@@ -31,7 +31,9 @@ class Settings:
     and ``mlflow_uri``; empty: there, too. ``parallelism`` is how many tasks run at once. ``postgres`` is the
     ``host:port`` of a server where the platform's parts are containers; empty: they are this machine's processes.
     ``heads`` is where the ledger's heads are kept beside the lake: who can write there, the lake and the database can
-    rewrite the past. ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``.
+    rewrite the past. ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``; so is
+    ``notify_file``, with the channels that people are told by. ``alertmanager`` is the URL of one whose alerts they are
+    told of, too.
     """
 
     home: Path
@@ -65,6 +67,8 @@ class Settings:
     mlflow_page: str = ""
     postgres: str = ""
     removal_key: Path | None = None
+    notify_file: Path | None = None
+    alertmanager: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -111,6 +115,8 @@ class Settings:
             mlflow_page=env.get("NIGHTSHIFT_MLFLOW_PAGE", "").rstrip("/"),
             postgres=_matching(env, "NIGHTSHIFT_POSTGRES", "", r"([A-Za-z0-9.-]+:\d{1,5})?"),
             removal_key=Path(env["NIGHTSHIFT_REMOVAL_KEY_FILE"]) if env.get("NIGHTSHIFT_REMOVAL_KEY_FILE") else None,
+            notify_file=Path(env["NIGHTSHIFT_NOTIFY_FILE"]) if env.get("NIGHTSHIFT_NOTIFY_FILE") else None,
+            alertmanager=env.get("NIGHTSHIFT_ALERTMANAGER", "").rstrip("/"),
         )
 
     @property
@@ -133,6 +139,11 @@ class Settings:
     def removal_key_file(self) -> Path:
         """The file with the key for the fingerprints of removed rows."""
         return self.removal_key or self.var / "secrets" / REMOVAL_KEY
+
+    @property
+    def channels(self) -> Path:
+        """The file with the channels by which people are told, and with their addresses."""
+        return self.notify_file or self.var / "secrets" / "notify.yaml"
 
     @property
     def airflow_address(self) -> str:

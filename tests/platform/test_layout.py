@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from nightshift.errors import PlatformError
 from nightshift.platform import layout as places
 from nightshift.platform import logins, processes, supervisor
-from nightshift.platform.health import HEALTHY, _airflow, state
+from nightshift.platform.health import HEALTHY, LOOK, _airflow, look_problems, state, watched
 from nightshift.platform.layout import Layout
 from nightshift.platform.programs import NAMES, Program, programs
 from nightshift.platform.supervisor import Running
@@ -26,6 +27,17 @@ def test_the_programs_have_the_names_of_status(settings: Settings) -> None:
     layout.make()
     logins.ensure_secrets(layout)
     assert tuple(program.name for program in programs(settings)) == NAMES
+
+
+def test_a_watcher_is_healthy_while_it_looks_whatever_it_sees(settings: Settings) -> None:
+    layout, now = Layout(settings.var), time.time()
+    layout.make()
+    assert watched(settings, int(now)) == "no look yet"
+    for at, health in ((now, HEALTHY), (now - 200, "no look yet"), (now - 3600, "no look yet")):
+        (layout.run / LOOK).write_text(json.dumps({"at": at, "problems": ["a channel is down"]}))
+        assert watched(settings, int(now) - 100) == health
+    assert watched(settings, int(now) - 7200) == "no look for minutes"
+    assert look_problems(settings) == ["a channel is down"]
 
 
 @pytest.mark.parametrize(

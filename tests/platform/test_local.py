@@ -34,6 +34,7 @@ COMPONENTS = [
     "airflow-api-server",
     "airflow-dag-processor",
     "airflow-triggerer",
+    "watcher",
 ]
 
 

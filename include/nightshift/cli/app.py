@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from nightshift import __version__
-from nightshift.cli import backfill, check, diagnose, models, night, orders, pipelines, repair, upkeep, waive
+from nightshift.cli import backfill, check, diagnose, models, night, notify, orders, pipelines, repair, upkeep, waive
 from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError, SpecError, unforeseen
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
@@ -90,7 +90,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
         pipelines.score,
     ),
     *(backfill.backfill, diagnose.diagnose, waive.waive, repair.repair, upkeep.audit, upkeep.prune),
-    *(upkeep.backup, upkeep.restore),
+    *(upkeep.backup, upkeep.restore, notify.notify),
     *(models.champions, models.history, models.ledger),
     *(orders.rollback, orders.retire, orders.override, orders.freeze, orders.unfreeze),
 )

@@ -9,6 +9,7 @@ import typer
 from nightshift.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from nightshift.notices.channels import Channels
     from nightshift.pods.kinds import Kind
     from nightshift.settings import Settings
     from nightshift.specs.check import Finding
@@ -24,8 +25,9 @@ def check(
 ) -> None:
     """Check specs, feature modules and the pod templates; problems as file:line.
 
-    Runs nothing and needs no platform. Where the ledger answers, it warns if scoring would be refused, since module
-    or spec are not what the champion was trained with.
+    Runs nothing and needs no platform. A channel that the platform's file of channels does not have is a problem. Where
+    the ledger answers, it warns if scoring would be refused, since module or spec are not what the champion was trained
+    with.
 
     Example: nightshift check flights
     """
@@ -33,11 +35,12 @@ def check(
     from nightshift.specs.check import check_specs
 
     settings = Settings.from_env()
-    templates = _templates(settings)
-    found = check_specs(settings, pipeline, also=partial(_more_findings, templates))
-    problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong)]
+    templates, (channels, wrong_channels) = _templates(settings), _channels(settings)
+    found = check_specs(settings, pipeline, also=partial(_more_findings, templates, channels))
+    problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong), *wrong_channels]
     lines = [str(problem) for problem in problems]
     warnings = list(_warnings(settings, found.good))
+    warnings += [] if channels or wrong_channels else _untold(settings, found.good)
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
@@ -66,11 +69,13 @@ def _templates(settings: "Settings") -> "list[Template]":
     return [(kind, *check_template(path, kind)) for kind, path, used in templates if used or path.is_file()]
 
 
-def _more_findings(templates: "list[Template]", spec: "Pipeline") -> Iterator["Finding"]:
+def _more_findings(templates: "list[Template]", channels: "Channels | None", spec: "Pipeline") -> Iterator["Finding"]:
     """What is wrong with a spec that only others than ``specs`` know."""
     from nightshift.pods.kinds import SCORING
 
     yield from _wrong_parameters(spec)
+    for name, words in channels.unknown(spec.notify) if channels else ():
+        yield ("notify", name), f"notify: {words}"
     for kind, template, problems in templates:
         if kind is SCORING and not problems:
             yield from _taken_volumes(template["spec"], spec)
@@ -106,6 +111,27 @@ def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
         elif name not in ALLOWED:
             words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
             yield ("training", "params", name), f"training.params: {words}"
+
+
+def _channels(settings: "Settings") -> "tuple[Channels | None, list[Problem]]":
+    """The channels that people are told by, and what is wrong with their file."""
+    from nightshift.errors import NightshiftError
+    from nightshift.notices.channels import read_channels
+    from nightshift.specs.document import Problem
+
+    try:
+        return read_channels(settings), []
+    except NightshiftError as error:
+        file, _, line = error.where.rpartition(":")
+        at = (file, int(line)) if line.isdecimal() else (error.where, 1)
+        allowed = f"; allowed: {error.allowed}" if error.allowed else ""
+        return None, [Problem(*at, error.what + allowed)]
+
+
+def _untold(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
+    """Specs that name channels where this machine knows none: whether there are such, only the platform's can say."""
+    if names := [spec.name for spec in specs if spec.notify]:
+        yield f"the channels of {', '.join(names)} are not known here, there is no {settings.channels}"
 
 
 def _warnings(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:

@@ -47,7 +47,7 @@ def status(as_json: Json = False) -> None:
     """The local platform's components and how they are, and what is not well of the pipelines.
 
     That is what another program changed in their tables, specs that are not valid, newest days that scored less than
-    landed for them, and promotions that are frozen.
+    landed for them, promotions that are frozen, and what the watcher could not see or say.
 
     Tries what no promise holds without: a session of the database for each lock, and a store that keeps what it
     confirmed. Exit code 1 where a component is not healthy, or one of the two is not so. A store that no publication
@@ -63,7 +63,7 @@ def _status(as_json: bool) -> None:
     from nightshift.cli.repair import damage_lines
     from nightshift.cli.standing import standing_lines
     from nightshift.platform import local
-    from nightshift.platform.health import HEALTHY
+    from nightshift.platform.health import HEALTHY, look_problems
     from nightshift.platform.layout import Layout
     from nightshift.platform.logins import ADMIN
     from nightshift.settings import Settings
@@ -82,13 +82,16 @@ def _status(as_json: bool) -> None:
     untried: list[str] = []
     unsound = list(ground_lines(settings, healthy, untried.append))
     damaged, standing = list(damage_lines(settings)), list(standing_lines(settings))
-    lines += [*unsound, *untried, *damaged, *standing, _ONE_ACCOUNT]
+    watches = any(item.name == "watcher" and item.pid for item in found)
+    unsaid = [f"watcher: {problem}" for problem in look_problems(settings)] if watches else []
+    lines += [*unsound, *untried, *damaged, *standing, *unsaid, _ONE_ACCOUNT]
     document = {
         "healthy": healthy,
         "unsound": unsound,
         "untried": untried,
         "damaged": damaged,
         "standing": standing,
+        "unsaid": unsaid,
         "trust": _ONE_ACCOUNT,
         "components": [asdict(item) for item in found],
         "urls": urls,

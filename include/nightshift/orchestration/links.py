@@ -11,10 +11,10 @@ from urllib.parse import quote
 from airflow.sdk import BaseOperatorLink
 
 from nightshift.plan import pipeline_of
+from nightshift.runs import run_address
 from nightshift.settings import Settings
 
 REPORTS = "/nightshift/reports"
-RUNS = "/nightshift/runs"
 
 
 class GateReportLink(BaseOperatorLink):
@@ -73,11 +73,6 @@ def report_address(settings: Settings, dag: str, uri: str) -> str:
     """Where the UI shows a file below the reports URI, ``<reports>/<pipeline>/…``."""
     path = uri.removeprefix(settings.reports).strip("/").partition("/")[2]
     return f"{settings.airflow_address}{REPORTS}/{quote(dag)}/{quote(path, safe='/=')}"
-
-
-def run_address(settings: Settings, dag: str, run_id: str) -> str:
-    """Where the UI shows what the steps of a run said."""
-    return f"{settings.airflow_address}{RUNS}/{quote(dag)}/{quote(run_id, safe='')}"
 
 
 def shown(settings: Settings, dag: str, links: Mapping[str, str]) -> dict[str, str]:

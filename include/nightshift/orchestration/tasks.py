@@ -16,8 +16,9 @@ from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import InputMissing, NightshiftError, foreseen, unforeseen
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, unfinished_days
-from nightshift.orchestration.links import LINKS, run_address, shown, to_show
+from nightshift.orchestration.links import LINKS, shown, to_show
 from nightshift.plan import pipeline_of
+from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, scored_already, shard_command, shard_commands
@@ -245,7 +246,7 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
     task.links = outcome.links
     task.operator_extra_links = to_show(task, job.run_id)
     metrics.timing(job.settings, "step_seconds", seconds, pipeline=job.pipeline.name, step=task.task_id, status=status)
-    page = run_address(job.settings, task.dag_id, job.run_id)
+    page = runs.run_address(job.settings, task.dag_id, job.run_id)
     for line in runs.link_lines(shown(job.settings, task.dag_id, outcome.links), page):
         log.info("%s", line)
     if status != "failed":
@@ -254,7 +255,7 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
         log.warning("%s", warning)
     said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason}
     runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part, **said)
-    if status != "failed" and task.task_id in runs.LAST_STEPS:
+    if status != "failed" and task.task_id in LAST_STEPS:
         log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
 
 

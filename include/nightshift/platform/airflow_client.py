@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Self
 
 from nightshift.errors import PlatformError
@@ -18,13 +18,16 @@ _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts."""
+    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts; ``started`` and ``ended`` are in ISO."""
 
     ds: str
     run_id: str
     state: str
     run_type: str
     seconds: float
+    started: str = ""
+    ended: str = ""
+    dag_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,16 @@ class FailedTask:
 
 
 class AirflowClient:
-    """Asks the API server at ``settings.airflow_url``. Raises PlatformError where it does not answer."""
+    """Asks the API server at ``settings.airflow_url``. Raises PlatformError where it does not answer.
 
-    def __init__(self, settings: Settings, user: str, password: str) -> None:
+    One that is not ``patient`` has other things to look at: it waits for 10 s, and does not ask again.
+    """
+
+    def __init__(self, settings: Settings, user: str, password: str, *, patient: bool = True) -> None:
         import httpx
 
-        self._url = settings.airflow_url
-        self._client = httpx.Client(base_url=self._url, timeout=30)
+        self._url, self._patient = settings.airflow_url, patient
+        self._client = httpx.Client(base_url=self._url, timeout=30 if patient else 10)
         answer = self._ask("POST", "/auth/token", json={"username": user, "password": password})
         self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
@@ -56,10 +62,28 @@ class AirflowClient:
     def runs(self, dag_id: str, first: date, last: date) -> list[Run]:
         """The runs of a DAG from ``first`` to ``last``, by day."""
         window = {"logical_date_gte": f"{first}T00:00:00Z", "logical_date_lte": f"{last}T00:00:00Z"}
+        return self._runs(dag_id, {**window, "order_by": "logical_date"})
+
+    def changed_runs(self, since: datetime) -> list[Run]:
+        """The runs of all DAGs that something has changed of since a moment, in the order of their changes."""
+        return self._runs("~", {"updated_at_gte": since.isoformat(), "order_by": "updated_at"})
+
+    def earlier_seconds(self, dag_id: str, count: int) -> list[float]:
+        """The durations of the newest runs of a DAG that went well."""
+        query = {"state": "success", "order_by": "-logical_date", "limit": str(count)}
+        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query)
+        found = (_run(item).seconds for item in page["dag_runs"])
+        return [seconds for seconds in found if seconds]  # one that somebody marked may never have begun
+
+    def is_paused(self, dag_id: str) -> bool:
+        """Return whether the DAG makes no runs by its schedule, since somebody paused it."""
+        return bool(self._ask("GET", f"/api/v2/dags/{dag_id}").get("is_paused"))
+
+    def _runs(self, dag_id: str, query: dict[str, str]) -> list[Run]:
         found: list[dict[str, Any]] = []
         while True:
-            query = {**window, "limit": "100", "offset": str(len(found)), "order_by": "logical_date"}
-            page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query)
+            paged = {**query, "limit": "100", "offset": str(len(found))}
+            page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=paged)
             found += page["dag_runs"]
             if not page["dag_runs"] or len(found) >= page["total_entries"]:
                 return [_run(item) for item in found]
@@ -97,7 +121,7 @@ class AirflowClient:
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         import httpx
 
-        pauses = iter(_PAUSES)
+        pauses = iter(_PAUSES if self._patient else ())
         while True:
             try:
                 response = self._client.request(method, path, **arguments)
@@ -126,7 +150,7 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, httpx.TimeoutException | httpx.RemoteProtocolError | httpx.ReadError)
 
 
-def login(settings: Settings) -> AirflowClient:
+def login(settings: Settings, *, patient: bool = True) -> AirflowClient:
     """A client with the login that ``nightshift up`` generated."""
     file = settings.var / "secrets" / "airflow-passwords.json"
     try:
@@ -136,7 +160,7 @@ def login(settings: Settings) -> AirflowClient:
             f"the login {file} cannot be read ({error.strerror})", do="start the platform with `nightshift up`"
         ) from None
     user, password = next(iter(passwords.items()))
-    return AirflowClient(settings, user, password)
+    return AirflowClient(settings, user, password, patient=patient)
 
 
 def _run(item: dict[str, Any]) -> Run:
@@ -146,4 +170,7 @@ def _run(item: dict[str, Any]) -> Run:
         state=item["state"],
         run_type=item["run_type"],
         seconds=float(item.get("duration") or 0.0),
+        started=item.get("start_date") or "",
+        ended=item.get("end_date") or "",
+        dag_id=str(item["dag_id"]),
     )

@@ -113,6 +113,8 @@ def _nightshift(settings: Settings) -> dict[str, str]:
         "DATABASE_FILE": settings.database_file,
         "MLFLOW_LOGIN_FILE": settings.mlflow_login_file,
         "REMOVAL_KEY_FILE": settings.removal_key or "",
+        "NOTIFY_FILE": settings.notify_file or "",
+        "ALERTMANAGER": settings.alertmanager,
     }
     return {f"NIGHTSHIFT_{name}": str(value) for name, value in names.items()}
 

@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from nightshift.platform.supervisor import GIVEN_UP, Running
 from nightshift.settings import Settings
 
 HEALTHY = "healthy"
+# Where the watcher says how its last look went, beside the sockets; one look may wait for services that do not answer.
+LOOK = "watcher.json"
+_LOOK_SECONDS = 300
 # Our program -> its name in the answer of Airflow's health endpoint.
 _HEARTBEATS = {
     "airflow-scheduler": "scheduler",
@@ -52,6 +56,8 @@ def check(settings: Settings, found: Mapping[str, Running]) -> dict[str, str]:
     if "mlflow" in alive:
         answer = _get(f"http://127.0.0.1:{places.mlflow_port(settings)}/health")
         health["mlflow"] = HEALTHY if answer == "OK" else "does not answer yet"
+    if "watcher" in alive:
+        health["watcher"] = watched(settings, alive["watcher"].started)
     if any(name.startswith("airflow-") for name in alive):
         answer = _get(f"http://127.0.0.1:{places.airflow_port(settings)}/api/v2/monitor/health")
         health |= _airflow(answer, alive)
@@ -77,8 +83,30 @@ def served(settings: Settings, name: str) -> str:
     """The health of a program that runs in a container, by what anybody may ask it."""
     if name == "mlflow":
         return HEALTHY if _get(f"{settings.mlflow_uri}/health") == "OK" else "does not answer yet"
+    if name == "watcher":
+        return watched(settings, 0)
     answer = _get(f"{settings.airflow_url}/api/v2/monitor/health")
     return _airflow(answer, {name: Running(name, "RUNNING", 1, 0, "")})[name]
+
+
+def watched(settings: Settings, started: int) -> str:
+    """The health of the watcher: it looks. What it could not see or say is another thing, see ``look_problems``."""
+    looked = _last_look(settings).get("at", 0)
+    if looked < started:
+        return "no look yet"
+    return HEALTHY if time.time() - looked < _LOOK_SECONDS else "no look for minutes"
+
+
+def look_problems(settings: Settings) -> list[str]:
+    """What the watcher could not see or say when it looked last."""
+    return list(_last_look(settings).get("problems", ()))
+
+
+def _last_look(settings: Settings) -> dict[str, Any]:
+    try:
+        return dict(json.loads((Layout(settings.var).run / LOOK).read_text()))
+    except (OSError, ValueError):
+        return {}
 
 
 def state(running: Running | None) -> str:

@@ -17,6 +17,7 @@ NAMES = (
     "airflow-api-server",
     "airflow-dag-processor",
     "airflow-triggerer",
+    "watcher",
 )
 # Not `-m airflow`: Airflow would be imported before there is a __main__, which pyspark takes for a doctest and exits.
 AIRFLOW = (sys.executable, str(Path(sys.executable).parent / "airflow"))
@@ -39,6 +40,10 @@ class Program:
     start_seconds: int = 10
 
 
+# It ends at once, whatever it waits for: what it has said is written down.
+_WATCHER = Program("watcher", (sys.executable, "-m", "nightshift.platform.watcher"), stop_seconds=5, start_seconds=1)
+
+
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Every program, in the order in which they are started. Raises PlatformError."""
     layout = Layout(settings.var)
@@ -46,19 +51,20 @@ def programs(settings: Settings) -> tuple[Program, ...]:
         _postgres(layout),
         _mlflow(settings, layout, "127.0.0.1", places.mlflow_port(settings)),
         *_airflow(settings, places.airflow_port(settings)),
+        _WATCHER,
     )
     return tuple(_after_its_predecessor(program) if program.port else program for program in found)
 
 
 def served(settings: Settings) -> dict[str, Program]:
-    """The programs that run in a container each, where others must find them: MLflow and Airflow's, by name."""
+    """The programs that run in a container each, where others must find them: all but Postgres, by name."""
     port = urlsplit(settings.mlflow_uri).port or 5000
     mlflow = _mlflow(settings, Layout(settings.var, settings.postgres), "0.0.0.0", port)  # noqa: S104
     # MLflow answers those alone who call it by a name that it knows.
     hosts = [urlsplit(url).netloc for url in (settings.mlflow_uri, settings.mlflow_address)]
     known = {"MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(["localhost:*", "127.0.0.1:*", *hosts])}
     mlflow = replace(mlflow, environment={**mlflow.environment, **known})
-    return {program.name: program for program in (mlflow, *_airflow(settings, 0))}
+    return {program.name: program for program in (mlflow, *_airflow(settings, 0), _WATCHER)}
 
 
 def _after_its_predecessor(program: Program) -> Program:

@@ -11,9 +11,15 @@ def cutoff(schedule: Schedule, ds: date) -> datetime:
     ``fold=0`` reads a local time that daylight saving skips with the offset before the change, which moves it
     forward, and takes the first of an ambiguous one (PEP 495).
     """
-    hour, minute = schedule.cutoff.split(":")
-    local = datetime.combine(ds, time(int(hour), int(minute)), tzinfo=schedule.zone)
-    return local.astimezone(UTC)
+    return _moment(schedule, ds, schedule.cutoff)
+
+
+def due(schedule: Schedule, ds: date) -> datetime | None:
+    """The moment in UTC by which the predictions of ``ds`` are wanted; None where the spec does not say."""
+    if schedule.deliver_by is None:
+        return None
+    later = schedule.deliver_by < schedule.cutoff
+    return _moment(schedule, ds + timedelta(days=later), schedule.deliver_by)
 
 
 def current_ds(schedule: Schedule, moment: datetime) -> date:
@@ -52,6 +58,11 @@ def last_night(pipeline: Pipeline, moment: datetime) -> date:
     """The newest ``ds`` with a run whose cutoff is not after ``moment`` (aware); the first one where none has come."""
     newest = current_ds(pipeline.schedule, moment)
     return max(min(newest, last_run(pipeline) or newest), pipeline.schedule.start)
+
+
+def _moment(schedule: Schedule, ds: date, clock: str) -> datetime:
+    hour, minute = clock.split(":")
+    return datetime.combine(ds, time(int(hour), int(minute)), tzinfo=schedule.zone).astimezone(UTC)
 
 
 def _before(ds: date, count: int) -> date:

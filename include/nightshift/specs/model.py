@@ -31,6 +31,7 @@ from nightshift.specs.contract import (
     seconds,
     unknown,
 )
+from nightshift.specs.notify import Routes
 from nightshift.specs.scoring import Scoring
 from nightshift.specs.sources import Input, Missing, Schedule
 from nightshift.specs.spark import Spark
@@ -167,6 +168,8 @@ class Pipeline(Model):
     """The rule by which a challenger becomes champion."""
     scoring: Scoring = Scoring()
     """How a day is scored."""
+    notify: Routes = Field(default={})
+    """Which channels hear of which events of this pipeline: of its failed nights, of late ones and so on."""
 
     @property
     def name(self) -> str:

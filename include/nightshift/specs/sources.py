@@ -168,6 +168,8 @@ class Schedule(Model):
     """How often a challenger is trained; `weekly`: as of Mondays."""
     wait: Duration = "6h"
     """How long a run waits for its landing files."""
+    deliver_by: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] | None = None
+    """The time of day by which a day's predictions are there, the first such time after its cutoff."""
 
     @field_validator("timezone")
     @classmethod
@@ -178,6 +180,8 @@ class Schedule(Model):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.deliver_by == self.cutoff:
+            raise ValueError(f"deliver_by {self.deliver_by} is the cutoff itself: nothing is there at once")
         if self.start < _FIRST:
             raise ValueError(f"start {self.start} is before {_FIRST}")
         if self.end is not None and self.end > _LAST:

@@ -14,6 +14,7 @@ from nightshift.specs.spelling import nearest, nearest_word
 _PATTERNS = {
     r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "lower-case words joined by single underscores, such as late_flights",
     r"^[A-Za-z][A-Za-z0-9_]*$": "letters, digits and underscores, a letter first",
+    r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$": "lower-case words joined by single hyphens, such as night-shift",
     r"^[1-9][0-9]*[smhd]$": "a duration such as 90s, 15m, 6h or 1d",
     r"^(0|[1-9][0-9]*)[smhd]$": "a duration such as 0s, 90s or 15m",
     r"^[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]$": "one ASCII character that is neither a quote nor a line end",

@@ -16,7 +16,7 @@ from tests.unit.specs.home import add_spec
 
 PLATFORM = ["up", "down", "status", "env", "demo", "prepare", "serve"]
 PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
-REPAIRS = ["backfill", "diagnose", "waive", "repair", "audit", "prune", "backup", "restore"]
+REPAIRS = ["backfill", "diagnose", "waive", "repair", "audit", "prune", "backup", "restore", "notify"]
 ORDERS = ["rollback", "retire", "override", "freeze", "unfreeze"]
 COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger", *ORDERS]
 HEAVY = (

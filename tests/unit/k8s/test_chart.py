@@ -8,7 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from nightshift.platform import mlflow_server
+from nightshift.platform import mlflow_server, watcher
+from nightshift.settings import Settings
 from tests.conftest import PROJECT
 from tests.helm import CHART, KUBERNETES, helm, needs_helm, render
 
@@ -23,6 +24,8 @@ VARIANTS = {
         "--set", "mlflow.serviceAccountAnnotations.example\\.org/role=mlflow", "--set", "image.pullSecrets={registry}",
     ),
     "a claim": (*SECRET, "--set", "mlflow.artifacts.claim=mine", "--set", "mlflow.hosts={mlflow.example.org}"),
+    "a watcher": (*SECRET, "--set", "watcher.secret=told", "--set", "image.pullSecrets={registry}"),
+    "a watcher of stores": (*SECRET, "--set", "watcher.secret=told", "--set", "watcher.claim="),
     "a class": (
         *SECRET, "--set", "mlflow.artifacts.storageClass=", "--set", "mlflow.nodeSelector.disk=ssd",
         "--set", "mlflow.tolerations[0].operator=Exists", "--set-string", "quota.pods=7",
@@ -127,6 +130,26 @@ def test_mlflow_is_told_names_of_secrets_and_may_nothing() -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     accounts = [subject["name"] for found in objects if found["kind"] == "RoleBinding" for subject in found["subjects"]]
     assert "nightshift-mlflow" not in accounts
+
+
+def test_who_is_told_is_a_secret_that_the_watcher_alone_mounts() -> None:
+    assert not [item for item in render(CHART, *SECRET) if item["metadata"]["name"] == "nightshift-watcher"]
+    objects = render(CHART, *VARIANTS["a watcher"])
+    pod = named(objects, "Deployment", "nightshift-watcher")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert all(set(entry) == {"name", "value"} for entry in container["env"]), "no secret in the environment"
+    environ = {entry["name"]: entry["value"] for entry in container["env"]}
+    settings = Settings.from_env(environ)
+    [mounted] = [item["mountPath"] for item in container["volumeMounts"] if item["name"] == "secrets"]
+    files = [item["path"] for source in pod["volumes"][0]["projected"]["sources"] for item in source["secret"]["items"]]
+    assert {str(settings.channels), str(settings.database_file)} < {f"{mounted}/{name}" for name in files}
+    assert container["args"] == ["python", "-m", watcher.__name__]
+    assert pod["automountServiceAccountToken"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    airflows = yaml.safe_load((PROJECT / "include" / "k8s" / "airflow-values.yaml").read_text())["env"]
+    theirs = {entry["name"]: entry["value"] for entry in airflows}
+    given = yaml.safe_load((CHART / "values.yaml").read_text())["watcher"]["settings"]
+    assert given.items() <= theirs.items()
 
 
 def test_only_airflow_reaches_mlflow() -> None:

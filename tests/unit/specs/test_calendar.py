@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.specs.calendar import current_ds, cutoff, days, label_day, last_run, training_days
+from nightshift.specs.calendar import current_ds, cutoff, days, due, label_day, last_run, training_days
 from nightshift.specs.model import Schedule
 from tests.conftest import make_pipeline, spec_document
 
@@ -132,3 +132,15 @@ def test_labels_come_their_lag_later_and_runs_go_on_for_them() -> None:
     assert label_day(pipeline, date(2024, 3, 3)) == date(2024, 2, 29)
     assert last_run(pipeline) == date(2024, 4, 3)
     assert last_run(make_pipeline(schedule={**spec_document()["schedule"], "end": None})) is None
+
+
+@given(SCHEDULES, st.builds("{:02d}:{:02d}".format, st.integers(0, 23), st.integers(0, 59)), DAYS)
+def test_a_day_is_due_within_a_day_after_its_cutoff(schedule: Schedule, at: str, ds: date) -> None:
+    wanted = schedule.model_copy(update={"deliver_by": at})
+    found = due(wanted, ds)
+    assert found is not None
+    # A clock that is set forward or back brings two times of one day nearer, or apart.
+    assert timedelta(hours=-2) <= found - cutoff(wanted, ds) <= timedelta(hours=26)
+    local = found.astimezone(wanted.zone)
+    assert f"{local:%H:%M}" == at or local.utcoffset() != (local - timedelta(hours=2)).utcoffset()
+    assert due(schedule, ds) is None

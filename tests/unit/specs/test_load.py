@@ -258,7 +258,7 @@ def test_keys_that_came_later_change_the_hash_only_where_they_say_something() ->
     before = plain.model_dump(mode="json")
     for source in before["inputs"].values():
         del source["marker"], source["quiet"], source["columns_policy"], source["max_age"]
-    del before["features"]["reads"], before["label"]["wait"]
+    del before["features"]["reads"], before["label"]["wait"], before["schedule"]["deliver_by"], before["notify"]
     text = json.dumps(before, separators=(",", ":"), ensure_ascii=False)
     assert spec_hash(plain) == hashlib.sha256(text.encode()).hexdigest()[:16], "as before there were such keys"
     for key, value, same in (
@@ -268,6 +268,12 @@ def test_keys_that_came_later_change_the_hash_only_where_they_say_something() ->
         inputs = spec_document()["inputs"]
         inputs["orders"][key] = value
         assert (spec_hash(make_pipeline(inputs=inputs)) == spec_hash(plain)) is same, (key, value)
+
+
+def test_who_is_told_and_how_soon_a_day_is_wanted_changes_nothing_that_is_made() -> None:
+    schedule = {**spec_document()["schedule"], "deliver_by": "06:00"}
+    told = make_pipeline(notify={"night-shift": ["FAILED"]}, schedule=schedule)
+    assert spec_hash(told) == spec_hash(make_pipeline())
 
 
 DEEP = {
