@@ -7,7 +7,6 @@ writes it to the ledger.
 
 import logging
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 
 from nightshift import metrics as statsd
 from nightshift.database import advisory_lock
@@ -18,7 +17,6 @@ from nightshift.job import Job, Outcome, Status
 from nightshift.model_manifest import ModelManifest, read_manifest
 from nightshift.registry import mlflow
 from nightshift.registry.alias import alias_lock, mirrored
-from nightshift.registry.champions import alias_target
 from nightshift.registry.decisions import Recorded, Verdict, record_decision
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
@@ -189,9 +187,9 @@ def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, str]:
         recorded = record_decision(ledger, job.pipeline, verdict)
         if recorded is None:
             return None, ""
-        champion = alias_target(ledger.entries(name), job.pipeline, datetime.now(UTC))
+        entries = ledger.entries(name)
         lock.confirm()  # of two, the one without it may know less
-        alias = mirrored(job.settings, name, champion)
+        alias = mirrored(job.settings, job.pipeline, entries)
     return recorded, alias
 
 
