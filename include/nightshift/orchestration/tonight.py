@@ -198,7 +198,7 @@ def page(found: Sequence[Line], now: datetime) -> str:
     """The page of lines."""
     counts = {state: sum(item.state == state for item in found) for state in _ORDER}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no pipeline to show"
-    head = "<tr><th>Pipeline<th>State<th>Night<th>What of it<th>Readers see<th>Champion<th>Owner<th>Summary of</tr>"
+    head = "<tr><th>Pipeline<th>State<th>Night<th>What of it<th>Readers see<th>Champion<th>Owner<th>Updated</tr>"
     template = Template(Path(__file__).with_name("tonight.html").read_text())
     rows = "".join(map(_row, found))
     return template.substitute(
