@@ -146,9 +146,9 @@ class TestStepOperator:
         [said] = kept()
         assert (said["step"], said["status"], said["counts"]) == ("monitor", "done", {"rows": 3})
 
-    def test_only_what_is_mapped_over_becomes_an_xcom(self, task: Any) -> None:
-        names = ("inputs_landed", "gate_inputs", "build_features", "plan_scoring", "monitor", "decide")
-        assert [name for name in names if task(name).do_xcom_push] == ["plan_scoring"]
+    def test_only_what_is_mapped_over_and_the_runs_headline_become_xcoms(self, task: Any) -> None:
+        names = ("inputs_landed", "gate_inputs", "build_features", "plan_scoring", "monitor", "decide", "promote")
+        assert [name for name in names if task(name).do_xcom_push] == ["plan_scoring", "monitor", "promote"]
 
     def test_a_button_that_shows_nothing_is_none(self, task: Any, use_case: Any) -> None:
         report = f"{Settings.from_env().reports}/parcels/features/ds=2024-02-05/a.html"
@@ -190,7 +190,8 @@ class TestStepOperator:
     ) -> None:
         use_case("monitor", lambda job: Outcome("monitor", job.day, "up_to_date", "seen"))
         with caplog.at_level(logging.INFO, "nightshift"):
-            execute(task("monitor"), context())
+            returned = execute(task("monitor"), context())
+        assert returned["run"].startswith("FAILED: not scored")  # nothing is published
         assert of_tasks(caplog) == [
             "seen",
             "this run: FAILED: not scored, 0 quarantined, no gate warning, everything was up to date",

@@ -13,8 +13,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.common.db.common import SessionDep
-from airflow.api_fastapi.core_api.security import ReadableDagsFilterDep, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Response
 
 from nightshift import storage, tonight
@@ -59,9 +60,10 @@ def application() -> FastAPI:
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
     @app.get("/tonight")
-    def lines(readable: ReadableDagsFilterDep, session: SessionDep) -> Response:
+    def lines(user: GetUserDep, session: SessionDep) -> Response:
         """One line for each pipeline that the reader may see."""
-        page = render_tonight(settings, readable.value or set(), session)
+        readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
+        page = render_tonight(settings, readable, session)
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
     return app

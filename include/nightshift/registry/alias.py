@@ -98,11 +98,11 @@ def misplaced(settings: Settings, pipelines: Sequence[Pipeline]) -> Iterator[tup
 
     Raises NightshiftError where MLflow or the ledger is away.
     """
-    shown, ledger = mlflow.champions_shown(settings, [pipeline.name for pipeline in pipelines]), Ledger.of(settings)
     now, one = datetime.now(UTC), pipelines[0].name if len(pipelines) == 1 else None
     known: dict[str, list[Entry]] = {}
-    for entry in ledger.entries(one, kinds=(*MAKES, "retirement")):
+    for entry in Ledger.of(settings).entries(one, kinds=(*MAKES, "retirement")):
         known.setdefault(entry.pipeline, []).append(entry)
+    shown = mlflow.champions_shown(settings, [pipeline.name for pipeline in pipelines])
     for pipeline in pipelines:
         version = shown.get(pipeline.name)
         champion = alias_target(known.get(pipeline.name, ()), pipeline, now)
