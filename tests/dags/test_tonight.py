@@ -105,7 +105,6 @@ def add(session: Session, dag: str, day: int, state: str) -> None:
     run = {"dag_id": dag, "run_id": f"run-{day}", "logical_date": at, "run_after": at, "state": state, "end_date": NOW}
     more = {"run_type": "scheduled", "start_date": at, "conf": {}, "clear_number": 0, "log_template_id": 1}
     session.execute(insert(DagRun).values(**run, **more))
-    session.commit()
 
 
 def add_task(session: Session, task: str, day: int, state: str, minutes: int = 0) -> None:
