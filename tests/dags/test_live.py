@@ -106,7 +106,7 @@ def waiting_line(live: Live) -> str:
     answer = requests.get(f"{live.settings.airflow_url}/nightshift/tonight", cookies=cookies(live), timeout=30)
     assert answer.status_code == 200
     [row] = [row for row in answer.text.split("<tr>") if ">parcels<" in row]
-    return row if ">WAITING<" in row and "has not landed" in row else ""
+    return row if ">WAITING<" in row and "source orders lacks" in row else ""
 
 
 def cookies(live: Live) -> dict[str, str]:
