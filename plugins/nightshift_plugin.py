@@ -1,4 +1,4 @@
-"""What Airflow gets from Nightshift: the timetable, the order of tasks, their buttons, and the pages behind them.
+"""What Airflow gets from Nightshift: the timetable, the order of tasks, their buttons, notes of runs, and pages.
 
 Every process of Airflow loads this file, so the pages' web framework is imported with their first request.
 """
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from nightshift.orchestration import notes
 from nightshift.orchestration.links import LINKS, RunLink
 from nightshift.orchestration.priority import TonightFirst
 from nightshift.orchestration.timetable import CutoffTimetable
@@ -27,12 +28,20 @@ class NightshiftPlugin(AirflowPlugin):
     priority_weight_strategies: ClassVar[list[Any]] = [TonightFirst]
     operator_extra_links: ClassVar[list[Any]] = list(LINKS)
     global_operator_extra_links: ClassVar[list[Any]] = [RunLink()]
+    listeners: ClassVar[list[Any]] = [notes]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": "/nightshift", "name": "Nightshift"}]
     external_views: ClassVar[list[Any]] = [
+        {
+            "name": "Tonight",
+            "href": "/nightshift/tonight",
+            "destination": "nav",
+            "url_route": "tonight",
+            "nav_top_level": True,
+        },
         {
             "name": "What it did",
             "href": "/nightshift/runs/{DAG_ID}/{RUN_ID}",
             "destination": "dag_run",
             "url_route": "nightshift-run",
-        }
+        },
     ]

@@ -54,6 +54,14 @@ class TestBackfill:
             ("2024-03-11T00:00:00Z", "2024-03-11T06:00:00Z"),
         ]
 
+    def test_a_run_that_is_over_has_a_note_with_its_state(self, live: Live) -> None:
+        """By the scheduler, which ends it: a retrain without any day is refused."""
+        path = "/api/v2/dags/letters__retrain/dagRuns"
+        run = live.api(f"{path}?order_by=logical_date")["dag_runs"][0]["dag_run_id"]
+        done = until(lambda: (found := live.api(f"{path}/{run}"))["state"] in ("success", "failed") and found)
+        state = {"success": "OK with warnings: ", "failed": "FAILED in "}[done["state"]]
+        assert done["note"].startswith(f"Nightshift: {state}")
+
     def test_outside_of_the_specs_range_makes_no_run(self, live: Live) -> None:
         live.run(
             "airflow", "backfill", "create", "--dag-id", "letters", "--from-date", "2023-01-01", "--to-date",
@@ -75,12 +83,39 @@ class TestWaiting:
         assert "waiting: " in said
         assert "2024-02-05" in said
         assert "parcels/orders/ds=2024-02-05" in said
+        tonight = until(lambda: waiting_line(live))
+        assert "2024-02-05" in tonight
+        assert "parcels/orders/ds=2024-02-05" in tonight
+        assert "logistics" in tonight
+
+        live.api(f"/api/v2/dags/parcels/dagRuns/{run}", "PATCH", {"note": "the vendor was asked"})
         live.api(f"/api/v2/dags/parcels/dagRuns/{run}", "PATCH", {"state": "failed"})
+        said = live.api(f"/api/v2/dags/parcels/dagRuns/{run}")["note"].splitlines()
+        assert said[0] == "the vendor was asked"
+        assert said[1].startswith("Nightshift: FAILED")
+        assert said[1].endswith("nightshift diagnose parcels --ds 2024-02-05")
 
         page = f"{live.settings.airflow_address}/nightshift/runs/parcels/{quote(run, safe='')}"
         for task in ("inputs_landed", "score"):
             buttons = live.api(f"/api/v2/dags/parcels/dagRuns/{run}/taskInstances/{task}/links")["extra_links"]
             assert buttons["What this run did"] == page
+
+
+def waiting_line(live: Live) -> str:
+    """The line of parcels on the page Tonight, once it waits."""
+    answer = requests.get(f"{live.settings.airflow_url}/nightshift/tonight", cookies=cookies(live), timeout=30)
+    assert answer.status_code == 200
+    [row] = [row for row in answer.text.split("<tr>") if ">parcels<" in row]
+    return row if ">WAITING<" in row and "source orders lacks" in row else ""
+
+
+def cookies(live: Live) -> dict[str, str]:
+    """The cookie that a browser has after the login page."""
+    password = json.loads((live.settings.var / "secrets" / "airflow-passwords.json").read_text())["admin"]
+    answer = requests.post(
+        f"{live.settings.airflow_url}/auth/token", json={"username": "admin", "password": password}, timeout=30
+    )
+    return {"_token": answer.json()["access_token"]}
 
 
 class TestBrokenSpecs:
@@ -117,11 +152,7 @@ class TestPages:
     @pytest.fixture
     def login(self, live: Live) -> dict[str, str]:
         """The cookie that a browser has after the login page."""
-        password = json.loads((live.settings.var / "secrets" / "airflow-passwords.json").read_text())["admin"]
-        answer = requests.post(
-            f"{live.settings.airflow_url}/auth/token", json={"username": "admin", "password": password}, timeout=30
-        )
-        return {"_token": answer.json()["access_token"]}
+        return cookies(live)
 
     def test_nobody_reads_a_report_without_a_login(self, live: Live, report: str) -> None:
         for address in (report, report.replace("/reports/", "/runs/")):
@@ -140,6 +171,17 @@ class TestPages:
         for path in ("docs", "redoc", "openapi.json", ""):
             answer = requests.get(f"{live.settings.airflow_url}/nightshift/{path}", timeout=30)
             assert answer.status_code == 404
+
+    def test_tonight_is_in_the_navigation_and_for_nobody_without_a_login(
+        self, live: Live, login: dict[str, str]
+    ) -> None:
+        address = f"{live.settings.airflow_url}/nightshift/tonight"
+        assert requests.get(address, timeout=30).status_code == 401
+        assert requests.get(address, cookies={"_token": "forged"}, timeout=30).status_code in (401, 403)
+        answer = requests.get(address, cookies=login, timeout=30)
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        [plugin] = [item for item in live.api("/api/v2/plugins")["plugins"] if item["name"] == "nightshift"]
+        assert ("Tonight", "nav") in [(view["name"], view["destination"]) for view in plugin["external_views"]]
 
     def test_a_run_has_a_page(self, live: Live, login: dict[str, str]) -> None:
         address = f"{live.settings.airflow_url}/nightshift/runs/parcels/manual__none"

@@ -25,7 +25,7 @@ At = Annotated[
 
 
 def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json: Json = False) -> None:
-    """Who scores from which day on, what people ordered, and whether promotions are frozen.
+    """Who scores from which day on, what people ordered, whether promotions are frozen, and MLflow's alias.
 
     With --as-of or --at: who scores then. A time without an offset is in the pipeline's timezone. With both: what
     was believed at TIME about DAY.
@@ -45,7 +45,7 @@ def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json
     if at is not None:
         at = at if at.tzinfo else at.replace(tzinfo=spec.schedule.zone)
     if as_of is None and at is None:
-        _show_timeline(spec, entries, as_json)
+        _show_timeline(settings, spec, entries, as_json)
         return
     if as_of is not None:
         found = champion_as_of(entries, as_of, known_at=at)
@@ -61,7 +61,7 @@ def champions(pipeline: PipelineName, as_of: AsOf = None, at: At = None, as_json
         raise typer.Exit(1)
 
 
-def _show_timeline(spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) -> None:
+def _show_timeline(settings: "Settings", spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) -> None:
     from nightshift.orders.order import told
     from nightshift.orders.said import ORDERED, freeze_lines
     from nightshift.registry.champions import timeline
@@ -77,11 +77,24 @@ def _show_timeline(spec: "Pipeline", entries: Sequence["Entry"], as_json: bool) 
         for first, found in changes
     ]
     text = table(("from", "version", "model", "trained as of", "entry"), rows)
+    alias = _alias_line(settings, spec)
     lines = [text if rows else f"{spec.name} has no champion", *map(told, orders), *freeze_lines(entries)]
-    orders_document = {"orders": [entry.document() for entry in orders], "frozen": frozen and frozen.document()}
-    emit(as_json, {"pipeline": spec.name, "champions": document, **orders_document}, "\n".join(lines))
+    lines += [alias] * bool(alias)
+    more = {"orders": [entry.document() for entry in orders], "frozen": frozen and frozen.document(), "alias": alias}
+    emit(as_json, {"pipeline": spec.name, "champions": document, **more}, "\n".join(lines))
     if not rows:
         raise typer.Exit(1)
+
+
+def _alias_line(settings: "Settings", spec: "Pipeline") -> str:
+    """What is wrong with MLflow's alias; empty where nothing is."""
+    from nightshift.errors import NightshiftError
+    from nightshift.registry.alias import misplaced
+
+    try:
+        return next((words for _, words in misplaced(settings, [spec])), "")
+    except NightshiftError as error:
+        return f"where MLflow's alias points is not known: {error.what}"
 
 
 def _sentence(champion: "Champion") -> str:

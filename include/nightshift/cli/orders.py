@@ -111,6 +111,7 @@ def _ordered(
     dry_run: bool,
     as_json: bool,
 ) -> None:
+    from nightshift import tonight
     from nightshift.orders.order import Order, told
     from nightshift.orders.place import place, planned
     from nightshift.settings import Settings
@@ -123,6 +124,7 @@ def _ordered(
     entry = None if dry_run else place(settings, spec, found)
     if entry is not None:  # it counts from here on: what follows only shows it
         log.info("%s", told(entry))
+        tonight.update(settings, spec)
     _show(settings, spec, found, entry, as_json)
 
 

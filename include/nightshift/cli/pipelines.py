@@ -179,6 +179,7 @@ def retrain(
 
     Example: nightshift retrain flights --as-of 2013-03-10
     """
+    from nightshift import tonight
     from nightshift.errors import NightshiftError
     from nightshift.spark_local import run_local
     from nightshift.specs.calendar import current_ds
@@ -197,6 +198,7 @@ def retrain(
         outcomes.append(run_step(job, step, run_local))
         if not as_json:
             print(_line(outcomes[-1]), flush=True)
+    tonight.update(job.settings, job.pipeline)
     if as_json:
         emit(as_json, {"pipeline": pipeline, "as_of": as_of, "steps": [item.document() for item in outcomes]}, "")
 

@@ -1,6 +1,6 @@
-"""How each pipeline stands, for ``status``: what a green run of its newest day may hide, and frozen promotions."""
+"""How each pipeline stands, for ``status``: what a green run of its newest day may hide, what was frozen or moved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from nightshift import tables
@@ -8,6 +8,7 @@ from nightshift.errors import NightshiftError
 from nightshift.features.unlabelled import unlabelled_days
 from nightshift.job import table_uri
 from nightshift.orders.said import freeze_lines
+from nightshift.registry.alias import misplaced
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
 from nightshift.scoring.coverage import shortfall
@@ -21,8 +22,10 @@ def standing_lines(settings: Settings) -> Iterator[str]:
     pipelines, broken = load_all(settings)
     for error in broken:
         yield f"a spec is not valid, its pipeline has no DAGs and no line here: {error.where}; `nightshift check`"
-    frozen = _freezes(settings)
+    frozen, moved = _freezes(settings), _moved(settings, pipelines)
     for pipeline in pipelines:
+        if line := moved.get(pipeline.name):
+            yield f"{pipeline.name}: {line}"
         yield from (f"{pipeline.name}: {line}" for line in freeze_lines(frozen.get(pipeline.name, ())))
         try:
             yield from _newest_day(settings, pipeline)
@@ -37,6 +40,13 @@ def _freezes(settings: Settings) -> dict[str, list[Entry]]:
         for entry in Ledger.of(settings).entries(kinds=("freeze", "unfreeze")):
             found.setdefault(entry.pipeline, []).append(entry)
     return found
+
+
+def _moved(settings: Settings, pipelines: Sequence[Pipeline]) -> dict[str, str]:
+    """What is wrong with MLflow's aliases; nothing where MLflow or the database is away, whose lines say so."""
+    with suppress(NightshiftError):
+        return dict(misplaced(settings, pipelines)) if pipelines else {}
+    return {}
 
 
 def _newest_day(settings: Settings, pipeline: Pipeline) -> Iterator[str]:

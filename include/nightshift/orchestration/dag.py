@@ -21,6 +21,7 @@ from nightshift.orchestration.tasks import (
 )
 from nightshift.orchestration.timetable import CutoffTimetable
 from nightshift.plan import DagPlan, TaskPlan, make_plan, pipeline_of
+from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all, load_pipeline
 from nightshift.specs.model import Pipeline
@@ -88,8 +89,9 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
         "priority_weight": task.priority,
         "weight_rule": NAME,
         "trigger_rule": task.trigger_rule,
-        # What a step said is on its run's page. An XCom of it would be three calls of Airflow's API that nobody reads.
-        "do_xcom_push": task.kind == "plan_shards",
+        # What a step said is on its run's page. An XCom of it would be three calls of Airflow's API that nobody reads;
+        # that of the last one is what the scheduler makes the run's note of.
+        "do_xcom_push": task.kind == "plan_shards" or task.name in LAST_STEPS,
     }
     waiting = {"timeout": task.wait, "poke_interval": settings.poke_seconds}
     match task.kind:

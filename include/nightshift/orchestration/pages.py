@@ -1,22 +1,27 @@
-"""The pages below ``/nightshift`` of the Airflow UI: gate reports, and what the steps of a run said.
+"""The pages below ``/nightshift`` of the Airflow UI: gate reports, what the steps of a run said, and Tonight.
 
-Open to whoever may see the DAG, to nobody else. Imported with the first request.
+Open to whoever may see the DAG, to nobody else; Tonight has the pipelines whose DAGs its reader may see. Imported with
+the first request.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Response
 
-from nightshift import storage
+from nightshift import storage, tonight
+from nightshift.orchestration import tonight as tonight_page
 from nightshift.orchestration.links import shown
-from nightshift.plan import pipeline_of
+from nightshift.plan import RETRAIN_SUFFIX, pipeline_of
 from nightshift.runs import RunPage, read_page, summary
 from nightshift.settings import Settings
 
@@ -54,7 +59,29 @@ def application() -> FastAPI:
         page = run_page(settings, dag_id, run_id)
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
+    @app.get("/tonight")
+    def lines(user: GetUserDep, session: SessionDep) -> Response:
+        """One line for each pipeline that the reader may see."""
+        readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
+        page = render_tonight(settings, readable, session)
+        return Response(page, media_type=TYPES[".html"], headers=HEADERS)
+
     return app
+
+
+def render_tonight(settings: Settings, readable: Collection[str], session: Any) -> str:
+    """The page Tonight for a reader of these DAGs; Airflow's session answers what is paused and runs."""
+    now = datetime.now(UTC)
+    pipelines = [name for name in names(settings) if name in readable]
+    dags = [dag for name in pipelines for dag in (name, name + RETRAIN_SUFFIX) if dag in readable]
+    live = tonight_page.look(session, dags, now)
+    found = tonight_page.lines(pipelines, live, tonight.read_all(settings, pipelines), now)
+    return tonight_page.page(found, now)
+
+
+def names(settings: Settings) -> list[str]:
+    """The names of all pipelines that have a spec, valid or not."""
+    return sorted(spec.stem for spec in settings.pipelines.glob("*.yaml"))
 
 
 def read_report(settings: Settings, dag_id: str, path: str) -> Response:

@@ -11,12 +11,13 @@ from typing import Any, NoReturn, Protocol
 from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
-from nightshift import metrics, runs
+from nightshift import metrics, runs, tonight
 from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import InputMissing, NightshiftError, foreseen, unforeseen
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, unfinished_days
 from nightshift.orchestration.links import LINKS, shown, to_show
+from nightshift.orchestration.notes import HEADLINE
 from nightshift.plan import pipeline_of
 from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
@@ -30,10 +31,11 @@ class StepTask(Protocol):
     """What operators of steps have in common.
 
     ``links`` is what the task's buttons, ``operator_extra_links``, are made of; ``waits_on`` are errors after which
-    it looks again later.
+    it looks again later; ``headline`` is its run in one line, where its run ends with it.
     """
 
     links: Mapping[str, str]
+    headline: str
     operator_extra_links: Collection[BaseOperatorLink]
     waits_on: tuple[type[NightshiftError], ...]
 
@@ -57,11 +59,13 @@ class StepOperator(BaseOperator):
     operator_extra_links = LINKS
     waits_on: tuple[type[NightshiftError], ...] = ()
     links = NO_LINKS
+    headline = ""
 
     def execute(self, context: Context) -> Any:
-        """Returns the Outcome's document."""
+        """Returns the Outcome's document; of the last step with its run in one line, for the run's note."""
         with plain_failures():
-            return perform(self, job_of(context, pipeline_of(self.dag_id))).document()
+            document = perform(self, job_of(context, pipeline_of(self.dag_id))).document()
+            return {**document, HEADLINE: self.headline} if self.headline else document
 
 
 class PlanShardsOperator(StepOperator):
@@ -84,6 +88,7 @@ class ShardOperator(BaseOperator):
 
     waits_on: tuple[type[NightshiftError], ...] = ()
     links = NO_LINKS
+    headline = ""
 
     def __init__(self, *, shard: Any = None, **others: Any) -> None:
         super().__init__(**others)
@@ -142,6 +147,7 @@ class WaitOperator(BaseSensorOperator):
     operator_extra_links = LINKS
     waits_on: tuple[type[NightshiftError], ...] = (InputMissing,)
     links = NO_LINKS
+    headline = ""
     waits_for: NightshiftError | None = None
 
     def __init__(self, **arguments: Any) -> None:
@@ -167,6 +173,7 @@ class WaitOperator(BaseSensorOperator):
                     return PokeReturnValue(True, self.call(context, job).document())
                 except self.waits_on as missing:
                     self.waits_for = missing
+            tonight.waiting(job, self.dag_id, str(self.waits_for))
         log.info("waiting: %s", self.waits_for)
         return PokeReturnValue(False)
 
@@ -255,8 +262,10 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
         log.warning("%s", warning)
     said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason}
     runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part, **said)
-    if status != "failed" and task.task_id in LAST_STEPS:
-        log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
+    if status == "failed" or task.task_id in LAST_STEPS:
+        task.headline = tonight.ended(job, task.dag_id)
+        if task.headline and status != "failed":
+            log.info("this run: %s", task.headline)
 
 
 def _no_spark(settings: Settings, command: FeaturesCommand) -> NoReturn:

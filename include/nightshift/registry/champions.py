@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from nightshift.registry.entry import Entry
+from nightshift.registry.entry import Entry, Kind
 from nightshift.specs.calendar import current_ds
 from nightshift.specs.model import Pipeline, Schedule
 
-MAKES = ("promotion", "approval", "rollback", "override")
+MAKES: tuple[Kind, ...] = ("promotion", "approval", "rollback", "override")
 FOLLOWS = "follows"  # in a retirement's details: the model that scores instead of the retired one, or None
 
 
@@ -96,9 +96,23 @@ def first_champion_date(entries: Iterable[Entry]) -> date | None:
 
 def alias_target(entries: Iterable[Entry], pipeline: Pipeline, now: datetime) -> Champion | None:
     """The champion that MLflow's alias shows: that of the current ``ds``, moved into the spec's range."""
-    schedule = pipeline.schedule
+    return champion_as_of(entries, _alias_day(pipeline.schedule, now))
+
+
+def alias_targets(entries: Sequence[Entry], pipeline: Pipeline, now: datetime) -> list[Champion | None]:
+    """The champions that the alias may name: today's first, then those of the days since the newest entry.
+
+    The alias is set after each entry. A champion that only counts from a later night is shown after the next one.
+    """
+    today = _alias_day(pipeline.schedule, now)
+    since = _alias_day(pipeline.schedule, entries[-1].known_at) if entries else today
+    reigns = reigns_from(entries, min(since, today))
+    return [champion for day, champion in reversed(reigns) if day <= today]
+
+
+def _alias_day(schedule: Schedule, now: datetime) -> date:
     ds = max(current_ds(schedule, now), schedule.start)
-    return champion_as_of(entries, min(ds, schedule.end) if schedule.end else ds)
+    return min(ds, schedule.end) if schedule.end else ds
 
 
 def retirement_of(entries: Iterable[Entry], sha256: str) -> Entry | None:

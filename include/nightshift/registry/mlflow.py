@@ -7,7 +7,7 @@ two is completed, never repeated.
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ SHA256 = "nightshift.sha256"
 # On a registered model: the environment and the head of the ledger at the pipeline's newest entry.
 HEAD = "nightshift.ledger"
 MODEL = "model"
+
+_READ_SECONDS = 5.0  # for a look that a person waits for
 
 _QUIET_AND_SHORT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -121,6 +123,49 @@ def champion_version(settings: Settings, pipeline: str) -> str | None:
             if _code(error) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
+
+
+def champions_shown(settings: Settings, pipelines: Sequence[str]) -> dict[str, str]:
+    """The version that the alias of each pipeline names, in one question; without those that have no alias.
+
+    For commands that only look: MLflow's client takes two seconds to import. Raises NightshiftError where MLflow is
+    away.
+    """
+    import httpx
+
+    login, names = _login(settings), {registered_name(settings, name): name for name in pipelines}
+    auth = (login["MLFLOW_TRACKING_USERNAME"], login["MLFLOW_TRACKING_PASSWORD"]) if login else None
+    query: dict[str, str] = {"max_results": "1000"}
+    if len(names) == 1:
+        query["filter"] = f"name = '{next(iter(names))}'"
+    shown: dict[str, str] = {}
+    try:
+        with httpx.Client(base_url=settings.mlflow_uri, auth=auth, timeout=_READ_SECONDS) as client:
+            while True:
+                answer = client.get("/api/2.0/mlflow/registered-models/search", params=query).raise_for_status().json()
+                for model in answer.get("registered_models", ()):
+                    aliases = {item["alias"]: str(item["version"]) for item in model.get("aliases", ())}
+                    if CHAMPION in aliases and model["name"] in names:
+                        shown[names[model["name"]]] = aliases[CHAMPION]
+                if not answer.get("next_page_token"):
+                    return shown
+                query["page_token"] = answer["next_page_token"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NightshiftError(
+            f"MLflow does not answer as it should ({type(error).__name__})",
+            where=settings.mlflow_uri,
+            do="see `nightshift status`",
+        ) from None
+
+
+def tag_versions(settings: Settings, pipeline: str, decided: Mapping[str, Mapping[str, str]]) -> None:
+    """Writes tags on the versions of models, by SHA-256, where they have others. Raises NightshiftError."""
+    name = registered_name(settings, pipeline)
+    with _talking(settings) as client:
+        for item in client.search_model_versions(f"name = '{name}'"):
+            for key, value in decided.get(item.tags.get(SHA256, ""), {}).items():
+                if item.tags.get(key) != value:
+                    client.set_model_version_tag(name, item.version, key, value)
 
 
 def set_champion(settings: Settings, pipeline: str, champion: Champion | None) -> str | None:

@@ -53,4 +53,5 @@ def cli_environment(home: Settings, **more: str) -> dict[str, str]:
     """The variables of a process that shall know this home alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NIGHTSHIFT_", "AIRFLOW"))}
     here = {"NIGHTSHIFT_HOME": str(home.home), "NIGHTSHIFT_VAR": str(home.var), "COLUMNS": "120"}
+    here["NIGHTSHIFT_MLFLOW"] = "http://127.0.0.1:9"  # none; nor somebody's who has one on this machine
     return {**inherited, **here, **more}

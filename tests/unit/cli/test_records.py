@@ -38,11 +38,16 @@ def promoted(ledger: Ledger) -> Ledger:
     return ledger
 
 
+ALIAS = "where MLflow's alias points is not known: MLflow does not answer as it should (ConnectError)"
+
+
 @pytest.mark.usefixtures("promoted")
 def test_the_timeline_of_champions(cli: Cli) -> None:
     done = cli("champions", "parcels")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split() for line in done.stdout.splitlines()] == [
+    *lines, alias = done.stdout.splitlines()
+    assert alias == ALIAS
+    assert [line.split() for line in lines] == [
         ["from", "version", "model", "trained", "as", "of", "entry"],
         ["2024-03-04", "1", "1" * 16, "2024-03-03", "1"],
         ["2024-03-08", "2", "2" * 16, "2024-03-07", "2"],
@@ -83,10 +88,10 @@ def test_the_champion_at_a_moment(cli: Cli) -> None:
 @pytest.mark.usefixtures("ledger")
 def test_a_pipeline_without_a_champion_is_1(cli: Cli) -> None:
     done = cli("champions", "parcels")
-    assert (done.returncode, done.stdout) == (1, "parcels has no champion\n")
+    assert (done.returncode, done.stdout) == (1, f"parcels has no champion\n{ALIAS}\n")
     assert json.loads(cli("champions", "parcels", "--json").stdout) == {
         **{"pipeline": "parcels", "champions": []},
-        **{"orders": [], "frozen": None},
+        **{"orders": [], "frozen": None, "alias": ALIAS},
     }
 
 

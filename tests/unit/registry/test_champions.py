@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nightshift.registry.champions import (
     Champion,
     alias_target,
+    alias_targets,
     champion_as_of,
     champion_at,
     first_champion_date,
@@ -175,6 +176,20 @@ def test_the_alias_stays_within_the_range_of_the_spec() -> None:
     champion = alias_target(entries, endless, datetime(2030, 1, 1, tzinfo=UTC))
     assert champion is not None
     assert champion.version == "7"
+
+
+def test_who_counts_since_the_alias_was_set_is_no_fault_of_the_alias() -> None:
+    """It is set after each entry; a champion of a later night is shown after the next one."""
+    endless = make_pipeline(schedule={"cutoff": "02:00", "timezone": "America/New_York", "start": "2024-02-01"})
+    entries = [entry(1, "promotion", 1, version="a"), entry(2, "promotion", 5, recorded=80, version="b")]
+
+    def targets(known: list[Entry], at: datetime) -> list[str | None]:
+        return [found and found.version for found in alias_targets(known, endless, at)]
+
+    assert targets(entries, datetime(2024, 3, 4, 12, tzinfo=UTC)) == ["a"]
+    assert targets(entries, datetime(2024, 3, 6, 12, tzinfo=UTC)) == ["b", "a"]
+    assert targets([*entries, entry(3, "refusal", None, recorded=128)], datetime(2024, 3, 6, 12, tzinfo=UTC)) == ["b"]
+    assert targets([], datetime(2024, 3, 6, 12, tzinfo=UTC)) == [None]
 
 
 @st.composite
