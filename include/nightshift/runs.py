@@ -14,10 +14,10 @@ from nightshift import storage
 from nightshift.job import Outcome, earlier_run_name, new_attempt, run_name
 from nightshift.lineage import canonical, sha256
 from nightshift.plan import pipeline_of
+from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
 from nightshift.steps import STEPS, shards_line
 
-LAST_STEPS = ("monitor", "promote")
 MOST_LINKS = 10
 _ROWS = {"gate_predictions": "scored", "gate_features": "of features", "gate_inputs": "landed"}
 

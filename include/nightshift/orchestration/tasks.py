@@ -18,6 +18,7 @@ from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, unfinished_days
 from nightshift.orchestration.links import LINKS, run_address, shown, to_show
 from nightshift.plan import pipeline_of
+from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 from nightshift.steps import ScoreProcess, SparkRunner, run_step, scored, scored_already, shard_command, shard_commands
@@ -254,7 +255,7 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
         log.warning("%s", warning)
     said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason}
     runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part, **said)
-    if status != "failed" and task.task_id in runs.LAST_STEPS:
+    if status != "failed" and task.task_id in LAST_STEPS:
         log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
 
 

@@ -11,13 +11,13 @@ from nightshift.errors import PlatformError
 from nightshift.plan import SchedulePlan, make_plan, run_days
 from nightshift.platform.airflow_client import AirflowClient, Run
 from nightshift.platform.environment import process_environment
+from nightshift.run_facts import UNFINISHED
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
 from nightshift.specs.model import Pipeline
 
 Reprocess = Literal["none", "failed", "completed"]
 
-UNFINISHED = ("queued", "running")
 MAX_ACTIVE = 4
 _POLL_SECONDS = 1.0
 _OTHER_SECONDS = 7200.0

@@ -12,6 +12,7 @@ from nightshift.platform.airflow_client import AirflowClient, login
 from nightshift.platform.local import up
 from nightshift.platform.nights import Night, nights_of
 from nightshift.registry.ledger import Ledger
+from nightshift.run_facts import UNFINISHED
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days, training_days
 from nightshift.specs.load import load_pipeline
@@ -91,7 +92,7 @@ def _stale(settings: Settings, pipeline: Pipeline, wanted: list[date]) -> bool:
 def _run(
     settings: Settings, client: AirflowClient, dag_id: str, wanted: list[date], report: Callable[[str], None]
 ) -> bool:
-    if any(run.state in backfill.UNFINISHED for run in client.runs(dag_id, wanted[0], wanted[-1])):
+    if any(run.state in UNFINISHED for run in client.runs(dag_id, wanted[0], wanted[-1])):
         report(f"{dag_id}: runs of these days are under way already")
     else:
         argv = backfill.create(settings, client, dag_id, wanted[0], wanted[-1], reprocess="completed", report=report)
