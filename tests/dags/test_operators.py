@@ -187,7 +187,7 @@ class TestStepOperator:
         with caplog.at_level(logging.INFO, "nightshift"):
             execute(task("monitor"), context())
         assert caplog.messages == [
-            "seen", "this run: not scored, 0 quarantined, no gate warning, everything was up to date",
+            "seen", "this run: not scored, 0 quarantined, no warning, everything was up to date",
         ]  # fmt: skip
 
     def test_what_can_go_well_another_time_is_retried(self, task: Any, use_case: Any) -> None:

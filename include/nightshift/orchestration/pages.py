@@ -11,12 +11,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Response
 
 from nightshift import storage
 from nightshift.orchestration.links import shown
+from nightshift.orchestration.run_row import known
 from nightshift.plan import pipeline_of
+from nightshift.run_facts import RunFacts
 from nightshift.runs import RunPage, read_page, summary
 from nightshift.settings import Settings
 
@@ -49,9 +52,9 @@ def application() -> FastAPI:
         return read_report(settings, dag_id, path)
 
     @app.get("/runs/{dag_id}/{run_id}", dependencies=may_see)
-    def run(dag_id: str, run_id: str) -> Response:
+    def run(dag_id: str, run_id: str, session: SessionDep) -> Response:
         """The outcomes of the steps of a run."""
-        page = run_page(settings, dag_id, run_id)
+        page = run_page(settings, dag_id, run_id, **known(session, dag_id, run_id))
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
     return app
@@ -74,8 +77,8 @@ def read_report(settings: Settings, dag_id: str, path: str) -> Response:
     return Response(content, media_type=TYPES[Path(path).suffix], headers=HEADERS)
 
 
-def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
-    """The page of a run; 404 where the name is none of a DAG."""
+def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> str:
+    """The page of a run, with what Airflow knows of it (see ``RunFacts``); 404 where the name is none of a DAG."""
     if not DAG_ID.fullmatch(dag_id):
         raise HTTPException(404, "There is no such DAG.")
     found = read_page(settings, dag_id, run_id)
@@ -84,7 +87,8 @@ def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
     rows = "".join(_row(step, shown(settings, dag_id, step["links"])) for step in steps)
     content = "<p>No step has ended yet.</p>"
     if steps:
-        line = f'<p class="summary">{escape(summary(steps))}</p>'
+        state = RunFacts.of(steps, **airflow).state
+        line = f'<p class="summary"><b class="state {state.name.lower()}">{state}</b> {escape(summary(steps))}</p>'
         content = f'{line}<div class="scroll"><table>{head}{rows}</table></div>'
     content = "".join(f'<p class="failed">{escape(line)}</p>' for line in _doubts(found)) + content
     template = Template(Path(__file__).with_name("run.html").read_text())

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -12,28 +13,49 @@ from nightshift.settings import Settings
 
 log = logging.getLogger("nightshift")
 
+OPEN = ("running", "restarting", "scheduled", "queued", "up_for_retry", "up_for_reschedule", "deferred")
+"""Airflow's states of a task that has begun, or will without any other one."""
+
+LOOKS_AGAIN = ("up_for_reschedule", "deferred")
+"""Those of them in which a task holds no slot: it looks again later."""
+
+MARKS = ("patch_dag_run", "patch_task_instance", "patch_task_group_instances")
+PAUSES = ("patch_dag", "patch_dags")
+
 # A busy machine answers late: what is only asked is asked again, so many seconds later.
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts."""
+    """A run of a DAG. ``seconds`` is its duration so far; ``started`` is in ISO format, or empty."""
 
     ds: str
     run_id: str
     state: str
     run_type: str
     seconds: float
+    started: str = ""
 
 
 @dataclass(frozen=True)
-class FailedTask:
-    """A task instance that failed; ``ended`` is the moment in ISO format, empty where Airflow does not know it."""
+class Task:
+    """A task instance; ``ended`` is the moment in ISO format, empty where Airflow does not know it."""
 
     task: str
     map_index: int
     ended: str = ""
+    state: str = "failed"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a person did by hand to a run, to one of its tasks or to its DAG, by Airflow's audit log."""
+
+    what: str
+    who: str
+    at: str
+    task: str = ""
 
 
 class AirflowClient:
@@ -64,13 +86,32 @@ class AirflowClient:
             if not page["dag_runs"] or len(found) >= page["total_entries"]:
                 return [_run(item) for item in found]
 
-    def failed_tasks(self, dag_id: str, run_id: str) -> list[FailedTask]:
+    def failed_tasks(self, dag_id: str, run_id: str) -> list[Task]:
         """The tasks of a run that failed, not those that only had to wait for them."""
-        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": "failed"})
+        return self._tasks(dag_id, run_id, ("failed",))
+
+    def open_tasks(self, dag_id: str, run_id: str) -> list[Task]:
+        """The tasks of a run that are at work, or look again later."""
+        return self._tasks(dag_id, run_id, OPEN)
+
+    def _tasks(self, dag_id: str, run_id: str, states: Sequence[str]) -> list[Task]:
+        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": states})
         return [
-            FailedTask(item["task_id"], item["map_index"], item.get("end_date") or "")
+            Task(item["task_id"], item["map_index"], item.get("end_date") or "", item["state"])
             for item in page["task_instances"]
         ]
+
+    def is_paused(self, dag_id: str) -> bool:
+        """Return whether the DAG is paused: no task of it is begun then."""
+        return bool(self._ask("GET", f"/api/v2/dags/{dag_id}")["is_paused"])
+
+    def marks(self, dag_id: str, run_id: str = "") -> list[Mark]:
+        """The marks that people set on a run and its tasks, without a run on the DAG: pauses. Oldest first."""
+        wanted = {"run_id": run_id, "included_events": MARKS} if run_id else {"included_events": PAUSES}
+        query = {"dag_id": dag_id, "order_by": "-when", "limit": "100", **wanted}
+        events = self._ask("GET", "/api/v2/eventLogs", params=query)["event_logs"]
+        found = [Mark(_mark(item), item["owner"] or "", item["when"], item["task_id"] or "") for item in events]
+        return [mark for mark in reversed(found) if mark.what]
 
     def has_backfill(self, dag_id: str) -> bool:
         """Return whether a backfill of the DAG is active; Airflow allows one at a time."""
@@ -146,4 +187,17 @@ def _run(item: dict[str, Any]) -> Run:
         state=item["state"],
         run_type=item["run_type"],
         seconds=float(item.get("duration") or 0.0),
+        started=item.get("start_date") or "",
     )
+
+
+def _mark(item: Mapping[str, Any]) -> str:
+    """What an entry of the audit log did, in a word or two; empty where it marked nothing."""
+    try:
+        extra = json.loads(item["extra"] or "{}")
+    except ValueError:
+        return ""
+    if item["event"] in PAUSES:
+        return {True: "paused", "True": "paused", "true": "paused"}.get(extra.get("is_paused"), "unpaused")
+    state = extra.get("new_state") or extra.get("state")
+    return f"marked {state}" if state else ""
