@@ -90,7 +90,11 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
         later=tuple(failed)[1:],
         warnings=tuple(_warnings(said, scored)),
         changes=(
-            *(() if retrain else (*changes(settings, pipeline, ds, night), *unknown)),
+            *(
+                ()
+                if retrain
+                else (*changes(settings, pipeline, ds, night, failure.message if failure else ""), *unknown)
+            ),
             *orders(settings, pipeline, ds, seen, retrain=retrain),
         ),
         readers=tuple(readers(settings, pipeline, ds, seen)),

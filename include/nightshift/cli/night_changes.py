@@ -18,8 +18,8 @@ from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
 
-def changes(settings: Settings, pipeline: Pipeline, ds: date, night: Night | None) -> Iterator[str]:
-    """What is different from the last good day, and from what is published of ``ds``."""
+def changes(settings: Settings, pipeline: Pipeline, ds: date, night: Night | None, known: str = "") -> Iterator[str]:
+    """What is different from the last good day, and from what is published of ``ds``; not what is ``known`` already."""
     try:  # such as waivers, which are in the database
         yield from since_last_good(settings, pipeline, ds)
     except NightshiftError as error:
@@ -27,7 +27,9 @@ def changes(settings: Settings, pipeline: Pipeline, ds: date, night: Night | Non
     for name in DATASETS if night else ():
         found = getattr(night, name)
         if found.state not in ("up_to_date", "outside"):
-            why = f": {'; '.join(found.changes)}" if found.changes else ""
+            parts = [change.partition(": ") for change in found.changes]
+            news = [head if tail and tail in known else head + colon + tail for head, colon, tail in parts]
+            why = f": {'; '.join(news)}" if news else ""
             yield f"{name} of {found.ds}: {found.state.replace('_', ' ')}{why}"
 
 

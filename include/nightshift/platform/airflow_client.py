@@ -110,8 +110,7 @@ class AirflowClient:
         wanted = {"run_id": run_id, "included_events": MARKS} if run_id else {"included_events": PAUSES}
         query = {"dag_id": dag_id, "order_by": "-when", "limit": "100", **wanted}
         events = self._ask("GET", "/api/v2/eventLogs", params=query)["event_logs"]
-        found = [Mark(_mark(item), item["owner"] or "", item["when"], item["task_id"] or "") for item in events]
-        return [mark for mark in reversed(found) if mark.what]
+        return [mark for item in reversed(events) if (mark := mark_of(item))]
 
     def has_backfill(self, dag_id: str) -> bool:
         """Return whether a backfill of the DAG is active; Airflow allows one at a time."""
@@ -191,13 +190,14 @@ def _run(item: dict[str, Any]) -> Run:
     )
 
 
-def _mark(item: Mapping[str, Any]) -> str:
-    """What an entry of the audit log did, in a word or two; empty where it marked nothing."""
+def mark_of(item: Mapping[str, Any]) -> Mark | None:
+    """What an entry of the audit log marked; None where it did something else, such as to set a note."""
     try:
         extra = json.loads(item["extra"] or "{}")
     except ValueError:
-        return ""
-    if item["event"] in PAUSES:
-        return {True: "paused", "True": "paused", "true": "paused"}.get(extra.get("is_paused"), "unpaused")
+        return None
     state = extra.get("new_state") or extra.get("state")
-    return f"marked {state}" if state else ""
+    what = f"marked {state}" if state else ""
+    if item["event"] in PAUSES and "is_paused" in extra:
+        what = "paused" if str(extra["is_paused"]).lower() == "true" else "unpaused"
+    return Mark(what, item["owner"] or "", item["when"], item["task_id"] or "") if what else None
