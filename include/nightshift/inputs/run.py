@@ -108,8 +108,7 @@ def _gate_all(job: Job, needs: Sequence[Needs]) -> None:
 
 
 def _warnings(job: Job, gated: Mapping[str, Gated], without: Sequence[Lack] = ()) -> Iterator[str]:
-    """What people should know: what the night does without, a correction that was refused, a delivery without rows."""
-    yield from map(str, without)
+    """What people should know: a delivery without rows, a correction that was refused, what the night does without."""
     named = {(lack.source, lack.day) for lack in without}
     for name, item in gated.items():
         for day in item.empty:
@@ -123,6 +122,7 @@ def _warnings(job: Job, gated: Mapping[str, Gated], without: Sequence[Lack] = ()
         yield from (f"{name} of {day}: {error}" for day, error in item.kept.items())
         for day, damage in item.restored.items():
             yield f"{name} of {day}: another program changed the table ({damage}); published again from landing"
+    yield from map(str, without)
 
 
 def _outcome(
