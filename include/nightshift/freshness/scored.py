@@ -15,6 +15,7 @@ from nightshift.lineage import Manifest, kept_manifests
 from nightshift.run_facts import RunFacts
 from nightshift.scoring.coverage import shortfall
 from nightshift.settings import Settings
+from nightshift.specs.calendar import label_day
 from nightshift.specs.load import spec_hash
 from nightshift.specs.model import Pipeline
 
@@ -25,8 +26,8 @@ class Scored:
 
     ``rows`` is None where no predictions are published. ``shortfall`` says what is not scored of what landed,
     ``without`` which deliveries the features lack. ``warnings`` counts expectations of predictions that failed and only
-    warn. ``damage`` is what another program did to features, labels or predictions. ``outside``: not in the spec's
-    range. ``run_id`` published them.
+    warn. ``damage`` is what another program did to features, labels or predictions. ``labels_alone``: the day is after
+    the spec's end, and a run of it makes labels; ``outside``: it has no run at all. ``run_id`` published them.
     """
 
     ds: str
@@ -35,6 +36,7 @@ class Scored:
     without: tuple[Lack, ...] = ()
     warnings: int = 0
     damage: str = ""
+    labels_alone: bool = False
     outside: bool = False
     run_id: str = ""
 
@@ -49,7 +51,7 @@ class Scored:
             said,
             warned=bool(self.lines or self.warnings),
             outside=self.outside,
-            published=self.rows is not None,
+            published=None if self.labels_alone and self.rows is None else self.rows is not None,
             damaged=bool(self.damage),
             **airflow,
         )
@@ -65,11 +67,13 @@ class ScoredDays:
 
     def __getitem__(self, ds: date) -> Scored:
         """What readers have of a day."""
-        day, outside = ds.isoformat(), not inside(self.pipeline, ds)
+        day, labels = ds.isoformat(), inside(self.pipeline, label_day(self.pipeline, ds))
+        scores = inside(self.pipeline, ds)
+        place = {"labels_alone": labels and not scores, "outside": not (labels or scores)}
         damage = "; ".join(filter(None, (tables.damage_of(state, day) for state in self._states.values())))
         partition = self._states["predictions"].partitions.get(day)
         if partition is None or damage:
-            return Scored(day, partition.rows if partition else None, damage=damage, outside=outside)
+            return Scored(day, partition.rows if partition else None, damage=damage, **place)
         manifest = self._states["predictions"].manifest(day)
         return Scored(
             day,
@@ -77,8 +81,8 @@ class ScoredDays:
             shortfall(partition.rows, manifest.counts if manifest else {}),
             tuple(self._without(ds, manifest)) if manifest else (),
             manifest.warnings if manifest else 0,
-            outside=outside,
             run_id=manifest.run_id if manifest else "",
+            **place,
         )
 
     @cached_property

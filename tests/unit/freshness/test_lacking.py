@@ -147,6 +147,19 @@ def test_a_correction_that_is_refused_is_counted_and_a_dry_run_expects_it(job: J
     assert runs.refused_corrections([document]) == 1
 
 
+@pytest.mark.parametrize(
+    ("ds", "state"), [("2024-03-31", "WAITING"), ("2024-04-01", "WAITING"), ("2024-04-02", "SKIPPED")]
+)
+def test_a_day_that_no_run_has_begun_waits_unless_it_has_none(job: Job, ds: str, state: str) -> None:
+    """The spec ends with March: the labels of its last day are due the day after."""
+    scored = ScoredDays(job.settings, job.pipeline)[date.fromisoformat(ds)]
+    assert scored.facts([]).state == state
+    done = [{"step": "gate_features", "status": "nothing"}, {"step": "monitor", "status": "done"}]
+    if ds == "2024-04-01":
+        assert scored.facts(done, airflow="success").state == "SKIPPED"
+        assert scored.facts([], airflow="success").state == "OK", "what it said is gone"
+
+
 def test_a_dry_run_expects_the_end_of_a_night_whose_spine_is_refused(night: Job) -> None:
     drop(night.settings, "orders/ds=2024-02-11", "a,N,abc", "a,N,2", "a,N,3")
     with pytest.raises(GateFailed):
