@@ -1,7 +1,7 @@
 """What readers have of days: whether they are scored, and what they were scored without."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -69,20 +69,21 @@ class ScoredDays:
         """What readers have of a day."""
         day, labels = ds.isoformat(), inside(self.pipeline, label_day(self.pipeline, ds))
         scores = inside(self.pipeline, ds)
-        place = {"labels_alone": labels and not scores, "outside": not (labels or scores)}
+        empty = Scored(day, labels_alone=labels and not scores, outside=not (labels or scores))
         damage = "; ".join(filter(None, (tables.damage_of(state, day) for state in self._states.values())))
         partition = self._states["predictions"].partitions.get(day)
         if partition is None or damage:
-            return Scored(day, partition.rows if partition else None, damage=damage, **place)
+            return replace(empty, rows=partition.rows if partition else None, damage=damage)
         manifest = self._states["predictions"].manifest(day)
-        return Scored(
-            day,
-            partition.rows,
-            shortfall(partition.rows, manifest.counts if manifest else {}),
-            tuple(self._without(ds, manifest)) if manifest else (),
-            manifest.warnings if manifest else 0,
-            run_id=manifest.run_id if manifest else "",
-            **place,
+        if manifest is None:
+            return replace(empty, rows=partition.rows, shortfall=shortfall(partition.rows, {}))
+        return replace(
+            empty,
+            rows=partition.rows,
+            shortfall=shortfall(partition.rows, manifest.counts),
+            without=tuple(self._without(ds, manifest)),
+            warnings=manifest.warnings,
+            run_id=manifest.run_id,
         )
 
     @cached_property
