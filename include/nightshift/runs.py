@@ -40,9 +40,14 @@ def run_folder(settings: Settings, dag: str, run_id: str) -> str:
     return storage.join(_root(settings, dag), run_name(run_id))
 
 
+def run_path(dag: str, run_id: str) -> str:
+    """Path in the Airflow UI of the page that shows what the steps of a run said."""
+    return f"/nightshift/runs/{quote(dag)}/{quote(run_id, safe='')}"
+
+
 def run_address(settings: Settings, dag: str, run_id: str) -> str:
-    """Where the Airflow UI shows what the steps of a run said."""
-    return f"{settings.airflow_address}/nightshift/runs/{quote(dag)}/{quote(run_id, safe='')}"
+    """Address of that page."""
+    return settings.airflow_address + run_path(dag, run_id)
 
 
 def keep(
@@ -125,21 +130,25 @@ def _document(uri: str) -> dict[str, Any]:
 
 
 def summary(said: Sequence[Mapping[str, Any]]) -> str:
-    """A run in one line, from what its steps said: rows, quarantined, champion or decision, gate warnings."""
+    """A run in one line, from what its steps said: rows, champion or decision, what it did without, warnings."""
     steps = {step["step"]: step for step in said}
     failed = [name for name, step in steps.items() if step["status"] == "failed"]
     words = [f"failed in {', '.join(failed)}"] if failed else []
     words += _trained(steps) if any(STEPS[name].dag == "retrain" for name in steps) else _scored(steps)
+    words += [f"without {item['names']['without']}" for item in said if item.get("names", {}).get("without")]
     words.append(f"{_total(steps.values(), 'rows_quarantined', 'quarantined'):,.0f} quarantined")
     warnings = _total(steps.values(), "warnings")
-    words.append(
-        f"{warnings:,.0f} gate {'warning' if warnings == 1 else 'warnings'}" if warnings else "no gate warning"
-    )
+    words.append(f"{warnings:,.0f} {'warning' if warnings == 1 else 'warnings'}" if warnings else "no warning")
     statuses = {step["status"] for name, step in steps.items() if name not in _ALWAYS}
     if "up_to_date" in statuses and statuses <= {"up_to_date", "nothing"}:
         words.append("everything was up to date")
     over = bool(failed) or any(name in steps for name in LAST_STEPS)
     return ("" if over else "so far: ") + ", ".join(words)
+
+
+def refused_corrections(said: Sequence[Mapping[str, Any]]) -> int:
+    """The number of corrected deliveries that the run's gates refused: what was published before stays."""
+    return int(_total(said, "corrections_refused"))
 
 
 _ALWAYS = ("inputs_landed", "training_set", "gate_training", "decide")

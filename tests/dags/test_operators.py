@@ -194,7 +194,7 @@ class TestStepOperator:
         assert returned["run"].startswith("FAILED: not scored")  # nothing is published
         assert of_tasks(caplog) == [
             "seen",
-            "this run: FAILED: not scored, 0 quarantined, no gate warning, everything was up to date",
+            "this run: FAILED: not scored, 0 quarantined, no warning, everything was up to date",
         ]
 
     def test_what_can_go_well_another_time_is_retried(self, task: Any, use_case: Any) -> None:

@@ -2,6 +2,7 @@
 
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import HTTPException
@@ -118,9 +119,25 @@ class TestRunPage:
         ):
             runs.keep(settings, "parcels", RUN, outcome, outcome.status, 1)
         page = run_page(settings, "parcels", RUN)
-        line = "977 rows scored, champion version &lt;3&gt;, 3 quarantined, 1 gate warning"
-        assert f'<p class="summary">{line}</p>' in page
+        line = "977 rows scored, champion version &lt;3&gt;, 3 quarantined, 1 warning"
+        assert f'<p class="summary"><b class="state ok_with_warnings">OK with warnings</b> {line}</p>' in page
         assert page.index(line) < page.index("<table>")
+
+    @pytest.mark.parametrize(
+        ("airflow", "state"),
+        [
+            ({}, "RUNNING"),
+            ({"airflow": "running", "paused": True}, "PAUSED"),
+            ({"airflow": "running", "waits": True}, "WAITING"),
+            ({"airflow": "failed"}, "FAILED"),
+            ({"airflow": "success"}, "OK"),
+        ],
+    )
+    def test_begins_with_the_state_by_what_airflow_knows(
+        self, settings: Settings, airflow: dict[str, Any], state: str
+    ) -> None:
+        runs.keep(settings, "parcels", RUN, Outcome("gate_inputs", "2024-02-05", "done", "ok"), "done", 1)
+        assert f'<b class="state {state.lower()}">{state}</b>' in run_page(settings, "parcels", RUN, **airflow)
 
     def test_the_last_word_of_a_step_counts(self, settings: Settings) -> None:
         outcome = Outcome("train", "2024-02-05", "done", "ok")

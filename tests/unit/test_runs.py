@@ -33,31 +33,31 @@ NIGHTS: dict[str, tuple[list[dict[str, Any]], str]] = {
             said("gate_predictions", rows=996),
             said("monitor"),
         ],
-        "996 rows scored, champion version 3, 4 quarantined, no gate warning",
+        "996 rows scored, champion version 3, 4 quarantined, no warning",
     ),
     "on its way": (
         [said("gate_inputs", rows_landed=1000, warnings=2)],
-        "so far: 1,000 rows landed, not scored, 0 quarantined, 2 gate warnings",
+        "so far: 1,000 rows landed, not scored, 0 quarantined, 2 warnings",
     ),
     "failed": (
         [said("gate_features", rows=997), said("plan_scoring", "failed", "there is no champion")],
-        "failed in plan_scoring, 997 rows of features, not scored, 0 quarantined, no gate warning",
+        "failed in plan_scoring, 997 rows of features, not scored, 0 quarantined, no warning",
     ),
     "nothing to do": (
         [said("inputs_landed"), said("gate_features", "up_to_date", rows=996), said("monitor", "up_to_date")],
-        "996 rows of features, not scored, 0 quarantined, no gate warning, everything was up to date",
+        "996 rows of features, not scored, 0 quarantined, no warning, everything was up to date",
     ),
     "a retrain with too few days": (
         [said("training_set", "nothing", "5 days are too few", days=5, rows=50), said("promote", "nothing", "refused")],
-        "50 rows of 5 days, refused, 0 quarantined, no gate warning",
+        "50 rows of 5 days, refused, 0 quarantined, no warning",
     ),
     "a retrain": (
         [said("training_set", days=30, rows=29000), said("gate_training", warnings=1), said("promote", message="new")],
-        "29,000 rows of 30 days, new, 0 quarantined, 1 gate warning",
+        "29,000 rows of 30 days, new, 0 quarantined, 1 warning",
     ),
     "a retrain that failed": (
         [said("training_set", days=30, rows=29000), said("train", "failed")],
-        "failed in train, 29,000 rows of 30 days, 0 quarantined, no gate warning",
+        "failed in train, 29,000 rows of 30 days, 0 quarantined, no warning",
     ),
 }
 

@@ -17,7 +17,8 @@ NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
 EXIT_CODES = """
 Exit codes: 0 well; 1 what was asked about is not well (a check or gate failed, an input is missing, a component is
 down, there is no champion, the ledger is corrupt); 2 wrong usage (an option, the name of a pipeline or step, a spec or
-feature module that is wrong); 3 it could not be done, one sentence on standard error says why; 130 interrupted.
+feature module that is wrong); 3 it could not be done, one sentence on standard error says why; 4 a backfill ended
+well, but a corrected delivery was refused by its gate; 130 interrupted.
 
 Results go to standard output (--json: one document), progress and errors to standard error.
 """

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nightshift")
 
+CORRECTION_REFUSED = 4
+"""The exit code of a backfill that left corrected files of landing unpublished, since their gate refused them."""
+
 First = Annotated[date, typer.Argument(parser=day, metavar="FROM", help="First business date.")]
 Last = Annotated[date, typer.Argument(parser=day, metavar="TO", help="Last business date, included.")]
 
@@ -43,7 +46,8 @@ def backfill(  # noqa: PLR0913 (each is an option)
     """Run past days again through Airflow, and wait.
 
     What is up to date stays as it is, unless a rebuild is asked for. A failed day does not hold back the others;
-    exit code 1 where one failed. Ctrl-C leaves the backfill running.
+    exit code 1 where one failed, 4 where none did, but a corrected delivery was refused by its gate: what was
+    published before it stays. Ctrl-C leaves the backfill running.
 
     Example: nightshift backfill flights 2013-03-04 2013-03-06 --dry-run
     """
@@ -103,6 +107,7 @@ def _run(asked: _Asked, max_active: int, *, make: bool) -> None:
     """Make the backfill, or find it made, and show what came of it. Raises typer.Exit where a day failed."""
     from nightshift.platform import backfill as backfills
     from nightshift.platform.airflow_client import login
+    from nightshift.runs import read_run, refused_corrections
 
     settings, spec, days = asked.settings, asked.spec, asked.days
     if asked.verify:
@@ -114,11 +119,15 @@ def _run(asked: _Asked, max_active: int, *, make: bool) -> None:
         failed = {run.ds: backfills.failed_in(client, asked.dag_id, run) for run in runs if run.state == "failed"}
     if asked.retrain:
         show_decisions(settings, spec, days, asked.as_json, failed)
+        refused = sum(refused_corrections(read_run(settings, asked.dag_id, run.run_id)) for run in runs)
     else:
-        show_nights(settings, spec, days, asked.as_json, runs, failed)
+        refused = show_nights(settings, spec, days, asked.as_json, runs, failed)
     passed_over = asked.order is not None and _passed_over(settings, spec, days)
     if failed or passed_over:
         raise typer.Exit(1)
+    if refused:
+        log.error("%d corrected deliveries were refused; `nightshift diagnose` names them and their reports", refused)
+        raise typer.Exit(CORRECTION_REFUSED)
 
 
 def _make(client: "AirflowClient", asked: _Asked, max_active: int) -> None:

@@ -1,6 +1,6 @@
 """The output of ``backfill``: nights, decisions, and what is stale."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from nightshift.cli.output import emit, table
 if TYPE_CHECKING:
     from nightshift.features.rebuilds import Rebuild
     from nightshift.platform.airflow_client import Run
+    from nightshift.platform.nights import Night
     from nightshift.registry.entry import Entry
     from nightshift.settings import Settings
     from nightshift.specs.model import Pipeline
@@ -24,19 +25,33 @@ def show_nights(
     as_json: bool,
     runs: "Sequence[Run]",
     failed: dict[str, str],
-) -> None:
-    """Each day as its run has left it, and the days that failed or scored too little."""
+) -> int:
+    """Each day as its run has left it, and the days that failed, scored too little, or lack or refused a delivery.
+
+    Returns how many corrections were refused.
+    """
     from nightshift.platform import nights
 
     found = nights.nights_of(settings, spec, days, {run.ds: run for run in runs})
     lines = [nights.table(spec, found), *_failures(failed, f"nightshift diagnose {spec.name} --ds")]
     lines += [
-        f"{night.ds}: {night.shortfall}: `nightshift diagnose {spec.name} --ds {night.ds}`"
+        f"{night.ds}: {why}: `nightshift diagnose {spec.name} --ds {night.ds}`"
         for night in found
-        if night.shortfall
+        for why in _lacking(night)
     ]
     document = {"pipeline": spec.name, "nights": [asdict(night) for night in found], "failed": failed}
     emit(as_json, document, "\n".join(lines))
+    return sum(night.refused_corrections for night in found)
+
+
+def _lacking(night: "Night") -> Iterator[str]:
+    """What the day did less of than its run's success says, a line for each."""
+    yield from filter(None, (night.shortfall,))
+    yield from (f"scored {lack}" for lack in night.without)
+    if night.refused_corrections:
+        number = night.refused_corrections
+        words = "a corrected delivery was" if number == 1 else f"{number} corrected deliveries were"
+        yield f"{words} refused, what was published before stays"
 
 
 def show_decisions(

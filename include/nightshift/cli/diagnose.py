@@ -9,7 +9,8 @@ import typer
 from nightshift.cli.output import Json, day, emit
 
 if TYPE_CHECKING:
-    from nightshift.cli.diagnosis import Diagnosis, Failure
+    from nightshift.cli.diagnosis import Diagnosis
+    from nightshift.cli.first_failure import Failure
     from nightshift.settings import Settings
 
 
@@ -21,9 +22,11 @@ def diagnose(
     retrain: Annotated[bool, typer.Option("--retrain", help="The retrain as of this day.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Which step of a night failed first, why, and what to do.
+    """The state of a night, the next command, and the reason: what it waits for, which step failed first and why.
 
-    Works while Airflow is down, from what the steps left behind. Exit code 1 where a night is not well.
+    The state is one of OK, OK with warnings, WAITING, RUNNING, FAILED, PAUSED, SKIPPED. Works while Airflow is down,
+    from what the steps left behind. Exit code 1 where a night is WAITING, FAILED or PAUSED, scored nothing, or was
+    changed by another program.
 
     Example: nightshift diagnose flights --ds 2013-03-04
 
@@ -66,7 +69,7 @@ def _diagnose_all(settings: "Settings", ds: date | None, as_json: bool) -> None:
         except NightshiftError as error:
             unread[spec.name] = str(error)
     text = [f"a spec is not valid, its pipeline has no night: {error.where}; `nightshift check`" for error in broken]
-    text += [f"{name}: not well, its night cannot be looked at. {why}" for name, why in unread.items()]
+    text += [f"{name}: its night cannot be looked at. {why}" for name, why in unread.items()]
     text += [page(night) if not night.well else page(night).partition("\n")[0] for night in nights]
     text += [f"{spec.name}: its first night, {spec.schedule.start}, is to come" for spec in to_come]
     document = {
@@ -81,12 +84,10 @@ def _diagnose_all(settings: "Settings", ds: date | None, as_json: bool) -> None:
 
 
 def page(found: "Diagnosis") -> str:
-    """The diagnosis as people read it."""
-    state = "well" if found.well else "not well"
-    if found.well and found.warnings:
-        state = f"well, with {len(found.warnings)} {'warning' if len(found.warnings) == 1 else 'warnings'}"
-    head = f"{found.dag} {found.ds}: {state}. Owner: {found.owner}"
-    lines = [head, f"Airflow: {found.airflow}" + (f" ({found.run_id})" if found.run_id else "")]
+    """The diagnosis as people read it: the state, the next command, the reason, then the rest."""
+    lines = [_head(found)]
+    lines += _part("Next", found.next)
+    lines += _part("Why", found.reasons)
     if found.failure:
         lines += ["", f"First to fail: {found.failure.step}", *_failure(found.failure)]
     if found.later:
@@ -94,8 +95,13 @@ def page(found: "Diagnosis") -> str:
     lines += _part("Warnings", found.warnings)
     lines += _part("What changed", found.changes)
     lines += _part("Readers see", found.readers)
-    lines += _part("Next", found.next)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"Airflow: {found.airflow}" + (f" ({found.run_id})" if found.run_id else "")])
+
+
+def _head(found: "Diagnosis") -> str:
+    number = len(found.warnings)
+    counted = f", {number} {'warning' if number == 1 else 'warnings'}" if number else ""
+    return f"{found.dag} {found.ds}: {found.state}{counted}. Owner: {found.owner}"
 
 
 def _failure(failure: "Failure") -> list[str]:

@@ -108,15 +108,19 @@ def _document(champion: "Champion | None") -> dict[str, Any] | None:
 
 
 def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
-    """Show the published partitions of a day, and the runs that made them.
+    """Show the state of a day's newest run, the published partitions of the day, and the runs that made them.
 
     Landing files of the day that are not what is published, since their gate refused them, are named as well, what
-    predictions lack of what landed, partitions that another program changed, and orders of people about its model.
+    predictions lack of what landed, deliveries that they were made without, partitions that another program changed,
+    and orders of people about its model.
 
     Example: nightshift history flights --ds 2013-03-04
     """
+    from nightshift.cli.night_run import ask_airflow
     from nightshift.cli.published import kept_aside, published
     from nightshift.features.unlabelled import record_of
+    from nightshift.freshness.scored import ScoredDays
+    from nightshift.runs import read_run, run_ids
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
@@ -149,7 +153,12 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
         for item in found
         if item.damage
     ]
+    airflow, scored = ask_airflow(settings, spec.name, ds), ScoredDays(settings, spec)[ds]
+    newest = airflow.run.run_id if airflow.run else next(iter(run_ids(settings, spec.name, ds.isoformat())), "")
+    said = read_run(settings, spec.name, newest) if newest else []
+    state = scored.facts(said, **airflow.known).state
     lacking = [f"{item.dataset} of {item.ds}: {item.shortfall}" for item in found if item.shortfall]
+    lacking += [f"predictions of {ds}: scored {lack}" for lack in scored.without]
     lacking += [
         f"{item.dataset} of {item.ds}: made of files that came after the cutoff"
         for item in found
@@ -161,8 +170,10 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     never = record_of(settings, spec, ds)
     if never and all(item.dataset != "labels" for item in found):
         lacking.append(f"labels of {ds}: {never.words}")
-    lines = [*(lines if found else [f"nothing of {spec.name} is published for {ds}"]), *lacking, *damaged, *aside]
-    document = {"pipeline": spec.name, "ds": ds, "published": [item.document() for item in found], "aside": aside}
+    lines = lines if found else [f"nothing of {spec.name} is published for {ds}"]
+    lines = [f"{spec.name} {ds}: {state}", *lines, *lacking, *damaged, *aside]
+    document = {"pipeline": spec.name, "ds": ds, "state": state, "published": [item.document() for item in found]}
+    document |= {"without": [lack.words for lack in scored.without], "aside": aside}
     emit(as_json, document, "\n".join(lines))
     if not found:
         raise typer.Exit(1)

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import date
 
 from nightshift import tables
 from nightshift.errors import NightshiftError
 from nightshift.features.unlabelled import unlabelled_days
+from nightshift.freshness.scored import ScoredDays
 from nightshift.job import table_uri
 from nightshift.orders.said import freeze_lines
 from nightshift.registry.alias import misplaced
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
-from nightshift.scoring.coverage import shortfall
+from nightshift.run_state import RunState
+from nightshift.runs import read_run, summary
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all
 from nightshift.specs.model import Pipeline
@@ -53,13 +56,15 @@ def _newest_day(settings: Settings, pipeline: Pipeline) -> Iterator[str]:
     labels = tables.state(table_uri(settings, pipeline, "labels"))
     if never := unlabelled_days(settings, pipeline, labels):
         yield f"{pipeline.name}: {len(never)} days are recorded as unlabelled, the newest is {never[-1]}"
-    scored = tables.state(table_uri(settings, pipeline, "predictions"))
-    newest = max(scored.partitions, default="")
-    if not newest or scored.damage(newest):
+    newest = max(tables.state(table_uri(settings, pipeline, "predictions")).partitions, default="")
+    if not newest:
         return
-    manifest = scored.manifest(newest)
-    lacks = shortfall(scored.partitions[newest].rows, manifest.counts if manifest else {})
-    if not lacks and manifest and manifest.warnings:
-        lacks = f"{manifest.warnings} expectations of predictions failed that only warn"
-    if lacks:
-        yield f"{pipeline.name} {newest}: {lacks}; `nightshift diagnose {pipeline.name} --ds {newest}`"
+    scored = ScoredDays(settings, pipeline)[date.fromisoformat(newest)]
+    said = read_run(settings, pipeline.name, scored.run_id) if scored.run_id else []
+    state = scored.facts(said).state
+    if scored.damage or state == RunState.OK:
+        return
+    why = "; ".join(scored.lines) or f"{scored.warnings} expectations of predictions failed that only warn"
+    if not scored.lines and not scored.warnings:
+        why = summary(said)
+    yield f"{pipeline.name} {newest}: {state}: {why}; `nightshift diagnose {pipeline.name} --ds {newest}`"

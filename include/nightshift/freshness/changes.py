@@ -19,6 +19,7 @@ class Freshness:
     ``new`` has never been published, ``waits`` cannot be built yet, ``refused`` would not be scored with the champion
     as things stand, ``damaged`` was changed by another program: it is refused, or built anew where no file of it is
     left. ``unlabelled`` is waited for no more, ``outside`` is not in the spec's range.
+    Of inputs ``refused`` means that their gate has refused what landed, and will again.
     ``changes`` says what is different since the publication, what it waits for, or why it would be refused.
     """
 

@@ -14,7 +14,8 @@ from nightshift.features.unbuilt import find_unbuilt
 from nightshift.features.unlabelled import overdue, record_of
 from nightshift.features.verdict import Verdict, judge
 from nightshift.freshness.changes import LANDED, Freshness, State, read_changes
-from nightshift.inputs.days import landing_changes
+from nightshift.freshness.landing import landing_freshness, stopped
+from nightshift.inputs.days import LandingNews, landing_news
 from nightshift.inputs.for_labels import is_unseen
 from nightshift.inputs.needs import Needs, daily_needs, inside
 from nightshift.inputs.snapshots import newest_snapshots
@@ -46,8 +47,11 @@ class Night:
 
     @property
     def up_to_date(self) -> bool:
-        """Return whether the run would publish nothing."""
-        return all(getattr(self, name).state in ("up_to_date", "unlabelled", "outside") for name in DATASETS)
+        """Return whether the run would publish nothing, and fail nowhere."""
+        idle = ("up_to_date", "unlabelled", "outside")
+        return self.inputs.state in ("up_to_date", "refused") and all(
+            getattr(self, name).state in idle for name in DATASETS[1:]
+        )
 
     def document(self) -> dict[str, Any]:
         """The night as plain data."""
@@ -73,13 +77,13 @@ def look(
         return []
     job = Job(settings, pipeline, days[0], verify_landing=verify_landing)
     needs = _needs(job, days)
-    landed = {
-        name: landing_changes(job, name, sorted({day for item in needs.values() for day in item.days(name)}))
+    news = {
+        name: landing_news(job, name, sorted({day for item in needs.values() for day in item.days(name)}))
         for name in pipeline.inputs
     }
-    recipes = _as_landed(resolve(job), landed)
+    recipes = _as_landed(resolve(job), {name: found.coming for name, found in news.items()})
     recipes = replace(recipes, rebuilds=(*recipes.rebuilds, rebuild)) if rebuild else recipes
-    found = _Look(job, recipes, landed, Ledger.of(settings).entries(pipeline.name))
+    found = _Look(job, recipes, news, Ledger.of(settings).entries(pipeline.name))
     return [found.night(ds, needs[ds]) for ds in days]
 
 
@@ -100,33 +104,26 @@ def _as_landed(recipes: Recipes, landed: Mapping[str, Mapping[str, str]]) -> Rec
 class _Look:
     """One look at a pipeline's tables."""
 
-    def __init__(
-        self, job: Job, recipes: Recipes, landed: Mapping[str, Mapping[str, str]], entries: Sequence[Entry]
-    ) -> None:
-        self.job, self.recipes, self.landed, self.entries = job, recipes, landed, entries
+    def __init__(self, job: Job, recipes: Recipes, news: Mapping[str, LandingNews], entries: Sequence[Entry]) -> None:
+        self.job, self.recipes, self.news, self.entries = job, recipes, news, entries
+        self.landed = {name: found.coming for name, found in news.items()}
         self.states = {name: tables.state(job.table(name)) for name in ("features", "labels", "predictions")}
         self.code = scoring_code()
 
     def night(self, ds: date, needs: Needs) -> Night:
         due, states = label_day(self.job.pipeline, ds), self.states
-        verdict = judge(self.recipes, "features", ds, states["features"])
+        verdict = stopped(self.job, ds, needs, self.news, self.recipes.sources) or judge(
+            self.recipes, "features", ds, states["features"]
+        )
         labels = judge(self.recipes, "labels", due, states["labels"])
         features = self._unbuilt("features", self._built("features", ds, verdict), verdict)
         return Night(
             ds.isoformat(),
-            self._inputs(ds, needs),
+            landing_freshness(ds, needs, self.news),
             features,
             self._unbuilt("labels", self._built("labels", due, labels), labels),
             self._predictions(ds, verdict, features),
         )
-
-    def _inputs(self, ds: date, needs: Needs) -> Freshness:
-        coming = {
-            name: {day for day in map(str, needs.days(name)) if day in found} for name, found in self.landed.items()
-        }
-        wanted = {name: Upstream(0, dict.fromkeys(days, LANDED)) for name, days in coming.items()}
-        changes = read_changes({}, wanted, self.landed)
-        return Freshness(ds.isoformat(), "stale" if changes else "up_to_date", tuple(changes))
 
     def _built(self, dataset: Dataset, ds: date, verdict: Verdict) -> Freshness:
         day = ds.isoformat()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 from nightshift import metrics, tables
@@ -14,6 +14,7 @@ from nightshift.inputs.columns import Differences, merged, news
 from nightshift.inputs.earlier_contract import refuse_earlier_contract
 from nightshift.inputs.gated import Gated
 from nightshift.inputs.landed_days import as_landed, is_correction, is_stale, look, why_stale
+from nightshift.inputs.refusals import Refusal, find_refusal, leave_refusal
 from nightshift.inputs.staging import audited_day
 from nightshift.job import Job, new_attempt
 from nightshift.lineage import Manifest
@@ -63,14 +64,33 @@ def gate_days(job: Job, source: str, days: Sequence[date]) -> Gated:
     return gated
 
 
-def landing_changes(job: Job, source: str, days: Sequence[date]) -> dict[str, str]:
-    """The days that ``gate_days`` would publish: ``new``, ``corrected``, or ``read by another contract``.
+@dataclass(frozen=True)
+class LandingNews:
+    """The days that ``gate_days`` would gate: ``new``, ``corrected``, ``read by another contract``.
 
-    Size and time are compared; content is read only where they differ.
+    ``refused`` are those of them whose very files the gate of now has refused before, and will again.
     """
+
+    changes: dict[str, str]
+    refused: dict[str, Refusal]
+
+    @property
+    def coming(self) -> dict[str, str]:
+        """The days that will be published, as far as anybody knows."""
+        return {day: why for day, why in self.changes.items() if day not in self.refused}
+
+
+def landing_news(job: Job, source: str, days: Sequence[date]) -> LandingNews:
+    """What of landing is not published. Size and time are compared; content is read only where they differ."""
     contract, table = job.pipeline.inputs[source], job.table(f"inputs/{source}")
     stale = [day for day in look(job, contract, tables.state(table), days) if is_stale(job, contract, table, day)]
-    return {day.ds: why_stale(job, contract, table, day) for day in stale}
+    refused = {day.ds: found for day in stale if (found := find_refusal(job, contract, table, day))}
+    return LandingNews({day.ds: why_stale(job, contract, table, day) for day in stale}, refused)
+
+
+def landing_changes(job: Job, source: str, days: Sequence[date]) -> dict[str, str]:
+    """The days of ``landing_news`` and what each is, refused or not."""
+    return landing_news(job, source, days).changes
 
 
 def _gate_chunk(
@@ -91,6 +111,7 @@ def _gate_chunk(
             if day.active and not day.damage:
                 why = f"its landing files do not follow the present one: {error.what}"
                 refuse_earlier_contract(gated.source, contract, table, day.ds, day.published, why)
+            leave_refusal(job, contract, table, day, error)
             (gated.kept if day.active and not day.damage else gated.blocked)[day.ds] = error
         else:
             passed.append(audited)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, SourceUnseen
 from nightshift.inputs.columns import Differences
 from nightshift.lineage import DataFile
 
@@ -40,3 +40,8 @@ class Gated:
     differences: dict[str, Differences] = field(default_factory=dict)
     new_differences: dict[str, Differences] = field(default_factory=dict)
     active: dict[str, tuple[str, tuple[DataFile, ...]]] = field(default_factory=dict)
+
+    @property
+    def refused_corrections(self) -> list[str]:
+        """The kept days whose correction was looked at, and refused."""
+        return [day for day, error in self.kept.items() if not isinstance(error, SourceUnseen)]

@@ -21,7 +21,9 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 from nightshift import storage, tonight
 from nightshift.orchestration import tonight as tonight_page
 from nightshift.orchestration.links import shown
+from nightshift.orchestration.run_row import known
 from nightshift.plan import RETRAIN_SUFFIX, pipeline_of
+from nightshift.run_facts import RunFacts
 from nightshift.runs import RunPage, read_page, summary
 from nightshift.settings import Settings
 
@@ -54,9 +56,9 @@ def application() -> FastAPI:
         return read_report(settings, dag_id, path)
 
     @app.get("/runs/{dag_id}/{run_id}", dependencies=may_see)
-    def run(dag_id: str, run_id: str) -> Response:
+    def run(dag_id: str, run_id: str, session: SessionDep) -> Response:
         """The outcomes of the steps of a run."""
-        page = run_page(settings, dag_id, run_id)
+        page = run_page(settings, dag_id, run_id, **known(session, dag_id, run_id))
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
     @app.get("/tonight")
@@ -101,8 +103,8 @@ def read_report(settings: Settings, dag_id: str, path: str) -> Response:
     return Response(content, media_type=TYPES[Path(path).suffix], headers=HEADERS)
 
 
-def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
-    """The page of a run; 404 where the name is none of a DAG."""
+def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> str:
+    """The page of a run, with what Airflow knows of it (see ``RunFacts``); 404 where the name is none of a DAG."""
     if not DAG_ID.fullmatch(dag_id):
         raise HTTPException(404, "There is no such DAG.")
     found = read_page(settings, dag_id, run_id)
@@ -111,7 +113,8 @@ def run_page(settings: Settings, dag_id: str, run_id: str) -> str:
     rows = "".join(_row(step, shown(settings, dag_id, step["links"])) for step in steps)
     content = "<p>No step has ended yet.</p>"
     if steps:
-        line = f'<p class="summary">{escape(summary(steps))}</p>'
+        state = RunFacts.of(steps, **airflow).state
+        line = f'<p class="summary"><b class="state {state.name.lower()}">{state}</b> {escape(summary(steps))}</p>'
         content = f'{line}<div class="scroll"><table>{head}{rows}</table></div>'
     content = "".join(f'<p class="failed">{escape(line)}</p>' for line in _doubts(found)) + content
     template = Template(Path(__file__).with_name("run.html").read_text())

@@ -11,13 +11,12 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from nightshift.orchestration.links import RUNS
 from nightshift.orchestration.notes import diagnosis
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.run_facts import RunFacts
 from nightshift.run_state import RunState
+from nightshift.runs import run_path
 from nightshift.tonight import News, Summary
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def line(pipeline: str, live: Mapping[str, Live], summary: Summary | None, now: 
         pipeline=pipeline,
         state=state,
         day=dag.day,
-        run=f"{RUNS}/{quote(pipeline)}/{quote(dag.run_id, safe='')}" if dag.run_id else "",
+        run=run_path(pipeline, dag.run_id) if dag.run_id else "",
         what=tuple(_what(pipeline, live, known, state, news)),
         readers=known.published,
         champion=_champion(known, now),

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Self
@@ -11,6 +12,15 @@ from nightshift.errors import PlatformError
 from nightshift.settings import Settings
 
 log = logging.getLogger("nightshift")
+
+OPEN = ("running", "restarting", "scheduled", "queued", "up_for_retry", "up_for_reschedule", "deferred")
+"""Airflow's states of a task that has begun, or will without any other one."""
+
+LOOKS_AGAIN = ("up_for_reschedule", "deferred")
+"""Those of them in which a task holds no slot: it looks again later."""
+
+MARKS = ("patch_dag_run", "patch_task_instance", "patch_task_group_instances")
+PAUSES = ("patch_dag", "patch_dags")
 
 # A busy machine answers late: what is only asked is asked again, so many seconds later.
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -31,12 +41,23 @@ class Run:
 
 
 @dataclass(frozen=True)
-class FailedTask:
-    """A task instance that failed; ``ended`` is the moment in ISO format, empty where Airflow does not know it."""
+class Task:
+    """A task instance; ``ended`` is the moment in ISO format, empty where Airflow does not know it."""
 
     task: str
     map_index: int
     ended: str = ""
+    state: str = "failed"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a person did by hand to a run, to one of its tasks or to its DAG, by Airflow's audit log."""
+
+    what: str
+    who: str
+    at: str
+    task: str = ""
 
 
 class AirflowClient:
@@ -75,10 +96,6 @@ class AirflowClient:
         found = (_run(item).seconds for item in page["dag_runs"])
         return [seconds for seconds in found if seconds]  # one that somebody marked may never have begun
 
-    def is_paused(self, dag_id: str) -> bool:
-        """Return whether the DAG makes no runs by its schedule, since somebody paused it."""
-        return bool(self._ask("GET", f"/api/v2/dags/{dag_id}").get("is_paused"))
-
     def _runs(self, dag_id: str, query: dict[str, str]) -> list[Run]:
         found: list[dict[str, Any]] = []
         while True:
@@ -88,13 +105,31 @@ class AirflowClient:
             if not page["dag_runs"] or len(found) >= page["total_entries"]:
                 return [_run(item) for item in found]
 
-    def failed_tasks(self, dag_id: str, run_id: str) -> list[FailedTask]:
+    def failed_tasks(self, dag_id: str, run_id: str) -> list[Task]:
         """The tasks of a run that failed, not those that only had to wait for them."""
-        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": "failed"})
+        return self._tasks(dag_id, run_id, ("failed",))
+
+    def open_tasks(self, dag_id: str, run_id: str) -> list[Task]:
+        """The tasks of a run that are at work, or look again later."""
+        return self._tasks(dag_id, run_id, OPEN)
+
+    def _tasks(self, dag_id: str, run_id: str, states: Sequence[str]) -> list[Task]:
+        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"state": states})
         return [
-            FailedTask(item["task_id"], item["map_index"], item.get("end_date") or "")
+            Task(item["task_id"], item["map_index"], item.get("end_date") or "", item["state"])
             for item in page["task_instances"]
         ]
+
+    def is_paused(self, dag_id: str) -> bool:
+        """Return whether the DAG is paused: no task of it is begun then."""
+        return bool(self._ask("GET", f"/api/v2/dags/{dag_id}")["is_paused"])
+
+    def marks(self, dag_id: str, run_id: str = "") -> list[Mark]:
+        """The marks that people set on a run and its tasks, without a run on the DAG: pauses. Oldest first."""
+        wanted = {"run_id": run_id, "included_events": MARKS} if run_id else {"included_events": PAUSES}
+        query = {"dag_id": dag_id, "order_by": "-when", "limit": "100", **wanted}
+        events = self._ask("GET", "/api/v2/eventLogs", params=query)["event_logs"]
+        return [mark for item in reversed(events) if (mark := mark_of(item))]
 
     def has_backfill(self, dag_id: str) -> bool:
         """Return whether a backfill of the DAG is active; Airflow allows one at a time."""
@@ -174,3 +209,16 @@ def _run(item: dict[str, Any]) -> Run:
         ended=item.get("end_date") or "",
         dag_id=str(item["dag_id"]),
     )
+
+
+def mark_of(item: Mapping[str, Any]) -> Mark | None:
+    """What an entry of the audit log marked; None where it did something else, such as to set a note."""
+    try:
+        extra = json.loads(item["extra"] or "{}")
+    except ValueError:
+        return None
+    state = extra.get("new_state") or extra.get("state")
+    what = f"marked {state}" if state else ""
+    if item["event"] in PAUSES and "is_paused" in extra:
+        what = "paused" if str(extra["is_paused"]).lower() == "true" else "unpaused"
+    return Mark(what, item["owner"] or "", item["when"], item["task_id"] or "") if what else None

@@ -1,25 +1,36 @@
 """The table of the days that a backfill ends with."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from nightshift import tables
 from nightshift.aligned import aligned
+from nightshift.freshness.scored import ScoredDays
 from nightshift.job import Job
 from nightshift.platform.airflow_client import Run
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.ledger import Ledger
-from nightshift.scoring.coverage import shortfall
+from nightshift.run_state import RunState
+from nightshift.runs import read_run, refused_corrections
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
+
+_READERS = 8
 
 
 @dataclass(frozen=True)
 class Night:
-    """One day of the table; None where there is nothing yet. ``shortfall`` says what is not scored of what landed."""
+    """One day of the table; None where there is nothing yet.
+
+    ``shortfall`` says what is not scored of what landed, ``without`` which deliveries it was scored without, and
+    ``refused_corrections`` counts those that its gates refused: what was published before stays.
+    """
 
     ds: str
+    state: RunState
     rows_in: int | None
     quarantined: int | None
     scored: int | None
@@ -27,6 +38,8 @@ class Night:
     metric: float | None
     seconds: float | None
     shortfall: str = ""
+    without: tuple[str, ...] = ()
+    refused_corrections: int = 0
 
 
 def nights_of(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], runs: Mapping[str, Run]) -> list[Night]:
@@ -34,25 +47,36 @@ def nights_of(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], ru
     job = Job(settings, pipeline, wanted[0])
     spine = pipeline.features.spine
     landed = tables.state(job.table(f"inputs/{spine}")) if spine and not pipeline.inputs[spine].snapshot else None
-    predictions, monitoring = tables.state(job.table("predictions")), tables.state(job.table("monitoring"))
+    scored_days, monitoring = ScoredDays(settings, pipeline), tables.state(job.table("monitoring"))
+    said = _said(settings, pipeline.name, runs)
     entries = Ledger.of(settings).entries(pipeline.name)
 
     def night(ds: date) -> Night:
         day, run = ds.isoformat(), runs.get(ds.isoformat())
         counts = _counts(landed, pipeline.inputs[spine].feature_days(ds)[-1]) if landed and spine else {}
-        scored, champion = predictions.partitions.get(day), champion_as_of(entries, ds)
+        scored, champion = scored_days[ds], champion_as_of(entries, ds)
+        steps = said.get(day, [])
         return Night(
             ds=day,
+            state=scored.facts(steps, airflow=run.state if run else "").state,
             rows_in=counts.get("landed"),
             quarantined=counts.get("quarantined"),
-            scored=scored.rows if scored else None,
+            scored=scored.rows,
             champion=champion.version if champion else None,
             metric=_metric(pipeline, monitoring, day),
             seconds=run.seconds if run else None,
-            shortfall=shortfall(scored.rows, _counts(predictions, ds)) if scored else "",
+            shortfall=scored.shortfall,
+            without=tuple(str(lack) for lack in scored.without),
+            refused_corrections=refused_corrections(steps),
         )
 
     return [night(ds) for ds in wanted]
+
+
+def _said(settings: Settings, dag: str, runs: Mapping[str, Run]) -> dict[str, list[dict[str, Any]]]:
+    """What the steps of each run said; on an object store the pages of many runs are read side by side."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(zip(runs, pool.map(lambda run: read_run(settings, dag, run.run_id), runs.values()), strict=True))
 
 
 def _counts(landed: tables.TableState, ds: date) -> Mapping[str, int]:
@@ -71,10 +95,11 @@ def _metric(pipeline: Pipeline, monitoring: tables.TableState, day: str) -> floa
 def table(pipeline: Pipeline, nights: Sequence[Night]) -> str:
     """The nights as aligned text."""
     metric = "avg precision" if pipeline.label.objective == "binary" else "RMSE"
-    heads = ["day", "rows in", "quarantined", "scored", "champion", metric, "seconds"]
+    heads = ["day", "state", "rows in", "quarantined", "scored", "champion", metric, "seconds"]
     rows = [
         [
             night.ds,
+            night.state,
             *(
                 "-" if number is None else str(number)
                 for number in (night.rows_in, night.quarantined, night.scored, night.champion)

@@ -47,7 +47,7 @@ def test_what_an_alert_advises_answers(cli: Cli, command: str) -> None:
 def test_diagnose_without_arguments_looks_at_the_last_night_of_every_pipeline(cli: Cli) -> None:
     done = cli("diagnose")
     assert done.returncode == 1
-    assert done.stdout.startswith("parcels 2024-04-01: not well")
+    assert done.stdout.startswith("parcels 2024-04-01: WAITING")
     assert [night["ds"] for night in json.loads(cli("diagnose", "--json").stdout)["nights"]] == ["2024-04-01"]
 
 
@@ -61,8 +61,8 @@ def test_diagnose_of_every_pipeline_hides_none_behind_one_that_cannot_be_read(cl
     (log / f"{0:020}.json").write_text("no commit")
     done = cli("diagnose")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "broken_lake: not well, its night cannot be looked at. " in done.stdout
-    assert "parcels 2024-04-01: not well" in done.stdout
+    assert "broken_lake: its night cannot be looked at. " in done.stdout
+    assert "parcels 2024-04-01: WAITING" in done.stdout
     assert "a spec is not valid, its pipeline has no night: " in done.stdout
     assert done.stdout.endswith("later: its first night, 2124-02-01, is to come\n")
     found = json.loads(cli("diagnose", "--json").stdout)

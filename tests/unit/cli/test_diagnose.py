@@ -1,6 +1,8 @@
 """``diagnose`` without Airflow: from the tables, the ledger, the log files, and what the steps said."""
 
 import json
+import os
+import time
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -9,12 +11,15 @@ import pytest
 
 from nightshift import runs
 from nightshift.cli.diagnose import page
-from nightshift.cli.diagnosis import diagnose, own_lines
+from nightshift.cli.diagnosis import diagnose
+from nightshift.cli.first_failure import failed_steps, own_lines
+from nightshift.cli.night_run import NightRun, waiting_line
 from nightshift.errors import GateFailed
 from nightshift.features.build import plan_features
 from nightshift.features.run import gate_features
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, Outcome, new_attempt
+from nightshift.platform.airflow_client import Mark, Run, Task
 from nightshift.settings import Settings
 from nightshift.specs.calendar import last_night
 from tests.postgres import Database
@@ -65,7 +70,7 @@ def test_a_night_that_scored_nothing_is_not_well(job: Job) -> None:
     found = diagnose(job.settings, job.pipeline, DS)
     assert not found.well
     assert found.warnings == ("predictions: nothing is scored, 2 rows are in quarantine",)
-    assert page(found).startswith("parcels 2024-02-10: not well. ")
+    assert page(found).startswith("parcels 2024-02-10: OK with warnings, 1 warning. ")
 
 
 def test_what_a_step_warned_of_is_on_the_page(job: Job) -> None:
@@ -77,7 +82,7 @@ def test_what_a_step_warned_of_is_on_the_page(job: Job) -> None:
         "gate_inputs: orders: one",
         "predictions: 2 of 3 rows that landed are not scored: 2 rows are in quarantine",
     )
-    assert page(found).startswith("parcels 2024-02-10: well, with 2 warnings. ")
+    assert page(found).startswith("parcels 2024-02-10: OK with warnings, 2 warnings. ")
 
 
 def test_a_night_that_fails_since_the_code_changed_says_so_though_a_retrain_built_the_past_anew(job: Job) -> None:
@@ -112,8 +117,11 @@ def test_a_blocked_night_is_one_page(bad_night: Job) -> None:
     assert found.next[0].startswith("nightshift backfill parcels 2024-02-11 2024-02-11 ")
 
     text = page(found)
-    assert text.splitlines()[0] == "parcels 2024-02-11: not well. Owner: logistics"
-    assert "First to fail: gate_inputs" in text
+    assert text.splitlines()[0] == "parcels 2024-02-11: FAILED. Owner: logistics"
+    assert (
+        text.index("Next\n  nightshift backfill") < text.index("First to fail: gate_inputs") < text.index("Readers see")
+    )
+    assert text.count("the gate blocked 3 rows") == 1
     assert not any(cell in text for cell in ("707", "808", "909"))
 
 
@@ -150,14 +158,41 @@ def test_a_night_that_lacks_a_delivery_is_diagnosed_while_the_database_is_away(
     assert any(line.startswith("what else changed is not known: ") for line in unknown)
 
 
+def test_a_newer_file_that_has_landed_since_is_named(bad_night: Job) -> None:
+    file = drop(bad_night.settings, "orders/ds=2024-02-11", "a,N,1", "b,S,2", "c,N,3")
+    os.utime(file, (time.time() + 60, time.time() + 60))
+    found = diagnose(bad_night.settings, bad_night.pipeline, NEXT)
+    [line] = [line for line in found.reasons if "has landed since" in line]
+    assert line.startswith("orders 2024-02-11 has landed since, at ")
+
+
+def test_a_run_that_waits_says_since_when_and_until_when(job: Job) -> None:
+    run = Run("2024-02-11", RUN, "running", "scheduled", 60.0, "2024-02-11T07:00:05+00:00")
+    assert waiting_line(job.pipeline, run) == ("waiting since 2024-02-11 07:00 UTC, gives up at 2024-02-11 13:00 UTC")
+
+
+def test_who_marked_a_run_hides_no_first_cause() -> None:
+    said = [{"step": "gate_inputs", "status": "failed", "at": "2024-02-11T07:01:00+00:00"}]
+    mark = Mark("marked failed", "ada", "2024-02-11T08:00:00.123Z")
+    ended = Task("build_features", -1, "2024-02-11T08:00:00+00:00")
+    run = Run("2024-02-11", RUN, "failed", "scheduled", 60.0)
+    marked = NightRun("the run is failed", run, failed=(ended,), marks=(mark,))
+    assert list(failed_steps(said, marked)) == ["gate_inputs", "build_features"]
+    assert list(failed_steps(said, replace(marked, marks=()))) == ["build_features"]
+    assert marked.mark_lines() == ("the run was marked failed by hand by ada at 2024-02-11T08:00:00",)
+
+
 def test_only_own_lines_of_a_log_are_shown() -> None:
     assert own_lines(["", "{", "[]", '{"logger": "nightshift.a"}', '{"logger": "root", "event": "x"}']) == ((), 5)
 
 
 def test_a_night_without_a_trace_says_what_to_do(job: Job) -> None:
     found = diagnose(job.settings, job.pipeline, date(2024, 2, 20))
-    assert not found.well
+    assert (found.state, found.well) == ("WAITING", False)
     assert found.run_id == ""
+    [missing] = [line for line in found.reasons if line.startswith("it waits for a file: ")]
+    assert "source orders lacks 1 of the 1 days that 2024-02-20 reads" in missing
+    assert f"land {job.settings.landing}/parcels/orders/ds=2024-02-20/*.csv" in missing
     assert found.next == ("nightshift status", "nightshift backfill parcels 2024-02-20 2024-02-20")
 
 

@@ -24,6 +24,7 @@ from tests.unit.inputs.landed import drop, drop_day
 from tests.unit.registry.entries import append_at, promotion
 from tests.unit.specs.home import add_spec
 
+NOTHING = "nothing of parcels is published for"
 DAY = date(2024, 3, 4)
 
 
@@ -224,7 +225,8 @@ def test_what_is_published_of_a_day(cli: Cli, home: Settings) -> None:
     _publish(job, "inputs/depots", "2024-03-06", 1)
     done = cli("history", "parcels", "--ds", "2024-03-04")
     assert (done.returncode, done.stderr) == (0, "")
-    header, orders, depots, title, report = done.stdout.splitlines()
+    state, header, orders, depots, title, report = done.stdout.splitlines()
+    assert state == "parcels 2024-03-04: WAITING", "its inputs are there, and no run is"
     assert " ".join(header.split()) == "dataset ds rows quarantined gate model run attempt made at fingerprint"
     assert orders.split() == [
         *("inputs/orders", "2024-03-04", "3", "2", "quarantined", "-", "manual", "a1", "2024-03-04T07:00:01", "f" * 16)
@@ -232,10 +234,10 @@ def test_what_is_published_of_a_day(cli: Cli, home: Settings) -> None:
     assert depots.split()[:5] == ["inputs/depots", "2024-03-01", "1", "0", "-"]
     assert (title, report) == ("gate reports:", "  inputs/orders: /reports/a1.html")
     nothing = cli("history", "parcels", "--ds", "2024-03-05")  # depots of another day are there
-    assert (nothing.returncode, nothing.stdout) == (1, "nothing of parcels is published for 2024-03-05\n")
+    assert (nothing.returncode, nothing.stdout) == (1, f"parcels 2024-03-05: WAITING\n{NOTHING} 2024-03-05\n")
     document = json.loads(cli("history", "parcels", "--ds", "2024-03-04", "--json").stdout)
     first = document["published"][0]
-    assert (document["pipeline"], document["ds"]) == ("parcels", "2024-03-04")
+    assert (document["pipeline"], document["ds"], document["state"]) == ("parcels", "2024-03-04", "WAITING")
     assert (first["dataset"], first["version"], first["quarantined"]) == ("inputs/orders", 1, 2)
     assert first["counts"] == {"landed": 3}
     assert first["gate"] == {"report": "/reports/a1.json", "sha256": "0" * 64, "status": "quarantined", "warnings": 0}
@@ -311,4 +313,4 @@ def test_a_day_that_another_program_removed_is_named_with_its_repair(cli: Cli, h
 @pytest.mark.usefixtures("ledger")
 def test_nothing_published_is_1(cli: Cli) -> None:
     done = cli("history", "parcels", "--ds", "2024-03-04")
-    assert (done.returncode, done.stdout) == (1, "nothing of parcels is published for 2024-03-04\n")
+    assert (done.returncode, done.stdout) == (1, f"parcels 2024-03-04: WAITING\n{NOTHING} 2024-03-04\n")

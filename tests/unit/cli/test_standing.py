@@ -29,15 +29,17 @@ def test_the_newest_day_of_each_pipeline_is_looked_at(home: Settings) -> None:
     assert list(standing_lines(home)) == []
     publish(home, date(2024, 2, 8), 0)
     asked = "`nightshift diagnose parcels --ds"
-    assert list(standing_lines(home)) == [f"parcels 2024-02-08: nothing is scored; {asked} 2024-02-08`"]
+    assert list(standing_lines(home)) == [
+        f"parcels 2024-02-08: OK with warnings: nothing is scored; {asked} 2024-02-08`"
+    ]
     publish(home, date(2024, 2, 9), 3)
     assert list(standing_lines(home)) == []
     publish(home, DS, 3, 2)
     words = "2 expectations of predictions failed that only warn"
-    assert list(standing_lines(home)) == [f"parcels 2024-02-10: {words}; {asked} 2024-02-10`"]
+    assert list(standing_lines(home)) == [f"parcels 2024-02-10: OK with warnings: {words}; {asked} 2024-02-10`"]
     publish(home, date(2024, 2, 11), 3, unscored=1)
     words = "1 of 4 rows that landed are not scored: 1 rows are in quarantine"
-    assert list(standing_lines(home)) == [f"parcels 2024-02-11: {words}; {asked} 2024-02-11`"]
+    assert list(standing_lines(home)) == [f"parcels 2024-02-11: OK with warnings: {words}; {asked} 2024-02-11`"]
 
 
 def test_days_without_labels_and_specs_without_a_line_are_named(home: Settings) -> None:
