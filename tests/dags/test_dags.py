@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nightshift.orchestration.orders import keys_of
 from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all
@@ -47,6 +48,9 @@ def task(found):
         "links": sorted(known.extra_links),
     }}
 
+def known(found):
+    return DagSerialization.from_dict(DagSerialization.to_dict(found)).params.items()
+
 def dag(found):
     return {{
         "tasks": {{each.task_id: task(each) for each in found.tasks}},
@@ -56,6 +60,7 @@ def dag(found):
         "doc": found.doc_md,
         "paused": found.is_paused_upon_creation,
         "max_active_runs": found.max_active_runs,
+        "params": {{name: [param.value, param.schema, param.description] for name, param in known(found)}},
         "file": found.fileloc,
         "backfills": DagSerialization.from_dict(DagSerialization.to_dict(found)).timetable.periodic,
     }}
@@ -137,6 +142,16 @@ def test_a_dag_is_its_plan(parsed: dict[str, Any]) -> None:
             assert (made["retries"], made["pool"], made["rule"]) == (task.retries, task.pool, task.trigger_rule)
             assert (made["priority"], made["doc"]) == (task.priority, task.doc)
             assert made["timeout"] == task.timeout + (60 if task.kind == "shard" else 0)
+
+
+def test_the_trigger_form_has_what_a_person_may_order(parsed: dict[str, Any]) -> None:
+    for name, dag in parsed["dags"].items():
+        keys = keys_of(name)
+        assert list(dag["params"]) == list(keys)
+        for key, (value, schema, description) in dag["params"].items():
+            assert (value, schema, description) == (keys[key].default, dict(keys[key].schema), keys[key].means)
+    assert "rebuild" in parsed["dags"]["parcels"]["params"]
+    assert "rebuild" not in parsed["dags"]["parcels__retrain"]["params"]
 
 
 def test_every_task_has_retries_a_timeout_an_owner_and_a_doc(parsed: dict[str, Any]) -> None:

@@ -3,10 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, get_parsing_context
+from airflow.sdk import DAG, Param, get_parsing_context
 
 from nightshift.collector import uncollected
 from nightshift.errors import SpecError
+from nightshift.orchestration.orders import keys_of
 from nightshift.orchestration.pods import PodScoreOperator
 from nightshift.orchestration.priority import NAME
 from nightshift.orchestration.spark import SparkStepOperator
@@ -61,6 +62,9 @@ def build_dag(plan: DagPlan, settings: Settings) -> DAG:
         is_paused_upon_creation=False,
         max_active_runs=plan.max_active_runs,
         tags=list(plan.tags),
+        params={
+            name: Param(key.default, description=key.means, **key.schema) for name, key in keys_of(plan.name).items()
+        },
         default_args={"owner": plan.owner, "on_failure_callback": say_why, "on_retry_callback": say_why},
     )
     operators: dict[str, Any] = {}

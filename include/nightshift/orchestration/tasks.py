@@ -13,9 +13,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from nightshift import metrics, runs
 from nightshift.commands import FeaturesCommand, ScoreCommand
-from nightshift.errors import InputMissing, NightshiftError, foreseen, unforeseen
+from nightshift.errors import ConfRefused, InputMissing, NightshiftError, foreseen, unforeseen
 from nightshift.job import Job, Outcome
-from nightshift.orchestration.context import job_of, unfinished_days
+from nightshift.orchestration.context import job_of, task_settings, unfinished_days
 from nightshift.orchestration.links import LINKS, run_address, shown, to_show
 from nightshift.plan import pipeline_of
 from nightshift.settings import Settings
@@ -60,7 +60,7 @@ class StepOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Returns the Outcome's document."""
         with plain_failures():
-            return perform(self, job_of(context, pipeline_of(self.dag_id))).document()
+            return perform(self, asked(self, context)).document()
 
 
 class PlanShardsOperator(StepOperator):
@@ -69,7 +69,7 @@ class PlanShardsOperator(StepOperator):
     def execute(self, context: Context) -> list[int]:
         """Returns the numbers of the shards. An XCom can be edited: how many tasks there are is all that it decides."""
         with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
+            job = asked(self, context)
             perform(self, job)
             return [command.shard for command in shard_commands(job)]
 
@@ -99,7 +99,7 @@ class ShardOperator(BaseOperator):
         """Calls ``run``, and says what came of the shard."""
         number = context["ti"].map_index
         with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
+            job = asked(self, context)
 
             def shard() -> Outcome:
                 command = shard_command(job, -1 if number is None else number)
@@ -151,7 +151,7 @@ class WaitOperator(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            job, why = job_of(context, pipeline_of(self.dag_id)), f"Waited for {timedelta(seconds=self.timeout)}"
+            job, why = asked(self, context), f"Waited for {timedelta(seconds=self.timeout)}"
             outcome = Outcome(self.task_id, job.day, "nothing", f"{why}. {self.waits_for}")
             _tell(self, job, outcome, "failed", self.timeout)
             raise AirflowFailException(outcome.message) from None
@@ -159,7 +159,7 @@ class WaitOperator(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """One look."""
         with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
+            job = asked(self, context)
             self.waits_for = self.obstacle(context, job)
             if self.waits_for is None:
                 try:
@@ -193,6 +193,34 @@ class TurnOperator(WaitOperator):
             where=f"{self.dag_id} {job.day}",
             do="let them finish, or mark their runs failed; a backfill of this DAG must not run backwards",
         )
+
+
+def asked(task: StepTask, context: Context) -> Job:
+    """The job of a task. What a person may not ask for is kept on the run's page, a rebuild beside the tables.
+
+    Raises what ``job_of`` raises.
+    """
+    try:
+        job = job_of(context, pipeline_of(task.dag_id))
+    except ConfRefused as error:
+        keep_refusal(task, context, error)
+        raise
+    if job.rebuild:
+        from nightshift.features.rebuilds import order_of_run
+
+        order_of_run(job.settings, job.pipeline, job.run_id, job.ds, job.actor, job.reason)
+    return job
+
+
+def keep_refusal(task: StepTask, context: Context, error: NightshiftError, day: str = "") -> None:
+    """Keeps on the run's page that a task was refused before it had a job; without a ``day`` it is no day's failure."""
+    run = context["dag_run"]
+    outcome = Outcome(task.task_id, day, "nothing", str(error))
+    by = getattr(run, "triggering_user_name", None) or "airflow"
+    try:
+        runs.keep(task_settings(), task.dag_id, run.run_id, outcome, "failed", 0.0, by=by)
+    except OSError as other:
+        log.warning("the run's page does not have this: %s", other)
 
 
 def perform(task: StepTask, job: Job, run_spark: SparkRunner | None = None) -> Outcome:
@@ -252,7 +280,7 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
         log.info("%s", outcome.message)
     for warning in outcome.warnings:
         log.warning("%s", warning)
-    said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason}
+    said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason, "rebuild": "yes" if job.rebuild else ""}
     runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part, **said)
     if status != "failed" and task.task_id in runs.LAST_STEPS:
         log.info("this run: %s", runs.summary(runs.read_run(job.settings, task.dag_id, job.run_id)))
