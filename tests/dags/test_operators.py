@@ -22,7 +22,7 @@ from airflow.sdk.exceptions import (
 
 from nightshift import runs, storage
 from nightshift.commands import ScoreCommand
-from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.errors import GateFailed, InputMissing, NightshiftError, SpecError
 from nightshift.job import Job, Outcome
 from nightshift.lineage import DataFile
 from nightshift.model_manifest import model_uri
@@ -30,7 +30,7 @@ from nightshift.orchestration.context import job_of, unfinished_days
 from nightshift.orchestration.dag import build_dag
 from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink
 from nightshift.orchestration.spark import SparkStepOperator
-from nightshift.orchestration.tasks import PlanShardsOperator, ScoreOperator, say_why
+from nightshift.orchestration.tasks import BrokenSpecOperator, PlanShardsOperator, ScoreOperator, say_why
 from nightshift.plan import make_plan
 from nightshift.scoring.plan import Piece, ScoringPlan, Shard, ShardResult, result_uri, scoring_code
 from nightshift.settings import Settings
@@ -113,6 +113,15 @@ class TestJob:
             monkeypatch.setenv(name, "")
         job_of(context(), "parcels")
         assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("trainer", "secret")
+
+
+def test_a_task_of_a_broken_spec_fails_for_good_with_what_is_wrong() -> None:
+    error = SpecError("ower", where="parcels.yaml:2")
+    broken = BrokenSpecOperator(task_id="gate_inputs", dag=DAG("parcels"), error=error)
+    with pytest.raises(AirflowFailException, match=r"^parcels.yaml:2: ower\.$"):
+        execute(broken, context())
+    [said] = kept()
+    assert (said["step"], said["ds"], said["status"]) == ("gate_inputs", DS.isoformat(), "failed")
 
 
 class TestUnfinishedDays:

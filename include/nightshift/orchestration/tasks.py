@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from nightshift import metrics, runs
 from nightshift.commands import FeaturesCommand, ScoreCommand
-from nightshift.errors import ConfRefused, InputMissing, NightshiftError, foreseen, unforeseen
+from nightshift.errors import ConfRefused, InputMissing, NightshiftError, SpecError, foreseen, unforeseen
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import job_of, task_settings, unfinished_days
 from nightshift.orchestration.links import LINKS, run_address, shown, to_show
@@ -61,6 +61,27 @@ class StepOperator(BaseOperator):
         """Returns the Outcome's document."""
         with plain_failures():
             return perform(self, asked(self, context)).document()
+
+
+class BrokenSpecOperator(BaseOperator):
+    """Stands for any task of a pipeline whose spec is broken, and fails with what is wrong with it.
+
+    Nothing runs on a spec that is no longer there, nor on what is left of it.
+    """
+
+    links = NO_LINKS
+    waits_on: tuple[type[NightshiftError], ...] = ()
+
+    def __init__(self, *, error: SpecError, **others: Any) -> None:
+        super().__init__(**others)
+        self.error = error
+
+    def execute(self, context: Context) -> None:
+        """Fails. The run's page says so, too: of the day of its logical date, since an order is not read."""
+        date = context["dag_run"].logical_date
+        keep_refusal(self, context, self.error, f"{date:%Y-%m-%d}" if date else "")
+        with plain_failures():
+            raise self.error
 
 
 class PlanShardsOperator(StepOperator):
