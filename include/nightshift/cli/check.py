@@ -24,11 +24,13 @@ def check(
 ) -> None:
     """Check specs, feature modules and the pod templates; problems as file:line.
 
-    Runs nothing and needs no platform. Where the ledger answers, it warns if scoring would be refused, since module
-    or spec are not what the champion was trained with.
+    Runs nothing and needs no platform. Where the ledger answers, a champion that tonight's scoring would refuse (its
+    files, or module and spec that are not what it was trained with) is a problem, too; else it says that nobody asked.
+    Exit code 1 where there is a problem.
 
     Example: nightshift check flights
     """
+    from nightshift.cli.tonight import tonight
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
@@ -36,17 +38,19 @@ def check(
     templates = _templates(settings)
     found = check_specs(settings, pipeline, also=partial(_more_findings, templates))
     problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong)]
-    lines = [str(problem) for problem in problems]
-    warnings = list(_warnings(settings, found.good))
+    asked = tonight(settings, found.good)
+    lines = [*map(str, problems), *map(str, asked.refused)]
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
         "specs": found.specs,
         "problems": [vars(problem) for problem in problems],
-        "warnings": warnings,
+        "refused": [vars(refused) for refused in asked.refused],
+        "not_asked": asked.not_asked,
     }
-    shown = [*lines, *(f"warning: {warning}" for warning in warnings), f"{specs} checked, {count}"]
-    emit(as_json, document, "\n".join(shown))
+    for line in asked.unasked_lines():
+        typer.echo(line, err=True)
+    emit(as_json, document, "\n".join([*lines, f"{specs} checked, {count}"]))
     if lines:
         raise typer.Exit(1)
 
@@ -106,26 +110,3 @@ def _wrong_parameters(spec: "Pipeline") -> Iterator["Finding"]:
         elif name not in ALLOWED:
             words = f"there is no parameter {name}{nearest(name, ALLOWED)}; allowed: {', '.join(sorted(ALLOWED))}"
             yield ("training", "params", name), f"training.params: {words}"
-
-
-def _warnings(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
-    """Champions that do not go with what stands here; nothing where no ledger answers."""
-    if not settings.database_url and not settings.database_file.is_file():
-        return
-    from datetime import UTC, datetime
-
-    from nightshift.errors import NightshiftError
-    from nightshift.features.serving import differs
-    from nightshift.model_manifest import read_manifest
-    from nightshift.registry.champions import alias_target
-    from nightshift.registry.ledger import Ledger
-
-    for spec in specs:
-        try:
-            champion = alias_target(Ledger.of(settings).entries(spec.name), spec, datetime.now(UTC))
-            manifest = read_manifest(settings.models, champion.sha256) if champion else None
-        except NightshiftError:
-            return
-        if champion and manifest and (what := differs(settings, spec, manifest)):
-            words = f"{spec.name}: version {champion.version} is champion, and scoring with it would be refused"
-            yield f"{words}: {what}. What to do: retrain; it scores from the day after its as-of date on."

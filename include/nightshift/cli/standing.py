@@ -20,7 +20,7 @@ def standing_lines(settings: Settings) -> Iterator[str]:
     """A line for each spec that no command looks at, and for each pipeline whose newest day is not plainly well."""
     pipelines, broken = load_all(settings)
     for error in broken:
-        yield f"a spec is not valid, its pipeline has no DAGs and no line here: {error.where}; `nightshift check`"
+        yield f"a spec is not valid, its nights fail and it has no line here: {error.where}; `nightshift check`"
     frozen = _freezes(settings)
     for pipeline in pipelines:
         yield from (f"{pipeline.name}: {line}" for line in freeze_lines(frozen.get(pipeline.name, ())))
