@@ -113,7 +113,9 @@ def test_what_could_not_be_asked_is_said_and_is_no_problem(cli: Cli, home: Setti
     home.database_file.unlink()
     done = cli("check")
     assert (done.returncode, done.stdout) == (0, "1 spec checked, no problem\n")
-    assert "parcels: whether tonight's scoring takes their champions was not asked: there is no ledger here" in done.stderr
+    assert (
+        "parcels: whether tonight's scoring takes their champions was not asked: there is no ledger here" in done.stderr
+    )
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.booleans())
