@@ -30,7 +30,7 @@ def check(
 
     Example: nightshift check flights
     """
-    from nightshift.cli.tonight import tonight
+    from nightshift.cli.next_champions import next_champions
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
@@ -38,7 +38,7 @@ def check(
     templates = _templates(settings)
     found = check_specs(settings, pipeline, also=partial(_more_findings, templates))
     problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong)]
-    asked = tonight(settings, found.good)
+    asked = next_champions(settings, found.good)
     lines = [*map(str, problems), *map(str, asked.refused)]
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightshift import storage
-from nightshift.cli.tonight import next_day
+from nightshift.cli.next_champions import next_day
 from nightshift.features.recipes import code_of, feature_spec
 from nightshift.model_manifest import model_uri
 from nightshift.registry.ledger import Ledger, NewEntry

@@ -1,4 +1,4 @@
-"""Tonight's champions, for ``check``: which of them scoring would refuse, by the functions that refuse it at night."""
+"""The champions of the next night, for ``check``: whom scoring would refuse, by the functions that refuse at night."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from nightshift.errors import NightshiftError
 from nightshift.features.serving import servable
 from nightshift.registry.champions import champion_as_of
 from nightshift.registry.effective import next_ds
+from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
@@ -28,7 +29,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Tonight:
+class NextChampions:
     """What was found; ``not_asked`` has the reason for each pipeline of which nothing could be."""
 
     refused: list[Refused] = field(default_factory=list)
@@ -43,27 +44,35 @@ class Tonight:
         return [f"{', '.join(found)}: {said}: {why}" for why, found in names.items()]
 
 
-def tonight(settings: Settings, pipelines: Sequence[Pipeline]) -> Tonight:
+def next_champions(settings: Settings, pipelines: Sequence[Pipeline]) -> NextChampions:
     """Ask for the champion of each pipeline's next night; of one that is over, of its last day."""
-    found = Tonight()
+    found = NextChampions()
+    try:
+        entries = _entries(settings)
+    except NightshiftError as error:
+        return NextChampions(not_asked={pipeline.name: error.what for pipeline in pipelines})
     for pipeline in pipelines:
-        try:
-            _ask(settings, pipeline, found)
-        except NightshiftError as error:
-            found.not_asked[pipeline.name] = error.what
+        _ask(settings, pipeline, [entry for entry in entries if entry.pipeline == pipeline.name], found)
     return found
 
 
-def _ask(settings: Settings, pipeline: Pipeline, found: Tonight) -> None:
-    name, ds = pipeline.name, next_day(pipeline, datetime.now(UTC))
+def _entries(settings: Settings) -> list[Entry]:
     if not settings.database_url and not settings.database_file.is_file():
-        found.not_asked[name] = "there is no ledger here"
-        return
-    champion = champion_as_of(Ledger.of(settings).entries(name), ds)
+        raise NightshiftError("there is no ledger here")
+    return Ledger.of(settings).entries()
+
+
+def _ask(settings: Settings, pipeline: Pipeline, entries: Sequence[Entry], found: NextChampions) -> None:
+    name, ds = pipeline.name, next_day(pipeline, datetime.now(UTC))
+    champion = champion_as_of(entries, ds)
     if champion is None:
         found.not_asked[name] = f"the ledger names none for {ds}"
         return
-    manifest, reason = servable(settings, pipeline, champion)
+    try:
+        manifest, reason = servable(settings, pipeline, champion)
+    except NightshiftError as error:
+        found.not_asked[name] = error.what
+        return
     if manifest is None:
         found.refused.append(Refused(name, ds.isoformat(), champion.version, reason))
 
