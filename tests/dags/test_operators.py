@@ -115,7 +115,7 @@ class TestJob:
         assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("trainer", "secret")
 
 
-@pytest.mark.process  # to make an operator, Airflow asks what system this is
+@pytest.mark.process
 def test_a_task_of_a_broken_spec_fails_for_good_with_what_is_wrong() -> None:
     error = SpecError("ower", where="parcels.yaml:2")
     broken = BrokenSpecOperator(task_id="gate_inputs", dag=DAG("parcels"), error=error)
