@@ -37,9 +37,9 @@ class Job:
     ``run_id`` names the run whose steps belong together. ``also`` are other days that wait for the same step
     (the rest of a backfill): a step may do their work, too. ``backfill`` says that the run is one of a
     backfill: it gives way to tonight's, and decides in the order of dates. ``actor`` is who asked; ``reason`` says why,
-    if anybody did. ``run_spark`` runs a Spark command to its end, for gates of partitions too large for pandas; None
-    where there is no Spark. ``verify_landing``: landing files are read again, whatever their size and time say.
-    ``last_try``: nobody tries the step again if it fails now.
+    if anybody did, and ``rebuild`` that the day is to be built again. ``run_spark`` runs a Spark command to its end,
+    for gates of partitions too large for pandas; None where there is no Spark. ``verify_landing``: landing files are
+    read again, whatever their size and time say. ``last_try``: nobody tries the step again if it fails now.
     """
 
     settings: Settings
@@ -51,6 +51,7 @@ class Job:
     backfill: bool = False
     actor: str = ""
     reason: str = ""
+    rebuild: bool = False
     verify_landing: bool = False
     last_try: bool = True
     run_spark: Callable[[Settings, Any], None] | None = field(default=None, repr=False, compare=False)

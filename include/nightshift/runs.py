@@ -62,7 +62,7 @@ def keep(
 ) -> None:
     """Keeps what a try of a step, or of a part of it, said; ``status`` is the Outcome's, or ``failed``.
 
-    ``more`` are ``attempt``, and who asked for the run (``by``) and why (``reason``), where that is known.
+    ``more`` are ``attempt``, and who asked for the run (``by``), why (``reason``) and for a ``rebuild``, where known.
     """
     at, attempt = datetime.now(UTC).isoformat(timespec="microseconds"), more.get("attempt") or new_attempt()
     own = {"run_id": run_id, **more, "attempt": attempt, "at": at}

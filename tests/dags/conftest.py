@@ -41,7 +41,7 @@ def run_python(code: str, folder: Path, home: Path = PROJECT, **environ: str) ->
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
         "PYTHONWARNINGS": "ignore",
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": f"{PROJECT / 'include'}{os.pathsep}{PROJECT}",
         "NIGHTSHIFT_HOME": str(home),
         "NIGHTSHIFT_VAR": str(folder / "var"),
         **environ,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from nightshift.orchestration.last_valid import BROKEN
+from nightshift.orchestration.orders import keys_of
 from nightshift.plan import make_plan
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all
@@ -17,6 +19,7 @@ from tests.dags.conftest import run_python
 
 pytestmark = pytest.mark.process
 
+MODULE = "def build(inputs, days):\n    return None\n\n\ndef label(inputs, days):\n    return None\n"
 
 PARSE = """
 import json, sys, time
@@ -47,6 +50,9 @@ def task(found):
         "links": sorted(known.extra_links),
     }}
 
+def known(found):
+    return DagSerialization.from_dict(DagSerialization.to_dict(found)).params.items()
+
 def dag(found):
     return {{
         "tasks": {{each.task_id: task(each) for each in found.tasks}},
@@ -56,6 +62,7 @@ def dag(found):
         "doc": found.doc_md,
         "paused": found.is_paused_upon_creation,
         "max_active_runs": found.max_active_runs,
+        "params": {{name: [param.value, param.schema, param.description] for name, param in known(found)}},
         "file": found.fileloc,
         "backfills": DagSerialization.from_dict(DagSerialization.to_dict(found)).timetable.periodic,
     }}
@@ -93,12 +100,15 @@ def add_spec(home: Path, document: dict[str, Any]) -> Path:
     modules, specs = home / "spark_jobs" / "features", home / "include" / "pipelines"
     for folder in (modules, specs):
         folder.mkdir(parents=True, exist_ok=True)
-    (modules / f"{document['pipeline']}.py").write_text(
-        "def build(inputs, days):\n    return None\n\n\ndef label(inputs, days):\n    return None\n"
-    )
+    (modules / f"{document['pipeline']}.py").write_text(MODULE)
     path = specs / f"{document['pipeline']}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return path
+
+
+def break_letters(home: Path) -> None:
+    path = home / "include" / "pipelines" / "letters.yaml"
+    path.write_text(path.read_text().replace("owner: post", "ower: post"))
 
 
 def parse(home: Path) -> dict[str, Any]:
@@ -137,6 +147,16 @@ def test_a_dag_is_its_plan(parsed: dict[str, Any]) -> None:
             assert (made["retries"], made["pool"], made["rule"]) == (task.retries, task.pool, task.trigger_rule)
             assert (made["priority"], made["doc"]) == (task.priority, task.doc)
             assert made["timeout"] == task.timeout + (60 if task.kind == "shard" else 0)
+
+
+def test_the_trigger_form_has_what_a_person_may_order(parsed: dict[str, Any]) -> None:
+    for name, dag in parsed["dags"].items():
+        keys = keys_of(name)
+        assert list(dag["params"]) == list(keys)
+        for key, (value, schema, description) in dag["params"].items():
+            assert (value, schema, description) == (keys[key].default, dict(keys[key].schema), keys[key].means)
+    assert "rebuild" in parsed["dags"]["parcels"]["params"]
+    assert "rebuild" not in parsed["dags"]["parcels__retrain"]["params"]
 
 
 def test_every_task_has_retries_a_timeout_an_owner_and_a_doc(parsed: dict[str, Any]) -> None:
@@ -192,8 +212,7 @@ def test_a_task_builds_its_own_dag_alone_and_reads_no_other_spec(home: Path) -> 
 
 
 def test_a_broken_spec_takes_no_other_dag_away_and_is_told_once(home: Path) -> None:
-    path = home / "include" / "pipelines" / "letters.yaml"
-    path.write_text(path.read_text().replace("owner: post", "ower: post"))
+    break_letters(home)
     add_spec(home, spec_document(pipeline="stamps", training={"window": 2}))
     found = parse(home)
     assert sorted(found["dags"]) == ["parcels", "parcels__retrain"]
@@ -209,6 +228,72 @@ def test_a_spec_whose_feature_module_is_missing_is_broken_too(home: Path) -> Non
     found = parse(home)
     assert sorted(found["dags"]) == ["parcels", "parcels__retrain"]
     assert "the feature module" in found["errors"]["broken_specs.py"]
+
+
+@pytest.mark.parametrize("kind", ["spec", "module"])
+def test_a_spec_that_breaks_keeps_its_last_valid_dags_marked(home: Path, kind: str) -> None:
+    before = parse(home)
+    path = home / "include" / "pipelines" / "letters.yaml"
+    module, text = home / "spark_jobs" / "features" / "letters.py", path.read_text()
+    if kind == "spec":
+        break_letters(home)
+    else:
+        module.write_text("def build(inputs, days:\n")
+    found = parse(home)
+    assert list(found["errors"]) == ["broken_specs.py"]
+    for name, dag in before["dags"].items():
+        now = found["dags"][name]
+        if name.startswith("parcels"):
+            assert now == dag
+            continue
+        assert now["tags"] == sorted([*dag["tags"], BROKEN])
+        assert now["doc"].endswith(dag["doc"])
+        assert ("letters.yaml:2" if kind == "spec" else "letters.py:1: not valid Python") in now["doc"]
+        assert "nightshift check letters" in now["doc"]
+        assert {**now, "tags": 0, "doc": 0} == {**dag, "tags": 0, "doc": 0}, (
+            "tasks, schedule and params are as they were"
+        )
+    path.write_text(text)
+    module.write_text(MODULE)
+    assert parse(home) | {"seconds": 0, "modules": 0} == before | {"seconds": 0, "modules": 0}
+
+
+def test_a_spec_that_is_deleted_takes_its_dags_along(home: Path) -> None:
+    assert "letters" in parse(home)["dags"]
+    (home / "include" / "pipelines" / "letters.yaml").unlink()
+    found = parse(home)
+    assert (sorted(found["dags"]), found["errors"]) == (["parcels", "parcels__retrain"], {})
+
+
+def test_a_disk_that_keeps_nothing_costs_no_dag(home: Path) -> None:
+    (home.parent / "var").write_text("no folder")
+    assert sorted(parse(home)["dags"]) == ["letters", "letters__retrain", "parcels", "parcels__retrain"]
+    break_letters(home)
+    assert sorted(parse(home)["dags"]) == ["parcels", "parcels__retrain"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", None])
+def test_what_is_no_kept_plan_of_this_pipeline_shows_nothing(home: Path, content: bytes | None) -> None:
+    whole = parse(home)
+    kept = home.parent / "var" / "last-valid"
+    other = (kept / "parcels.json").read_bytes()
+    (kept / "letters.json").write_bytes(other if content is None else content)
+    break_letters(home)
+    found = parse(home)
+    assert found["dags"] == {name: dag for name, dag in whole["dags"].items() if name.startswith("parcels")}
+
+
+def test_a_task_of_a_broken_spec_has_a_dag_in_which_it_can_only_fail(home: Path) -> None:
+    parse(home)
+    break_letters(home)
+    inside = {"_AIRFLOW_PARSING_CONTEXT_DAG_ID": "letters", "_AIRFLOW_PARSING_CONTEXT_TASK_ID": "gate_inputs"}
+    code = (
+        f"import runpy; dag = runpy.run_path({str(home / 'dags' / 'model_pipelines.py')!r})['letters']; "
+        "print(dag.task_ids, dag.get_task('gate_inputs').task_type, dag.get_task('gate_inputs').error)"
+    )
+    done = run_python(code, home.parent, home, **inside)
+    assert "['gate_inputs'] BrokenSpecOperator" in done.stdout, done.stderr[-3000:]
+    assert "letters.yaml:2" in done.stdout
 
 
 def test_reading_specs_leaves_no_cycles_to_the_garbage_collector(home: Path) -> None:

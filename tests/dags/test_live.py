@@ -9,6 +9,7 @@ import requests
 import yaml
 
 from nightshift import storage
+from nightshift.orchestration.last_valid import BROKEN
 from tests.conftest import spec_document
 from tests.live import Live
 from tests.waiting import until
@@ -39,6 +40,59 @@ def active(live: Live) -> set[str]:
 def import_errors(live: Live) -> list[dict[str, Any]]:
     errors: list[dict[str, Any]] = live.api("/api/v2/importErrors")["import_errors"]
     return errors
+
+
+def tags(live: Live, dag: str) -> set[str]:
+    return {tag["name"] for tag in live.api(f"/api/v2/dags/{dag}")["tags"]}
+
+
+def trigger(live: Live, dag: str, logical: str | None, conf: dict[str, Any] | None = None) -> str:
+    document = {"logical_date": logical, "conf": conf or {}}
+    return str(live.api(f"/api/v2/dags/{dag}/dagRuns", "POST", document)["dag_run_id"])
+
+
+def fails_with(live: Live, dag: str, run: str, words: str) -> None:
+    """The run's first task fails without another try, its log says so, and nothing after it runs."""
+    path = f"/api/v2/dags/{dag}/dagRuns/{run}"
+    until(lambda: live.api(path)["state"] == "failed")
+    tasks = live.api(f"{path}/taskInstances")["task_instances"]
+    states = {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
+    assert states.pop("inputs_landed") == ("failed", 1)
+    assert {state for state, _ in states.values()} == {"upstream_failed"}
+    assert words in str(live.api(f"{path}/taskInstances/inputs_landed/logs/1"))
+
+
+class TestManualRuns:
+    def test_the_day_that_was_typed_is_the_one_that_is_run(self, live: Live) -> None:
+        conf = {"business_date": "2024-02-08", "rebuild": True, "reason": "ticket 4711"}
+        run = trigger(live, "parcels", "2024-05-06T07:08:09Z", conf)
+        path = f"/api/v2/dags/parcels/dagRuns/{run}"
+        until(lambda: live.api(f"{path}/taskInstances/inputs_landed")["state"] == "up_for_reschedule")
+        assert "parcels/orders/ds=2024-02-08" in str(live.api(f"{path}/taskInstances/inputs_landed/logs/1"))
+        live.api(path, "PATCH", {"state": "failed"})
+        [file] = storage.list_files(f"{live.settings.tables}/parcels/_rebuilds")
+        ordered = storage.read_json(file.uri)
+        assert {name: ordered[name] for name in ("first", "last", "actor", "reason")} == {
+            "first": "2024-02-08", "last": "2024-02-08", "actor": "admin", "reason": "ticket 4711",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("conf", "words"),
+        [
+            ({"ds": "2024-02-08"}, "its conf has 1 unknown key: 'ds'"),
+            ({"business_date": "2024-01-31"}, "2024-01-31 is before the pipeline's first business date"),
+            ({}, "is after the pipeline's last business date"),
+        ],
+    )
+    def test_what_no_run_can_have_is_refused_by_its_first_task(
+        self, live: Live, conf: dict[str, Any], words: str
+    ) -> None:
+        fails_with(live, "parcels", trigger(live, "parcels", None, conf), words)
+
+    def test_airflow_refuses_what_the_form_does_not_allow(self, live: Live) -> None:
+        for conf in ({"business_date": "tomorrow"}, {"rebuild": "yes"}, {"reason": 4711}):
+            with pytest.raises(requests.HTTPError, match="400"):
+                trigger(live, "parcels", None, conf)
 
 
 class TestBackfill:
@@ -130,8 +184,13 @@ class TestBrokenSpecs:
             assert error["filename"] == "broken_specs.py"
             assert "letters.yaml:2" in error["stack_trace"]
             assert "did you mean owner?" in error["stack_trace"]
-            until(lambda: "letters" not in active(live))
-            assert active(live) == before - {"letters", "letters__retrain"}
+            until(lambda: BROKEN in tags(live, "letters"))
+            assert active(live) == before
+            assert BROKEN not in tags(live, "parcels")
+            doc = live.api("/api/v2/dags/letters/details")["doc_md"]
+            assert "letters.yaml:2" in doc
+            assert "nightshift check letters" in doc
+            fails_with(live, "letters", trigger(live, "letters", "2024-02-07T00:00:00Z"), "did you mean owner?")
             logical = "2024-02-06T00:00:00Z"
             run = live.api("/api/v2/dags/parcels/dagRuns", "POST", {"logical_date": logical})["dag_run_id"]
             state = f"/api/v2/dags/parcels/dagRuns/{run}/taskInstances/inputs_landed"
@@ -140,7 +199,8 @@ class TestBrokenSpecs:
         finally:
             path.write_text(whole)
         until(lambda: not import_errors(live))
-        until(lambda: active(live) == before)
+        until(lambda: BROKEN not in tags(live, "letters"))
+        assert active(live) == before
 
 
 class TestPages:

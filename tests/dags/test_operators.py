@@ -22,15 +22,15 @@ from airflow.sdk.exceptions import (
 
 from nightshift import runs, storage
 from nightshift.commands import ScoreCommand
-from nightshift.errors import GateFailed, InputMissing, NightshiftError
+from nightshift.errors import GateFailed, InputMissing, NightshiftError, SpecError
 from nightshift.job import Job, Outcome
 from nightshift.lineage import DataFile
 from nightshift.model_manifest import model_uri
-from nightshift.orchestration.context import ds_of, job_of, unfinished_days
+from nightshift.orchestration.context import job_of, unfinished_days
 from nightshift.orchestration.dag import build_dag
 from nightshift.orchestration.links import GateReportLink, MlflowRunLink, RunLink
 from nightshift.orchestration.spark import SparkStepOperator
-from nightshift.orchestration.tasks import PlanShardsOperator, ScoreOperator, say_why
+from nightshift.orchestration.tasks import BrokenSpecOperator, PlanShardsOperator, ScoreOperator, say_why
 from nightshift.plan import make_plan
 from nightshift.scoring.plan import Piece, ScoringPlan, Shard, ShardResult, result_uri, scoring_code
 from nightshift.settings import Settings
@@ -92,7 +92,10 @@ class TestJob:
         with pytest.raises(AirflowFailException, match=why) as caught:
             execute(task("monitor"), context(conf=conf))
         assert "4711" not in str(caught.value)
-        assert "Allowed: reason: why the run was asked for" in str(caught.value)
+        assert "; reason: why the run was asked for" in str(caught.value)
+        [said] = kept()
+        assert (said["status"], said["by"], said["message"]) == ("failed", "ada", str(caught.value))
+        assert runs.run_ids(Settings.from_env(), "parcels", DS.isoformat()) == []
 
     def test_each_try_is_an_attempt_of_its_own(self) -> None:
         assert job_of(context(), "parcels").attempt != job_of(context(), "parcels").attempt
@@ -102,10 +105,6 @@ class TestJob:
         assert not job_of(asked, "parcels").last_try
         asked["ti"].try_number = 3
         assert job_of(asked, "parcels").last_try
-
-    def test_a_manual_run_without_a_logical_date_means_the_current_ds(self) -> None:
-        run = SimpleNamespace(logical_date=None, run_after=datetime(2024, 2, 6, 6, 59, tzinfo=UTC))
-        assert ds_of(run, make_pipeline()) == DS  # one minute before the cutoff in New York
 
     def test_takes_the_databases_secret_from_an_airflow_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NIGHTSHIFT_DATABASE_CONNECTION", "ledger")
@@ -119,6 +118,16 @@ class TestJob:
             monkeypatch.setenv(name, "")
         job_of(context(), "parcels")
         assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("trainer", "secret")
+
+
+@pytest.mark.process
+def test_a_task_of_a_broken_spec_fails_for_good_with_what_is_wrong() -> None:
+    error = SpecError("ower", where="parcels.yaml:2")
+    broken = BrokenSpecOperator(task_id="gate_inputs", dag=DAG("parcels"), error=error)
+    with pytest.raises(AirflowFailException, match=r"^parcels.yaml:2: ower\.$"):
+        execute(broken, context())
+    [said] = kept()
+    assert (said["step"], said["ds"], said["status"]) == ("gate_inputs", DS.isoformat(), "failed")
 
 
 class TestUnfinishedDays:

@@ -11,6 +11,7 @@ import typer
 
 from nightshift.actor import system_account
 from nightshift.cli.backfill_report import listed, show_decisions, show_freshness, show_nights
+from nightshift.cli.cancel import cancel as end_it
 from nightshift.cli.output import Json, PipelineName, VerifyLanding, day, progress
 
 if TYPE_CHECKING:
@@ -24,30 +25,31 @@ log = logging.getLogger("nightshift")
 CORRECTION_REFUSED = 4
 """The exit code of a backfill that left corrected files of landing unpublished, since their gate refused them."""
 
-First = Annotated[date, typer.Argument(parser=day, metavar="FROM", help="First business date.")]
-Last = Annotated[date, typer.Argument(parser=day, metavar="TO", help="Last business date, included.")]
+First = Annotated[date | None, typer.Argument(parser=day, metavar="FROM", help="First business date.")]
+Last = Annotated[date | None, typer.Argument(parser=day, metavar="TO", help="Last business date, included.")]
 
 
 def backfill(  # noqa: PLR0913 (each is an option)
     pipeline: PipelineName,
-    first: First,
-    last: Last,
+    first: First = None,
+    last: Last = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Retrain as of each day instead of scoring it.")] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build features, labels and predictions again, up to date or not.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="With --rebuild: why; kept with who asked.")] = "",
+    reason: Annotated[str, typer.Option(help="With --rebuild or --cancel: why; kept with who asked.")] = "",
     verify_landing: VerifyLanding = False,
     max_active: Annotated[int, typer.Option(min=1, help="Days that run at the same time.")] = 4,
     watch: Annotated[bool, typer.Option("--watch", help="Make no backfill; watch the one that is under way.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is stale, and why; run nothing.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the backfill that is under way; without days.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run past days again through Airflow, and wait.
 
     What is up to date stays as it is, unless a rebuild is asked for. A failed day does not hold back the others;
     exit code 1 where one failed, 4 where none did, but a corrected delivery was refused by its gate: what was
-    published before it stays. Ctrl-C leaves the backfill running.
+    published before it stays. Ctrl-C leaves the backfill running; --cancel ends it.
 
     Example: nightshift backfill flights 2013-03-04 2013-03-06 --dry-run
     """
@@ -59,6 +61,12 @@ def backfill(  # noqa: PLR0913 (each is an option)
     progress()
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
+    if cancel:
+        _check_cancel(reason, useless=first is not None or rebuild or verify_landing or watch or dry_run)
+        end_it(settings, spec, reason.strip(), as_json, retrain=retrain)
+        return
+    if first is None or last is None:
+        raise typer.BadParameter("FROM and TO are missing: the first and the last business date")
     _check(first, last, rebuild=rebuild, other=retrain or watch, reason=reason)
     _check_verify(verify_landing, useless=watch or (retrain and dry_run))
     days = wanted_days(spec, first, last, retrain=retrain)
@@ -176,7 +184,14 @@ def _check(first: date, last: date, *, rebuild: bool, other: bool, reason: str) 
             "--rebuild goes with neither --retrain nor --watch; a retrain after it is one on rebuilt days"
         )
     if reason and not rebuild:
-        raise typer.BadParameter("--reason is one for --rebuild")
+        raise typer.BadParameter("--reason is one for --rebuild or --cancel")
+
+
+def _check_cancel(reason: str, *, useless: bool) -> None:
+    if useless:
+        raise typer.BadParameter("--cancel goes with --retrain, --reason and --json alone: a DAG has one backfill")
+    if not reason.isprintable():
+        raise typer.BadParameter("--reason is one line of text")
 
 
 def _check_verify(verify_landing: bool, *, useless: bool) -> None:

@@ -26,11 +26,12 @@ def check(
     """Check specs, feature modules and the pod templates; problems as file:line.
 
     Runs nothing and needs no platform. A channel that the platform's file of channels does not have is a problem. Where
-    the ledger answers, it warns if scoring would be refused, since module or spec are not what the champion was trained
-    with.
+    the ledger answers, a champion that tonight's scoring would refuse (its files, or module and spec that are not what
+    it was trained with) is a problem, too; else it says that nobody asked. Exit code 1 where there is a problem.
 
     Example: nightshift check flights
     """
+    from nightshift.cli.next_champions import next_champions
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
@@ -38,18 +39,21 @@ def check(
     templates, (channels, wrong_channels) = _templates(settings), _channels(settings)
     found = check_specs(settings, pipeline, also=partial(_more_findings, templates, channels))
     problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong), *wrong_channels]
-    lines = [str(problem) for problem in problems]
-    warnings = list(_warnings(settings, found.good))
-    warnings += [] if channels or wrong_channels else _untold(settings, found.good)
+    asked = next_champions(settings, found.good)
+    lines = [*map(str, problems), *map(str, asked.refused)]
+    warnings = [] if channels or wrong_channels else list(_untold(settings, found.good))
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
         "specs": found.specs,
         "problems": [vars(problem) for problem in problems],
+        "refused": [vars(refused) for refused in asked.refused],
+        "not_asked": asked.not_asked,
         "warnings": warnings,
     }
-    shown = [*lines, *(f"warning: {warning}" for warning in warnings), f"{specs} checked, {count}"]
-    emit(as_json, document, "\n".join(shown))
+    for line in (*warnings, *asked.unasked_lines()):
+        typer.echo(line, err=True)
+    emit(as_json, document, "\n".join([*lines, f"{specs} checked, {count}"]))
     if lines:
         raise typer.Exit(1)
 
@@ -132,26 +136,3 @@ def _untold(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str
     """Specs that name channels where this machine knows none: whether there are such, only the platform's can say."""
     if names := [spec.name for spec in specs if spec.notify]:
         yield f"the channels of {', '.join(names)} are not known here, there is no {settings.channels}"
-
-
-def _warnings(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str]:
-    """Champions that do not go with what stands here; nothing where no ledger answers."""
-    if not settings.database_url and not settings.database_file.is_file():
-        return
-    from datetime import UTC, datetime
-
-    from nightshift.errors import NightshiftError
-    from nightshift.features.serving import differs
-    from nightshift.model_manifest import read_manifest
-    from nightshift.registry.champions import alias_target
-    from nightshift.registry.ledger import Ledger
-
-    for spec in specs:
-        try:
-            champion = alias_target(Ledger.of(settings).entries(spec.name), spec, datetime.now(UTC))
-            manifest = read_manifest(settings.models, champion.sha256) if champion else None
-        except NightshiftError:
-            return
-        if champion and manifest and (what := differs(settings, spec, manifest)):
-            words = f"{spec.name}: version {champion.version} is champion, and scoring with it would be refused"
-            yield f"{words}: {what}. What to do: retrain; it scores from the day after its as-of date on."

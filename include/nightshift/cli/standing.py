@@ -24,7 +24,7 @@ def standing_lines(settings: Settings) -> Iterator[str]:
     """A line for each spec that no command looks at, and for each pipeline whose newest day is not plainly well."""
     pipelines, broken = load_all(settings)
     for error in broken:
-        yield f"a spec is not valid, its pipeline has no DAGs and no line here: {error.where}; `nightshift check`"
+        yield f"a spec is not valid, its nights fail and it has no line here: {error.where}; `nightshift check`"
     frozen, moved = _freezes(settings), _moved(settings, pipelines)
     for pipeline in pipelines:
         if line := moved.get(pipeline.name):

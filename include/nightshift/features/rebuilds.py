@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 
 from nightshift import storage
 from nightshift.job import table_uri
+from nightshift.lineage import sha256
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
@@ -32,10 +33,10 @@ class Rebuild:
         return f"{self.actor} asked at {self.at} for a rebuild{f': {self.reason}' if self.reason else ''}"
 
 
-def new_rebuild(first: date, last: date, actor: str, reason: str) -> Rebuild:
-    """An order of this moment, which nobody knows yet."""
+def new_rebuild(first: date, last: date, actor: str, reason: str, token: str = "") -> Rebuild:
+    """An order of this moment, which nobody knows yet; its id ends in a ``token`` that no other has."""
     now = datetime.now(UTC)
-    name = f"{now:%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:6]}"
+    name = f"{now:%Y%m%dT%H%M%S%fZ}-{token or uuid.uuid4().hex[:6]}"
     return Rebuild(name, first.isoformat(), last.isoformat(), actor, reason, now.isoformat(timespec="seconds"))
 
 
@@ -54,6 +55,13 @@ def ordered(settings: Settings, pipeline: Pipeline) -> tuple[Rebuild, ...]:
 def order(settings: Settings, pipeline: Pipeline, rebuild: Rebuild) -> None:
     """From now on the days are stale."""
     storage.write_json(_uri(settings, pipeline, rebuild), asdict(rebuild))
+
+
+def order_of_run(settings: Settings, pipeline: Pipeline, run: str, day: date, actor: str, reason: str) -> None:
+    """From now on the day of a run is stale, once: what its later tasks and tries order is what stands already."""
+    token = sha256(run)[:24]
+    if not any(rebuild.id.endswith(f"-{token}") for rebuild in ordered(settings, pipeline)):
+        order(settings, pipeline, new_rebuild(day, day, actor, reason, token))
 
 
 def withdraw(settings: Settings, pipeline: Pipeline, rebuild: Rebuild) -> None:

@@ -3,18 +3,15 @@
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from typing import Any
 
 from airflow.sdk import Connection, Context
 
 from nightshift.job import Job
+from nightshift.orchestration.asked_day import ds_of
 from nightshift.orchestration.orders import order_of
 from nightshift.orchestration.priority import give_way
-from nightshift.orchestration.timetable import business_day
 from nightshift.settings import Settings
-from nightshift.specs.calendar import current_ds
 from nightshift.specs.load import load_pipeline
-from nightshift.specs.model import Pipeline
 
 UNFINISHED = ["queued", "running"]
 DATABASE_CONNECTION, MLFLOW_CONNECTION = "NIGHTSHIFT_DATABASE_CONNECTION", "NIGHTSHIFT_MLFLOW_CONNECTION"
@@ -35,8 +32,8 @@ def task_settings() -> Settings:
 def job_of(context: Context, pipeline: str) -> Job:
     """The job of a task, which gives way to tonight's from then on if a backfill made it.
 
-    Raises SpecError where the spec has gone bad since the run began, ConfRefused where the run's conf asks for what
-    it cannot have.
+    Raises SpecError where the spec has gone bad since the run began, ConfRefused where the run was asked for what it
+    cannot have: each of its tasks asks again.
     """
     run = context["dag_run"]
     order, settings = order_of(run), task_settings()
@@ -47,20 +44,14 @@ def job_of(context: Context, pipeline: str) -> Job:
     return Job(
         settings,
         spec,
-        ds_of(run, spec),
+        ds_of(run, spec, order),
         run_id=run.run_id,
         backfill=backfill,
         actor=order.by,
         reason=order.reason,
+        rebuild=order.rebuild,
         last_try=context["ti"].try_number > context["ti"].max_tries,
     )
-
-
-def ds_of(run: Any, pipeline: Pipeline) -> date:
-    """The business date of a run: that of its logical date; of a manual run without one, the current one."""
-    if run.logical_date is None:
-        return current_ds(pipeline.schedule, run.run_after)
-    return business_day(run.logical_date, pipeline.schedule.zone)
 
 
 def unfinished_days(context: Context, days: Sequence[date]) -> list[date]:

@@ -3,14 +3,17 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, get_parsing_context
+from airflow.sdk import DAG, Param, get_parsing_context
 
 from nightshift.collector import uncollected
 from nightshift.errors import SpecError
+from nightshift.orchestration.last_valid import BROKEN, keep_plan, kept_plan
+from nightshift.orchestration.orders import keys_of
 from nightshift.orchestration.pods import PodScoreOperator
 from nightshift.orchestration.priority import NAME
 from nightshift.orchestration.spark import SparkStepOperator
 from nightshift.orchestration.tasks import (
+    BrokenSpecOperator,
     PlanShardsOperator,
     ScoreOperator,
     ShardOperator,
@@ -20,10 +23,10 @@ from nightshift.orchestration.tasks import (
     say_why,
 )
 from nightshift.orchestration.timetable import CutoffTimetable
-from nightshift.plan import DagPlan, TaskPlan, make_plan, pipeline_of
+from nightshift.plan import DagPlan, Plan, TaskPlan, make_plan, pipeline_of
 from nightshift.run_facts import LAST_STEPS
 from nightshift.settings import Settings
-from nightshift.specs.load import load_all, load_pipeline
+from nightshift.specs.load import find_spec, load_all, load_each, load_whole
 from nightshift.specs.model import Pipeline
 
 # Short, since what is waited for is seldom longer than a Spark job of some days.
@@ -33,22 +36,24 @@ SHARD_NAME = "shard {{ ti.map_index }}"
 
 @uncollected()
 def pipeline_dags(settings: Settings | None = None) -> list[DAG]:
-    """Both DAGs of every valid spec; inside a task only the one that it belongs to.
+    """Both DAGs of every spec, of a broken one as they last were; inside a task only the one that it belongs to.
 
     What reading a spec leaves behind has no cycles, and goes by itself; DAGs stay.
     """
     settings = settings or Settings.from_env()
-    wanted = get_parsing_context().dag_id
-    plans = (make_plan(pipeline) for pipeline in _pipelines(settings, wanted))
-    dags = (dag for plan in plans for dag in (plan.daily, plan.retrain))
-    return [build_dag(dag, settings) for dag in dags if wanted in (None, dag.name)]
+    context = get_parsing_context()
+    if context.dag_id is not None:
+        return [_dag_of_task(settings, context.dag_id, context.task_id or "")]
+    plans = (_plan(settings, name, found) for name, found in load_each(settings).items())
+    return [build_dag(dag, settings) for plan in plans if plan for dag in (plan.daily, plan.retrain)]
 
 
 @uncollected()
 def broken_specs(settings: Settings | None = None) -> SpecError | None:
     """One error that lists every invalid spec, or None."""
     errors = load_all(settings or Settings.from_env())[1]
-    return SpecError("\n".join(["invalid specs, their DAGs are missing", *map(str, errors)])) if errors else None
+    head = f"invalid specs: their nights fail, their DAGs stay as they last were, tagged {BROKEN}"
+    return SpecError("\n".join([head, *map(str, errors)])) if errors else None
 
 
 def build_dag(plan: DagPlan, settings: Settings) -> DAG:
@@ -62,6 +67,9 @@ def build_dag(plan: DagPlan, settings: Settings) -> DAG:
         is_paused_upon_creation=False,
         max_active_runs=plan.max_active_runs,
         tags=list(plan.tags),
+        params={
+            name: Param(key.default, description=key.means, **key.schema) for name, key in keys_of(plan.name).items()
+        },
         default_args={"owner": plan.owner, "on_failure_callback": say_why, "on_retry_callback": say_why},
     )
     operators: dict[str, Any] = {}
@@ -72,10 +80,25 @@ def build_dag(plan: DagPlan, settings: Settings) -> DAG:
     return dag
 
 
-def _pipelines(settings: Settings, wanted: str | None) -> list[Pipeline]:
-    if wanted is not None:
-        return [load_pipeline(settings, pipeline_of(wanted))]
-    return load_all(settings)[0]
+def _plan(settings: Settings, file: str, found: Pipeline | SpecError) -> Plan | None:
+    """The plan of a spec's file; of one that is broken that of its last valid version, if there is one."""
+    if isinstance(found, SpecError):
+        name, _, kind = file.rpartition(".")
+        return kept_plan(settings, name, found) if kind == "yaml" else None
+    plan = make_plan(found)
+    keep_plan(settings, plan)
+    return plan
+
+
+def _dag_of_task(settings: Settings, name: str, task: str) -> DAG:
+    """The DAG that a task belongs to; where its spec is broken, one whose only task is this one and fails."""
+    try:
+        plan = make_plan(load_whole(settings, find_spec(settings, pipeline_of(name))))
+    except SpecError as error:
+        dag = DAG(dag_id=name, schedule=None, default_args={"on_failure_callback": say_why})
+        BrokenSpecOperator(task_id=task, dag=dag, error=error)
+        return dag
+    return build_dag(plan.retrain if name == plan.retrain.name else plan.daily, settings)
 
 
 def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any]) -> Any:

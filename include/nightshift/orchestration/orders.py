@@ -1,49 +1,116 @@
-"""The orders that a person may give with a run: the keys of its conf, which the form and the REST API of Airflow take.
+"""The orders that a person may give with a manual run: the params of its DAG, which form, command line and REST take.
 
-Whoever may trigger a DAG may give one. So a conf never says what is read, written, scored or promoted; a key that is
+Whoever may trigger a DAG may give one. So an order never says what is read, written, scored or promoted; a key that is
 not known is refused, since its giver thinks that it does something.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from nightshift.errors import ConfRefused
+from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.specs.spelling import nearest
 
-ALLOWED = {"reason": "why the run was asked for, one line of at most 200 characters"}
+# Runs that a timetable or a backfill makes have the day of their logical date, whatever their conf says.
+MADE_FOR_A_DAY = ("scheduled", "backfill")
 _LONGEST = 200
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of an order: what it means, its value where none is given, and its JSON schema."""
+
+    means: str
+    default: Any
+    schema: Mapping[str, Any]
+
+
+_DAY = Key(
+    "the business date that the run is for, as YYYY-MM-DD. Empty: the day of the logical date, and without one the "
+    "newest day whose cutoff is over",
+    None,
+    {"title": "Business date", "type": ["null", "string"], "format": "date"},
+)
+_REBUILD = Key(
+    "true: build features, labels and predictions of the day again though no input, code or spec has changed. Kept "
+    "with who asked",
+    False,
+    {"title": "Rebuild", "type": "boolean"},
+)
+_REASON = Key(
+    f"why the run was asked for, one line of at most {_LONGEST} characters; kept with who asked",
+    "",
+    {"title": "Reason", "type": ["null", "string"], "maxLength": _LONGEST},
+)
 
 
 @dataclass(frozen=True)
 class Order:
-    """The person who asked for a run, by Airflow's login, and why; ``reason`` is empty where none was given."""
+    """The person who asked for a run, by Airflow's login, and what was asked for: empty where nothing was."""
 
     by: str = ""
     reason: str = ""
+    day: date | None = None
+    rebuild: bool = False
+
+
+def keys_of(dag: str) -> dict[str, Key]:
+    """What an order may say to a DAG. A retrain has no rebuild: one on rebuilt days trains anew by itself."""
+    rebuild = {} if dag.endswith(RETRAIN_SUFFIX) else {"rebuild": _REBUILD}
+    return {"business_date": _DAY, **rebuild, "reason": _REASON}
 
 
 def order_of(run: Any) -> Order:
     """The order that a DAG run carries. Raises ConfRefused, which shows no value of its conf."""
-    conf = getattr(run, "conf", None) or {}
-    by = getattr(run, "triggering_user_name", None) or "airflow"
+    conf, keys = getattr(run, "conf", None) or {}, keys_of(run.dag_id)
     if not isinstance(conf, Mapping):
-        raise _refusal(run, "its conf is no object")
-    if unknown := sorted(str(key) for key in conf if key not in ALLOWED):
+        raise refusal(run, "its conf is no object")
+    if unknown := sorted(str(key) for key in conf if key not in keys):
         known = [key for key in unknown if key.isidentifier() and len(key) <= _LONGEST]
-        named = f": {', '.join(f'{key!r}{nearest(key, ALLOWED)}' for key in known[:5])}" if known else ""
-        raise _refusal(run, f"its conf has {len(unknown)} unknown {'key' if len(unknown) == 1 else 'keys'}{named}")
-    reason = conf.get("reason", "")
+        named = f": {', '.join(f'{key!r}{nearest(key, keys)}' for key in known[:5])}" if known else ""
+        raise refusal(run, f"its conf has {len(unknown)} unknown {'key' if len(unknown) == 1 else 'keys'}{named}")
+    by = getattr(run, "triggering_user_name", None) or "airflow"
+    order = Order(by, _reason(run, conf), _day(run, conf), _rebuild(run, conf))
+    if run.run_type in MADE_FOR_A_DAY and (order.day or order.rebuild):
+        raise refusal(
+            run,
+            f"a {run.run_type} run takes neither a business date nor a rebuild from its conf",
+            do="trigger a run by hand; many days are built again by `nightshift backfill PIPELINE FROM TO --rebuild`",
+        )
+    return order
+
+
+def refusal(run: Any, what: str, *, allowed: str = "", do: str = "") -> ConfRefused:
+    """The error of a run whose order cannot be carried out."""
+    means = "; ".join(f"{name}: {key.means}" for name, key in keys_of(run.dag_id).items())
+    return ConfRefused(what, where=f"run {run.run_id}", allowed=allowed or means, do=do or "trigger a run again")
+
+
+def _reason(run: Any, conf: Mapping[str, Any]) -> str:
+    reason = conf.get("reason") or ""
     if not isinstance(reason, str) or len(reason) > _LONGEST or not reason.isprintable():
-        raise _refusal(run, "the reason in its conf is not one line of text, or is too long")
-    return Order(by, reason.strip())
+        raise refusal(run, "the reason in its conf is not one line of text, or is too long")
+    return reason.strip()
 
 
-def _refusal(run: Any, what: str) -> ConfRefused:
-    allowed = "; ".join(f"{name}: {means}" for name, means in ALLOWED.items())
-    return ConfRefused(
-        what,
-        where=f"run {run.run_id}",
-        allowed=allowed,
-        do="trigger the run again; its logical date says which business date it is for",
-    )
+def _day(run: Any, conf: Mapping[str, Any]) -> date | None:
+    text = conf.get("business_date")
+    if text is None or text == "":
+        return None
+    try:
+        if isinstance(text, str) and _ISO.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise refusal(run, "the business date in its conf is no date like 2013-03-04")
+
+
+def _rebuild(run: Any, conf: Mapping[str, Any]) -> bool:
+    rebuild = conf.get("rebuild", False)
+    if rebuild is None or isinstance(rebuild, bool):
+        return bool(rebuild)
+    raise refusal(run, "rebuild in its conf is neither true nor false")

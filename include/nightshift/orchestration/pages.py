@@ -118,7 +118,7 @@ def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> st
         content = f'{line}<div class="scroll"><table>{head}{rows}</table></div>'
     content = "".join(f'<p class="failed">{escape(line)}</p>' for line in _doubts(found)) + content
     template = Template(Path(__file__).with_name("run.html").read_text())
-    ds = f"Business date {escape(steps[0]['ds'])}" if steps else "No business date yet"
+    ds = next((f"Business date {escape(step['ds'])}" for step in steps if step["ds"]), "No business date")
     return template.substitute(dag=escape(dag_id), run=escape(_asked(run_id, steps)), ds=ds, content=content)
 
 
@@ -131,10 +131,11 @@ def _doubts(page: RunPage) -> Iterator[str]:
 
 
 def _asked(run_id: str, steps: Sequence[Mapping[str, Any]]) -> str:
-    """The run's id, who asked for it, and why."""
+    """The run's id, who asked for it, whether for a rebuild, and why."""
     by = next((step["by"] for step in steps if step.get("by")), "")
     reason = next((step["reason"] for step in steps if step.get("reason")), "")
-    return run_id + (f" · asked for by {by}" if by else "") + (f": {reason}" if reason else "")
+    rebuild = " · a rebuild" if any(step.get("rebuild") for step in steps) else ""
+    return run_id + rebuild + (f" · asked for by {by}" if by else "") + (f": {reason}" if reason else "")
 
 
 def _row(step: Mapping[str, Any], links: Mapping[str, str]) -> str:

@@ -13,9 +13,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from nightshift import metrics, runs, tonight
 from nightshift.commands import FeaturesCommand, ScoreCommand
-from nightshift.errors import InputMissing, NightshiftError, foreseen, unforeseen
+from nightshift.errors import ConfRefused, InputMissing, NightshiftError, SpecError, foreseen, unforeseen
 from nightshift.job import Job, Outcome
-from nightshift.orchestration.context import job_of, unfinished_days
+from nightshift.orchestration.context import job_of, task_settings, unfinished_days
 from nightshift.orchestration.links import LINKS, shown, to_show
 from nightshift.orchestration.notes import HEADLINE
 from nightshift.plan import pipeline_of
@@ -64,8 +64,30 @@ class StepOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Returns the Outcome's document; of the last step with its run in one line, for the run's note."""
         with plain_failures():
-            document = perform(self, job_of(context, pipeline_of(self.dag_id))).document()
+            document = perform(self, asked(self, context)).document()
             return {**document, HEADLINE: self.headline} if self.headline else document
+
+
+class BrokenSpecOperator(BaseOperator):
+    """Stands for any task of a pipeline whose spec is broken, and fails with what is wrong with it.
+
+    Nothing runs on a spec that is no longer there, nor on what is left of it.
+    """
+
+    links = NO_LINKS
+    waits_on: tuple[type[NightshiftError], ...] = ()
+    headline = ""
+
+    def __init__(self, *, error: SpecError, **others: Any) -> None:
+        super().__init__(**others)
+        self.error = error
+
+    def execute(self, context: Context) -> None:
+        """Fails. The run's page says so, too: of the day of its logical date, since an order is not read."""
+        date = context["dag_run"].logical_date
+        keep_refusal(self, context, self.error, f"{date:%Y-%m-%d}" if date else "")
+        with plain_failures():
+            raise self.error
 
 
 class PlanShardsOperator(StepOperator):
@@ -74,7 +96,7 @@ class PlanShardsOperator(StepOperator):
     def execute(self, context: Context) -> list[int]:
         """Returns the numbers of the shards. An XCom can be edited: how many tasks there are is all that it decides."""
         with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
+            job = asked(self, context)
             perform(self, job)
             return [command.shard for command in shard_commands(job)]
 
@@ -105,7 +127,7 @@ class ShardOperator(BaseOperator):
         """Calls ``run``, and says what came of the shard."""
         number = context["ti"].map_index
         with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
+            job = asked(self, context)
 
             def shard() -> Outcome:
                 command = shard_command(job, -1 if number is None else number)
@@ -158,7 +180,7 @@ class WaitOperator(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            job, why = job_of(context, pipeline_of(self.dag_id)), f"Waited for {timedelta(seconds=self.timeout)}"
+            job, why = asked(self, context), f"Waited for {timedelta(seconds=self.timeout)}"
             outcome = Outcome(self.task_id, job.day, "nothing", f"{why}. {self.waits_for}")
             _tell(self, job, outcome, "failed", self.timeout)
             raise AirflowFailException(outcome.message) from None
@@ -166,7 +188,7 @@ class WaitOperator(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """One look."""
         with plain_failures():
-            job = job_of(context, pipeline_of(self.dag_id))
+            job = asked(self, context)
             self.waits_for = self.obstacle(context, job)
             if self.waits_for is None:
                 try:
@@ -201,6 +223,34 @@ class TurnOperator(WaitOperator):
             where=f"{self.dag_id} {job.day}",
             do="let them finish, or mark their runs failed; a backfill of this DAG must not run backwards",
         )
+
+
+def asked(task: StepTask, context: Context) -> Job:
+    """The job of a task. What a person may not ask for is kept on the run's page, a rebuild beside the tables.
+
+    Raises what ``job_of`` raises.
+    """
+    try:
+        job = job_of(context, pipeline_of(task.dag_id))
+    except ConfRefused as error:
+        keep_refusal(task, context, error)
+        raise
+    if job.rebuild:
+        from nightshift.features.rebuilds import order_of_run
+
+        order_of_run(job.settings, job.pipeline, job.run_id, job.ds, job.actor, job.reason)
+    return job
+
+
+def keep_refusal(task: StepTask, context: Context, error: NightshiftError, day: str = "") -> None:
+    """Keeps on the run's page that a task was refused before it had a job; without a ``day`` it is no day's failure."""
+    run = context["dag_run"]
+    outcome = Outcome(task.task_id, day, "nothing", str(error))
+    by = getattr(run, "triggering_user_name", None) or "airflow"
+    try:
+        runs.keep(task_settings(), task.dag_id, run.run_id, outcome, "failed", 0.0, by=by)
+    except OSError as other:
+        log.warning("the run's page does not have this: %s", other)
 
 
 def perform(task: StepTask, job: Job, run_spark: SparkRunner | None = None) -> Outcome:
@@ -260,7 +310,7 @@ def _tell(task: StepTask, job: Job, outcome: Outcome, status: str, seconds: floa
         log.info("%s", outcome.message)
     for warning in outcome.warnings:
         log.warning("%s", warning)
-    said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason}
+    said = {"attempt": job.attempt, "by": job.actor, "reason": job.reason, "rebuild": "yes" if job.rebuild else ""}
     runs.keep(job.settings, task.dag_id, job.run_id, outcome, status, seconds, part, **said)
     if status == "failed" or task.task_id in LAST_STEPS:
         task.headline = tonight.ended(job, task.dag_id)

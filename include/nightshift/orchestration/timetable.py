@@ -85,8 +85,16 @@ class CutoffTimetable(Timetable):
 def business_day(moment: datetime, zone: tzinfo, *, up: bool = False) -> date:
     """The ``ds`` that somebody means by a moment.
 
-    That is the day that begins with it in UTC, in the pipeline's timezone or in Airflow's: the command line and the
-    UI make such moments of plain dates. Any other moment means its day in UTC, or the day after with ``up``.
+    That is the day that begins with it (see ``begun_day``); any other moment means its day in UTC, or the day after
+    with ``up``.
+    """
+    return begun_day(moment, zone) or moment.astimezone(UTC).date() + (DAY if up else timedelta(0))
+
+
+def begun_day(moment: datetime, zone: tzinfo) -> date | None:
+    """The day that begins with a moment in UTC, in the pipeline's timezone or in Airflow's; None where none does.
+
+    The command line and the UI make such moments of plain dates.
     """
     from airflow.settings import TIMEZONE
 
@@ -95,7 +103,7 @@ def business_day(moment: datetime, zone: tzinfo, *, up: bool = False) -> date:
         # Where daylight saving skips midnight, PEP 495 makes this the first moment of the day, too.
         if datetime.combine(day, time.min, tzinfo=each).astimezone(UTC) == moment:
             return day
-    return moment.astimezone(UTC).date() + (DAY if up else timedelta(0))
+    return None
 
 
 def _interval(ds: date) -> DataInterval:

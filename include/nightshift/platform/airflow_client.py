@@ -60,6 +60,21 @@ class Mark:
     task: str = ""
 
 
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill of a DAG, with its first and last business date."""
+
+    id: int
+    dag_id: str
+    first: date
+    last: date
+
+    @property
+    def words(self) -> str:
+        """The backfill for people."""
+        return f"{self.id}, {self.first} to {self.last}"
+
+
 class AirflowClient:
     """Asks the API server at ``settings.airflow_url``. Raises PlatformError where it does not answer.
 
@@ -133,13 +148,24 @@ class AirflowClient:
 
     def has_backfill(self, dag_id: str) -> bool:
         """Return whether a backfill of the DAG is active; Airflow allows one at a time."""
-        return bool(self.active_backfill(dag_id))
+        return self.active_backfill(dag_id) is not None
 
-    def active_backfill(self, dag_id: str) -> str:
-        """The backfill of the DAG that is active, for people; empty where there is none."""
+    def active_backfill(self, dag_id: str) -> Backfill | None:
+        """The backfill of the DAG that is active, if there is one."""
         page = self._ask("GET", "/api/v2/backfills", params={"dag_id": dag_id, "order_by": "-id", "limit": "1"})
-        active = [item for item in page["backfills"] if item["completed_at"] is None]
-        return "".join(f"{item['id']}, {item['from_date'][:10]} to {item['to_date'][:10]}" for item in active)
+        for item in page["backfills"]:
+            if item["completed_at"] is None:
+                first, last = (date.fromisoformat(item[name][:10]) for name in ("from_date", "to_date"))
+                return Backfill(item["id"], dag_id, first, last)
+        return None
+
+    def cancel_backfill(self, backfill: Backfill) -> None:
+        """Cancel a backfill: its queued runs fail, those that run go on. Airflow's audit log has the login."""
+        self._ask("PUT", f"/api/v2/backfills/{backfill.id}/cancel")
+
+    def note(self, dag_id: str, run_id: str, text: str) -> None:
+        """Put a note on a run, in place of the one it has."""
+        self._ask("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": text})
 
     def has_dag(self, dag_id: str) -> bool:
         """Return whether the DAG has been parsed and is not stale."""

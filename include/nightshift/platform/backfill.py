@@ -3,14 +3,15 @@
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Literal
 
 from nightshift.errors import PlatformError
-from nightshift.plan import SchedulePlan, make_plan, run_days
-from nightshift.platform.airflow_client import AirflowClient, Run
+from nightshift.plan import RETRAIN_SUFFIX, SchedulePlan, make_plan, pipeline_of, run_days
+from nightshift.platform.airflow_client import AirflowClient, Backfill, Run
 from nightshift.platform.environment import process_environment
+from nightshift.platform.time_left import Left, expected, next_left
 from nightshift.run_facts import UNFINISHED
 from nightshift.settings import Settings
 from nightshift.specs.calendar import days
@@ -22,7 +23,6 @@ MAX_ACTIVE = 4
 _POLL_SECONDS = 1.0
 _OTHER_SECONDS = 7200.0
 _SAY_SECONDS = 60.0
-_ROUND = timedelta(minutes=1)
 _WEEK = timedelta(days=7)
 
 
@@ -84,15 +84,30 @@ def wait_for_other(client: AirflowClient, dag_id: str, report: Callable[[str], N
     while active := client.active_backfill(dag_id):
         if time.monotonic() >= deadline:
             raise PlatformError(
-                f"the backfill before this one ({active}) is not over after {_OTHER_SECONDS:.0f} s",
+                f"the backfill before this one ({active.words}) is not over after {_OTHER_SECONDS:.0f} s",
                 where=dag_id,
                 allowed="one at a time",
-                do="look at its runs in the Airflow UI: clear or end what hangs, or cancel it at Browse > Backfills",
+                do=f"look at its runs in the Airflow UI: clear or end what hangs, or {_cancel(dag_id)}",
             )
         if time.monotonic() > said_at + _SAY_SECONDS:
-            report(f"{dag_id}: waiting for the backfill before this one ({active}); Airflow allows one at a time")
+            report(f"{dag_id}: waiting for the backfill before this one ({active.words}): {_state(client, active)}")
+            report(f"{dag_id}: Airflow allows one at a time; to end that one, {_cancel(dag_id)}")
             said_at = time.monotonic()
         time.sleep(_POLL_SECONDS)
+
+
+def _state(client: AirflowClient, active: Backfill) -> str:
+    """How far a backfill is, and why it is not over."""
+    runs = [run for run in client.runs(active.dag_id, active.first, active.last) if run.run_type == "backfill"]
+    words = progress(Counter(run.state for run in runs), len(runs))
+    if all(run.state not in UNFINISHED for run in runs):
+        return f"{words}; its runs are over, and Airflow closes it within half a minute"
+    return words
+
+
+def _cancel(dag_id: str) -> str:
+    option = " --retrain" if dag_id.endswith(RETRAIN_SUFFIX) else ""
+    return f"`nightshift backfill {pipeline_of(dag_id)} --cancel{option}`"
 
 
 def watch(
@@ -111,15 +126,14 @@ def watch(
     """
     names = {day.isoformat() for day in wanted or days(first, last)}
     began, said, said_at = time.monotonic(), "", 0.0
-    over_at_first: set[str] | None = None
+    left: Left | None = None
     while time.monotonic() < began + seconds:
         runs = client.runs(dag_id, first, last)
         over = {run.ds for run in runs if run.state not in UNFINISHED} & names
-        over_at_first = over if over_at_first is None else over_at_first
         line = progress(Counter(run.state for run in runs if run.ds in names), len(names))
         if line != said or time.monotonic() > said_at + _SAY_SECONDS:
-            left = time_left(time.monotonic() - began, len(over - over_at_first), len(names - over))
-            report(f"{dag_id}: {line}{f', about {left} left' if left else ''}")
+            left = next_left(left, _expected([run for run in runs if run.ds in names]), time.monotonic())
+            report(f"{dag_id}: {line}{f', {left.words}' if left and over < names else ''}")
             said, said_at = line, time.monotonic()
         if over >= names:
             return [run for run in runs if run.ds in names]
@@ -143,9 +157,8 @@ def progress(states: Mapping[str, int], wanted: int) -> str:
     return ", ".join([f"{counted['done']} of {wanted} days done", *rest])
 
 
-def time_left(elapsed: float, done: int, left: int) -> str:
-    """The time of ``left`` days at the pace of ``done`` ones in ``elapsed`` seconds, for people; empty if unknown."""
-    if not done or not left:
-        return ""
-    expected = timedelta(seconds=elapsed / done * left)
-    return f"{round(expected / _ROUND)} min" if expected >= _ROUND else f"{expected.seconds} s"
+def _expected(runs: Sequence[Run]) -> float | None:
+    """The seconds that the unfinished runs of a backfill will take, by those of it that succeeded."""
+    made = [run for run in runs if run.run_type == "backfill"]
+    seconds = {state: [run.seconds for run in made if run.state == state] for state in ("success", "running")}
+    return expected(seconds["success"], seconds["running"], sum(run.state == "queued" for run in made))

@@ -33,16 +33,31 @@ def load(path: Path) -> Pipeline:
 
 def load_all(settings: Settings) -> tuple[list[Pipeline], list[SpecError]]:
     """The valid pipelines by name, and one error for each file that is not valid. Never raises for a bad file."""
-    pipelines, errors = [], []
+    found = load_each(settings).values()
+    return [item for item in found if isinstance(item, Pipeline)], [
+        item for item in found if isinstance(item, SpecError)
+    ]
+
+
+def load_each(settings: Settings) -> dict[str, Pipeline | SpecError]:
+    """By the name of its file the pipeline that it declares with its feature module, or why it does not."""
+    found: dict[str, Pipeline | SpecError] = {}
     for path in spec_files(settings):
-        pipeline, document, problems = read_spec(path)
-        if pipeline is not None and document is not None:
-            problems = [*problems, *module_problems(settings, pipeline, document, path)]
-        if pipeline is not None and not problems:
-            pipelines.append(pipeline)
-        else:
-            errors.append(spec_error(problems))
-    return pipelines, errors
+        try:
+            found[path.name] = load_whole(settings, path)
+        except SpecError as error:
+            found[path.name] = error
+    return found
+
+
+def load_whole(settings: Settings, path: Path) -> Pipeline:
+    """The pipeline that a file declares. Raises SpecError, which lists all problems of it and of its feature module."""
+    pipeline, document, problems = read_spec(path)
+    if pipeline is not None and document is not None:
+        problems = [*problems, *module_problems(settings, pipeline, document, path)]
+    if pipeline is None or problems:
+        raise spec_error(problems)
+    return pipeline
 
 
 def load_pipeline(settings: Settings, name: str) -> Pipeline:

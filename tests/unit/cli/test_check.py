@@ -1,14 +1,21 @@
 """What ``nightshift check`` adds to the checks of ``specs``."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nightshift import storage
+from nightshift.cli.next_champions import next_day
 from nightshift.features.recipes import code_of, feature_spec
+from nightshift.model_manifest import model_uri
 from nightshift.registry.ledger import Ledger, NewEntry
 from nightshift.settings import Settings
+from nightshift.specs.calendar import cutoff
 from nightshift.specs.load import load_pipeline
-from tests.conftest import PROJECT, spec_document
+from tests.conftest import PROJECT, make_pipeline, spec_document
 from tests.unit.cli.conftest import Cli
 from tests.unit.scoring.parcels import register
 from tests.unit.specs.home import add_spec
@@ -62,7 +69,7 @@ def test_volumes_that_meet_those_of_the_pod_template(
     assert done.stdout.startswith(f"include/pipelines/parcels.yaml:{line}: scoring.pod.volumes.{name}: {words}\n")
 
 
-def test_a_champion_that_the_next_night_would_refuse_is_a_warning(cli: Cli, home: Settings, ledger: Ledger) -> None:
+def test_a_champion_that_the_next_night_would_refuse_is_a_problem(cli: Cli, home: Settings, ledger: Ledger) -> None:
     pipeline = load_pipeline(home, "parcels")
     code = code_of(home.home, pipeline)["features"]
     model = register(home.models, b"a model", feature_code=code, feature_spec=feature_spec(pipeline))
@@ -75,18 +82,52 @@ def test_a_champion_that_the_next_night_would_refuse_is_a_warning(cli: Cli, home
     )  # fmt: skip
     assert cli("check").stdout == "1 spec checked, no problem\n"
     module = home.feature_modules / "parcels.py"
-    module.write_text(module.read_text().replace("...", "return days", 1))
+    whole = module.read_text()
+    module.write_text(whole.replace("...", "return days", 1))
     now = code_of(home.home, pipeline)["features"]
     done = cli("check", "parcels")
-    assert (done.returncode, done.stdout.splitlines()) == (0, [
-        "warning: parcels: version 3 is champion, and scoring with it would be refused: the model was trained "
-        f"with feature code {code}, now it is {now}. What to do: retrain; it scores from the day after its as-of "
-        "date on.",
-        "1 spec checked, no problem",
+    assert (done.returncode, done.stdout.splitlines()) == (1, [
+        "parcels: scoring of 2024-03-31 would be refused: version 3: the model was trained with feature code "
+        f"{code}, now it is {now}. What to do: put code and spec back, or `nightshift retrain parcels --as-of DAY`; "
+        "it scores from DAY + 1 on.",
+        "1 spec checked, 1 problem",
     ])  # fmt: skip
+    [refused] = json.loads(cli("check", "--json").stdout)["refused"]
+    assert (refused["pipeline"], refused["ds"], refused["version"]) == ("parcels", "2024-03-31", "3")
+    module.write_text(whole)
+    assert cli("check").returncode == 0
+    storage.delete(model_uri(home.models, model.sha256))
+    done = cli("check")
+    assert (done.returncode, "the files of version 3 are gone" in done.stdout) == (1, True)
     home.database_file.write_text("postgresql://nobody@127.0.0.1:1/none")
-    done = cli("check", "parcels", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"specs": 1, "problems": [], "warnings": []})
+    done = cli("check", "parcels")
+    assert (done.returncode, done.stdout) == (0, "1 spec checked, no problem\n")
+    assert done.stderr.startswith("parcels: whether tonight's scoring takes their champions was not asked: ")
+
+
+def test_what_could_not_be_asked_is_said_and_is_no_problem(cli: Cli, home: Settings, ledger: Ledger) -> None:
+    done = cli("check", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (
+        0, {"specs": 1, "problems": [], "refused": [], "not_asked": {"parcels": "the ledger names none for 2024-03-31"}}
+    )  # fmt: skip
+    home.database_file.unlink()
+    done = cli("check")
+    assert (done.returncode, done.stdout) == (0, "1 spec checked, no problem\n")
+    assert (
+        "parcels: whether tonight's scoring takes their champions was not asked: there is no ledger here" in done.stderr
+    )
+
+
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.booleans())
+def test_tonight_is_the_first_day_whose_cutoff_is_still_to_come(now: datetime, over: bool) -> None:
+    schedule = spec_document()["schedule"]
+    pipeline = make_pipeline(schedule=schedule if over else {**schedule, "end": None})
+    ds, end = next_day(pipeline, now), pipeline.schedule.end
+    assert pipeline.schedule.start <= ds <= (end or ds)
+    if cutoff(pipeline.schedule, ds) <= now:
+        assert ds == end
+    elif ds > pipeline.schedule.start:
+        assert cutoff(pipeline.schedule, ds - timedelta(days=1)) <= now
 
 
 def test_what_new_writes_is_checked_and_never_overwritten(cli: Cli, home: Settings) -> None:

@@ -47,6 +47,6 @@ def test_days_without_labels_and_specs_without_a_line_are_named(home: Settings) 
         record(Job(home, make_pipeline(), DS), date(2024, 2, day), "not landed")
     (home.pipelines / "broken.yaml").write_text("pipeline: broken\n")
     broken, never = standing_lines(home)
-    assert broken.startswith("a spec is not valid, its pipeline has no DAGs and no line here: ")
+    assert broken.startswith("a spec is not valid, its nights fail and it has no line here: ")
     assert "broken.yaml" in broken
     assert never == "parcels: 2 days are recorded as unlabelled, the newest is 2024-02-09"
