@@ -22,11 +22,11 @@ def diagnose(
     retrain: Annotated[bool, typer.Option("--retrain", help="The retrain as of this day.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The state of a night, the next command, and the reason: what it waits for, which step failed first and why.
+    """Show the state of a night, the next command, and the reason.
 
-    The state is one of OK, OK with warnings, WAITING, RUNNING, FAILED, PAUSED, SKIPPED. Works while Airflow is down,
-    from what the steps left behind. Exit code 1 where a night is WAITING, FAILED or PAUSED, scored nothing, or was
-    changed by another program.
+    The reason is what it waits for, or which step failed first and why. The state is one of OK, OK with warnings,
+    WAITING, RUNNING, FAILED, PAUSED, SKIPPED. Works while Airflow is down, from what the steps left behind. Exit code 1
+    where a night is WAITING, FAILED or PAUSED, scored nothing, or was changed by another program.
 
     Example: nightshift diagnose flights --ds 2013-03-04
 

@@ -160,6 +160,7 @@ def test_check_says_that_all_is_well(cli: Cli) -> None:
     assert len(done.stderr.splitlines()) == 1, "that tonight's champion was not asked for"
     assert json.loads(cli("check", "parcels", "--json").stdout) == {
         "specs": 1, "problems": [], "refused": [], "not_asked": {"parcels": "there is no ledger here"},
+        "warnings": [],
     }  # fmt: skip
 
 
@@ -176,6 +177,7 @@ def test_check_says_what_is_wrong_and_where(cli: Cli, home: Settings) -> None:
         ],
         "refused": [],
         "not_asked": {"parcels": "there is no ledger here"},
+        "warnings": [],
     }
 
 

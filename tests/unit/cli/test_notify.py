@@ -73,4 +73,4 @@ def test_check_refuses_channels_that_the_file_does_not_have(cli: Cli, channels: 
     channels.channels.unlink()
     done = cli("check")
     assert done.returncode == 0
-    assert "warning: the channels of parcels are not known here" in done.stdout
+    assert "the channels of parcels are not known here" in done.stderr
