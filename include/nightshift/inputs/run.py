@@ -146,7 +146,9 @@ def _outcome(
         message += f"; {name}: {some(found)}" if found else ""
     marked = (f"{item.source}: {item.warned} expectations failed that only warn" for item in gated if item.warned)
     status: Status = "done" if published else "up_to_date"
-    names = {"without": some([lack.words for lack in without])} if without else {}
+    refused = [f"{item.source} {day}" for item in gated for day in (*item.blocked, *item.refused_corrections)]
+    named = {"without": [lack.words for lack in without], "refused": refused}
+    names = {name: some(found) for name, found in named.items() if found}
     return Outcome(step, job.day, status, message, counts, _links(job, gated), names, (*warnings, *marked))
 
 

@@ -1,6 +1,6 @@
 """What is to be said of a run that has ended. Pure: from Airflow's word of it and what its steps said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,6 @@ from nightshift.specs.notify import Event
 
 # The step that a retrain was decided by, the last one that decided first.
 _DECIDED = ("promote", "decide", "training_set")
-# In the warnings of a step that went on without what a gate had refused.
-_REFUSED = ("blocked", "refused", "its gate", "failed its gate")
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,11 @@ def _events(state: RunState, run: EndedRun) -> tuple[tuple[Event, ...], str]:
         events.append("refused retrain")
         causes.append(refusal)
     if state == RunState.OK_WITH_WARNINGS:
-        warnings = [f"{step['step']}: {line}" for step in run.said for line in step.get("warnings") or ()]
         events.append("OK with warnings")
-        if telling := [line for line in warnings if any(word in line for word in _REFUSED)]:
+        if refused := [line for step in run.said for line in _refused(step)]:
             events.append("blocked")
-        causes += [*telling, *warnings] or [_counted(run.said)]
+        warnings = [f"{step['step']}: {line}" for step in run.said for line in step.get("warnings") or ()]
+        causes += [*refused, *warnings] or [_counted(run.said)]
     return tuple(events), causes[0] if causes else ""
 
 
@@ -85,6 +83,14 @@ def _first_failure(run: EndedRun) -> tuple[str, str]:
     if run.damaged:
         return "", "another program changed what is published"
     return "", "the run has ended, and no predictions are published"
+
+
+def _refused(step: Mapping[str, Any]) -> Iterator[str]:
+    """What a step went on without, since a gate had refused it."""
+    names = step.get("names", {})
+    if refused := names.get("refused"):
+        without = f"; the night does without {names['without']}" if "without" in names else ""
+        yield f"{step['step']}: a gate refused {refused}{without}"
 
 
 def _refusal(said: Sequence[Mapping[str, Any]]) -> str:

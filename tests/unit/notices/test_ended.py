@@ -59,9 +59,16 @@ def test_a_run_that_is_not_plainly_well_is_told_of(said: list[dict[str, Any]], a
         (run(airflow="failed", tasks=["score"]), ("FAILED",), "score: it ended without a word; its log has more"),
         (run(step("monitor"), published=False), ("FAILED",), "the run has ended, and no predictions are published"),
         (
-            run(step("gate_inputs", warnings=["empty", "orders of 2024-03-01: refused"]), published=True),
+            run(
+                step("gate_inputs", warnings=["empty", "kept"], names={"refused": "orders 2024-03-01"}), published=True
+            ),
             ("OK with warnings", "blocked"),
-            "gate_inputs: orders of 2024-03-01: refused",
+            "gate_inputs: a gate refused orders 2024-03-01",
+        ),
+        (
+            run(step("gate_inputs", warnings=["a column refused by nobody is blocked out"]), published=True),
+            ("OK with warnings",),
+            "gate_inputs: a column refused by nobody is blocked out",
         ),
         (
             run(
