@@ -6,13 +6,13 @@ ends in its digest: one that is torn or was altered is not shown.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from nightshift import runs, storage, tables
+from nightshift import runs, storage
 from nightshift.database import advisory_lock
 from nightshift.errors import NightshiftError, foreseen
 from nightshift.job import Job, table_uri
@@ -104,7 +104,7 @@ def ended(job: Job, dag: str) -> str:
     try:
         with foreseen():
             said = runs.read_run(job.settings, dag, job.run_id)
-            published = None if retrain else _published(job.settings, job.pipeline, job.ds)
+            published = None if retrain else job.day in _published(job.settings, job.pipeline)
     except NightshiftError as error:
         log.warning("the page Tonight does not know of this yet: %s", error.what)
         return ""
@@ -146,18 +146,21 @@ def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summar
     entries, schedule = Ledger.of(settings).entries(pipeline.name), pipeline.schedule
     today = max(current_ds(schedule, now), schedule.start)
     reigns = reigns_from(entries, min(today, schedule.end) if schedule.end else today)
-    frozen, state = freeze_in_force(entries), tables.state(table_uri(settings, pipeline, "predictions"))
+    frozen = freeze_in_force(entries)
     return replace(
         known,
         at=now.isoformat(timespec="seconds"),
-        published=max(state.partitions, default=""),
+        published=max(_published(settings, pipeline), default=""),
         reigns=tuple((day.isoformat(), champion.version if champion else "") for day, champion in reigns),
         frozen=f"frozen by {frozen.actor}: {frozen.reason}" if frozen else "",
     )
 
 
-def _published(settings: Settings, pipeline: Pipeline, ds: date) -> bool:
-    return ds.isoformat() in tables.state(table_uri(settings, pipeline, "predictions")).partitions
+def _published(settings: Settings, pipeline: Pipeline) -> Collection[str]:
+    """The days whose predictions readers see."""
+    from nightshift import tables  # and numpy with it, which no parse of a DAG file needs
+
+    return tables.state(table_uri(settings, pipeline, "predictions")).partitions
 
 
 def _news(job: Job, headline: str, facts: RunFacts) -> News:

@@ -223,7 +223,7 @@ def test_a_bad_correction_of_three_weeks_ago_stops_no_night(night: Night) -> Non
     drop(night.settings, f"orders/ds={DS}", *GOOD)
     said = night.says("gate_inputs")
     assert said.startswith(
-        "1 partitions published (4 rows, 0 quarantined), 4 up to date; 1 warnings, the first: "
+        "1 partitions published (4 rows, 0 quarantined), 4 up to date; 2 warnings, the first: "
         "deliveries of 2024-01-16: parcels/inputs/deliveries of 2024-01-16: the gate blocked 2 rows: 1 of 3 "
         "expectations failed. What to do: "
     )

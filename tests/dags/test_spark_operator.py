@@ -101,7 +101,7 @@ def test_while_a_backfill_has_spark_another_one_waits_without_a_slot_and_tonight
         with pytest.raises(AirflowRescheduleException):
             execute(build, context())
         assert not seen.exists()
-        [said] = caplog.messages
+        [said] = [record.getMessage() for record in caplog.records if record.name == "nightshift.task"]
         who = rf"nightshift .* {os.getpid()} holds it \(Postgres process \d+, connected since .*\)"
         begin = "waiting: another task of a backfill has Spark; 2024-02-05 to 2024-02-06 may be built by it, too"
         do = "What to do: nothing, unless it hangs: then clear that task, or end the process."

@@ -17,6 +17,7 @@ from nightshift.cli.published import published
 from nightshift.errors import InputMissing, NightshiftError
 from nightshift.freshness.nights import Night, look
 from nightshift.freshness.scored import Scored, ScoredDays
+from nightshift.inputs.lacks import lack_lines
 from nightshift.inputs.run import inputs_landed
 from nightshift.job import Job
 from nightshift.plan import RETRAIN_SUFFIX
@@ -154,7 +155,7 @@ def _warnings(said: Sequence[dict[str, Any]], scored: Scored) -> Iterator[str]:
         yield from (f"{item['step']}: {warning}" for warning in found)
     if scored.shortfall:
         yield f"predictions: {scored.shortfall}"
-    yield from (f"scored {lack}" for lack in scored.without)
+    yield from (f"scored {line}" for line in lack_lines(scored.without))
 
 
 def _look(settings: Settings, pipeline: Pipeline, ds: date) -> tuple[Night | None, list[str]]:

@@ -120,6 +120,7 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     from nightshift.cli.published import kept_aside, published
     from nightshift.features.unlabelled import record_of
     from nightshift.freshness.scored import ScoredDays
+    from nightshift.inputs.lacks import lack_lines
     from nightshift.runs import read_run, run_ids
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
@@ -158,7 +159,7 @@ def history(pipeline: PipelineName, ds: Ds, as_json: Json = False) -> None:
     said = read_run(settings, spec.name, newest) if newest else []
     state = scored.facts(said, **airflow.known).state
     lacking = [f"{item.dataset} of {item.ds}: {item.shortfall}" for item in found if item.shortfall]
-    lacking += [f"predictions of {ds}: scored {lack}" for lack in scored.without]
+    lacking += [f"predictions of {ds}: scored {line}" for line in lack_lines(scored.without)]
     lacking += [
         f"{item.dataset} of {item.ds}: made of files that came after the cutoff"
         for item in found

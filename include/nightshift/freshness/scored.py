@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from nightshift import tables
-from nightshift.inputs.lacks import ABSENT, BLOCKED, Lack
+from nightshift.inputs.lacks import ABSENT, BLOCKED, Lack, lack_lines
 from nightshift.inputs.needs import inside
 from nightshift.inputs.refusals import refusal_before
 from nightshift.job import Job
@@ -43,7 +43,7 @@ class Scored:
     @property
     def lines(self) -> tuple[str, ...]:
         """A line for each way in which less is scored than the night's name says."""
-        return (*filter(None, (self.shortfall,)), *(f"scored {lack}" for lack in self.without))
+        return (*filter(None, (self.shortfall,)), *(f"scored {line}" for line in lack_lines(self.without)))
 
     def facts(self, said: Sequence[Mapping[str, Any]], **airflow: Any) -> RunFacts:
         """What is known of the day's run, with what its steps said and what Airflow knows (see ``RunFacts``)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from nightshift.errors import PartitionDamaged
+from nightshift.inputs.allowance import some
 from nightshift.inputs.gated import Gated
 from nightshift.job import Job
 
@@ -26,8 +27,13 @@ class Lack:
         """The lack as a part of a sentence."""
         return f"{self.source} {self.day}: {self.why}"
 
-    def __str__(self) -> str:
-        return f"without {self.words}"
+
+def lack_lines(found: Sequence[Lack]) -> list[str]:
+    """A line for each source and reason, however many days it is about."""
+    days: dict[tuple[str, str], list[str]] = {}
+    for lack in found:
+        days.setdefault((lack.source, lack.why), []).append(lack.day)
+    return [f"without {source} {some(names)}: {why}" for (source, why), names in days.items()]
 
 
 def lacks(job: Job, needed: Mapping[str, Sequence[date]], gated: Mapping[str, Gated]) -> list[Lack]:

@@ -11,7 +11,7 @@ from nightshift.inputs.columns import sentences
 from nightshift.inputs.days import gate_days
 from nightshift.inputs.for_labels import gate_source, label_sources
 from nightshift.inputs.gated import Gated
-from nightshift.inputs.lacks import Lack, lacks
+from nightshift.inputs.lacks import Lack, lack_lines, lacks
 from nightshift.inputs.looked_again import changed_since
 from nightshift.inputs.needs import Needs, daily_needs, inside, window_needs
 from nightshift.inputs.snapshots import newest_snapshots
@@ -122,7 +122,7 @@ def _warnings(job: Job, gated: Mapping[str, Gated], without: Sequence[Lack] = ()
         yield from (f"{name} of {day}: {error}" for day, error in item.kept.items())
         for day, damage in item.restored.items():
             yield f"{name} of {day}: another program changed the table ({damage}); published again from landing"
-    yield from map(str, without)
+    yield from lack_lines(without)
 
 
 def _outcome(

@@ -9,6 +9,7 @@ from typing import Any
 from nightshift import tables
 from nightshift.aligned import aligned
 from nightshift.freshness.scored import ScoredDays
+from nightshift.inputs.lacks import lack_lines
 from nightshift.job import Job
 from nightshift.platform.airflow_client import Run
 from nightshift.registry.champions import champion_as_of
@@ -66,7 +67,7 @@ def nights_of(settings: Settings, pipeline: Pipeline, wanted: Sequence[date], ru
             metric=_metric(pipeline, monitoring, day),
             seconds=run.seconds if run else None,
             shortfall=scored.shortfall,
-            without=tuple(str(lack) for lack in scored.without),
+            without=tuple(lack_lines(scored.without)),
             refused_corrections=refused_corrections(steps),
         )
 
