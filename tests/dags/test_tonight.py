@@ -107,6 +107,27 @@ def add(session: Session, dag: str, day: int, state: str) -> None:
     session.execute(insert(DagRun).values(**run, **more))
 
 
+def add_by_hand(session: Session, moment: datetime, state: str, business_date: str = "") -> None:
+    """A run of parcels that a person triggered at a moment; the form puts it into the logical date."""
+    run = {"dag_id": "parcels", "run_id": f"manual-{moment}", "logical_date": moment, "run_after": moment}
+    conf = {"business_date": business_date} if business_date else {}
+    rest = {"state": state, "conf": conf, "queued_at": moment, "clear_number": 0, "log_template_id": 1}
+    session.execute(insert(DagRun).values(**run, run_type="manual", **rest))
+
+
+@pytest.mark.parametrize(
+    ("ordered", "day", "state"),
+    [("2024-02-09", "2024-02-09", "success"), ("2024-02-03", "2024-02-09", "failed"), ("", "2024-02-09", "failed")],
+)
+def test_a_run_by_hand_is_of_the_day_that_was_ordered(session: Session, ordered: str, day: str, state: str) -> None:
+    """Not of its logical date: one of last week would hide tonight, one that repaired tonight would be unseen."""
+    add(session, "parcels", 8, "success")
+    add(session, "parcels", 9, "failed")
+    add_by_hand(session, NOW, "success", ordered)
+    found = look(session, ["parcels"], NOW + timedelta(hours=1))["parcels"]
+    assert (found.day, found.state) == (day, state)
+
+
 def add_task(session: Session, task: str, day: int, state: str, minutes: int = 0) -> None:
     """A task of a run of parcels that ended so many minutes after ``NOW``."""
     values = {"task_id": task, "dag_id": "parcels", "run_id": f"run-{day}", "map_index": -1, "state": state}

@@ -58,7 +58,7 @@ def ask_airflow(settings: Settings, dag: str, ds: date) -> NightRun:
 def _asked(client: AirflowClient, dag: str, ds: date) -> NightRun:
     paused = client.has_dag(dag) and client.is_paused(dag)
     pauses = client.marks(dag)[-1:] if paused else []
-    runs = client.runs(dag, ds, ds)
+    runs = client.day_runs(dag, ds)
     if not runs:
         return NightRun("there is no run of this day", None, paused, marks=tuple(pauses))
     run = runs[-1]

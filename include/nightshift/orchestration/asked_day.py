@@ -3,9 +3,10 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from nightshift.orchestration.orders import MADE_FOR_A_DAY, Order, refusal
+from nightshift.orchestration.orders import Order, refusal
 from nightshift.orchestration.timetable import begun_day, business_day
 from nightshift.plan import RETRAIN_SUFFIX, SchedulePlan, make_plan, run_days
+from nightshift.run_day import MADE_FOR_A_DAY
 from nightshift.specs.calendar import current_ds, cutoff
 from nightshift.specs.model import Pipeline
 

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from nightshift.plan import pipeline_of
+from nightshift.run_day import run_day
 from nightshift.run_facts import LAST_STEPS
 from nightshift.run_state import RunState
 from nightshift.settings import Settings
@@ -41,7 +42,7 @@ def on_dag_run_failed(dag_run: Any, msg: str) -> None:
     if _is_ours(dag_run):
         failed = _failed_tasks(dag_run)
         what = f" in {', '.join(failed[:_FEW])}" if failed else ", no task did: it was marked, or ran out of time"
-        _say(dag_run, f"{RunState.FAILED}{what}; {diagnosis(dag_run.dag_id, dag_run.logical_date)}")
+        _say(dag_run, f"{RunState.FAILED}{what}; {diagnosis(dag_run.dag_id, _day(dag_run))}")
 
 
 def noted(note: str | None, said: str) -> str:
@@ -52,11 +53,14 @@ def noted(note: str | None, said: str) -> str:
     return "\n".join([*kept, MARK + said[:room]] if room > len(RunState.OK_WITH_WARNINGS) else kept)
 
 
-def diagnosis(dag_id: str, logical_date: Any) -> str:
-    """The command that says why a run failed."""
+def diagnosis(dag_id: str, day: str) -> str:
+    """The command that says why the run of a day failed."""
     pipeline = pipeline_of(dag_id)
-    day = f" --ds {logical_date:%Y-%m-%d}" if logical_date else ""
-    return f"nightshift diagnose {pipeline}{day}" + ("" if pipeline == dag_id else " --retrain")
+    return f"nightshift diagnose {pipeline}{day and f' --ds {day}'}" + ("" if pipeline == dag_id else " --retrain")
+
+
+def _day(dag_run: Any) -> str:
+    return run_day(dag_run.run_type, dag_run.conf, dag_run.logical_date.isoformat() if dag_run.logical_date else "")
 
 
 def _is_ours(dag_run: Any) -> bool:

@@ -12,10 +12,9 @@ from typing import Any
 
 from nightshift.errors import ConfRefused
 from nightshift.plan import RETRAIN_SUFFIX
+from nightshift.run_day import BUSINESS_DATE, MADE_FOR_A_DAY
 from nightshift.specs.spelling import nearest
 
-# Runs that a timetable or a backfill makes have the day of their logical date, whatever their conf says.
-MADE_FOR_A_DAY = ("scheduled", "backfill")
 _LONGEST = 200
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -61,7 +60,7 @@ class Order:
 def keys_of(dag: str) -> dict[str, Key]:
     """What an order may say to a DAG. A retrain has no rebuild: one on rebuilt days trains anew by itself."""
     rebuild = {} if dag.endswith(RETRAIN_SUFFIX) else {"rebuild": _REBUILD}
-    return {"business_date": _DAY, **rebuild, "reason": _REASON}
+    return {BUSINESS_DATE: _DAY, **rebuild, "reason": _REASON}
 
 
 def order_of(run: Any) -> Order:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nightshift.orchestration.notes import diagnosis
 from nightshift.plan import RETRAIN_SUFFIX
+from nightshift.run_day import BUSINESS_DATE, MADE_FOR_A_DAY, run_day
 from nightshift.run_facts import RunFacts
 from nightshift.run_state import RunState
 from nightshift.runs import run_path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _LATELY = timedelta(days=1)
+_BY_HAND = timedelta(days=14)
 _AT_WORK = ("queued", "running", "restarting", "deferred")
 # Those that need somebody first.
 _ORDER = (
@@ -70,22 +72,29 @@ def look(session: "Session", dags: Sequence[str], now: datetime) -> dict[str, Li
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance as Task
-    from sqlalchemy import and_, func, select
+    from sqlalchemy import and_, func, or_, select
 
     columns = (DagModel.dag_id, DagModel.owners, DagModel.is_paused, DagModel.is_stale)
     rows = session.execute(select(*columns).where(DagModel.dag_id.in_(dags)))
     found = {row.dag_id: Live(row.owners or "", row.is_paused, row.is_stale) for row in rows}
     newest = (
         select(DagRun.dag_id, func.max(DagRun.logical_date).label("day"))
-        .where(DagRun.dag_id.in_(found)).group_by(DagRun.dag_id).subquery()
+        .where(DagRun.dag_id.in_(found), DagRun.run_type.in_(MADE_FOR_A_DAY)).group_by(DagRun.dag_id).subquery()
     )  # fmt: skip
-    runs = select(DagRun.dag_id, DagRun.run_id, DagRun.logical_date, DagRun.state, DagRun.queued_at, DagRun.start_date)
-    ids: dict[tuple[str, str], str] = {}
-    of_newest = and_(DagRun.dag_id == newest.c.dag_id, DagRun.logical_date == newest.c.day)
-    for row in session.execute(runs.join(newest, of_newest)):
-        live = replace(found[row.dag_id], run_id=row.run_id, day=f"{row.logical_date:%Y-%m-%d}", state=str(row.state))
-        found[row.dag_id] = replace(live, since=row.start_date or row.queued_at)
-        ids[row.dag_id, row.run_id] = row.dag_id
+    runs = select(
+        DagRun.dag_id, DagRun.run_id, DagRun.run_type, DagRun.conf, DagRun.logical_date, DagRun.state, DagRun.queued_at,
+        DagRun.run_after, DagRun.start_date,
+    )  # fmt: skip
+    of_newest = and_(DagRun.run_type.in_(MADE_FOR_A_DAY), DagRun.logical_date == newest.c.day)
+    # The day of a run by hand is in its conf. Those of months ago are no news.
+    by_hand = and_(DagRun.run_type.not_in(MADE_FOR_A_DAY), DagRun.run_after > now - _BY_HAND)
+    runs = runs.outerjoin(newest, DagRun.dag_id == newest.c.dag_id)
+    for row in sorted(session.execute(runs.where(DagRun.dag_id.in_(found), or_(of_newest, by_hand))), key=_begun):
+        day = "" if _is_of_now(row) else run_day(row.run_type, row.conf, f"{row.logical_date or ''}")
+        if day and day >= found[row.dag_id].day:
+            live = replace(found[row.dag_id], run_id=row.run_id, day=day, state=str(row.state))
+            found[row.dag_id] = replace(live, since=row.start_date or row.queued_at)
+    ids = {(dag, live.run_id): dag for dag, live in found.items()}
     going = select(Task.dag_id, Task.run_id, Task.state).distinct()
     at_work: dict[str, set[str]] = {}
     for row in session.execute(going.where(Task.state.in_(("up_for_reschedule", "up_for_retry", *_AT_WORK)))):
@@ -98,6 +107,18 @@ def look(session: "Session", dags: Sequence[str], now: datetime) -> dict[str, Li
         if row.run_id != found[row.dag_id].run_id:
             found[row.dag_id] = replace(found[row.dag_id], failed_lately=found[row.dag_id].failed_lately + 1)
     return found
+
+
+def _is_of_now(row: Any) -> bool:
+    """Return whether a run by hand has no day but the moment of the click: such a day is not over, and is refused."""
+    by_hand = row.run_type not in MADE_FOR_A_DAY and not (row.conf or {}).get(BUSINESS_DATE)
+    return by_hand and row.logical_date is not None and row.logical_date.date() == row.run_after.date()
+
+
+def _begun(row: Any) -> datetime:
+    """When a run was last queued, as a sort key: of the runs of one day the newest counts."""
+    moment: datetime = row.queued_at or row.run_after
+    return moment.replace(tzinfo=UTC)  # SQLite has no zones
 
 
 def lines(
@@ -149,7 +170,7 @@ def _what(pipeline: str, live: Mapping[str, Live], known: Summary, state: RunSta
     if dag.failed_lately:
         yield f"{dag.failed_lately} runs of other days failed in the last 24 hours: see their notes"
     if other and other.state == "failed":
-        yield f"the retrain as of {other.day} failed: {diagnosis(pipeline + RETRAIN_SUFFIX, _moment(other.day))}"
+        yield f"the retrain as of {other.day} failed: {diagnosis(pipeline + RETRAIN_SUFFIX, other.day)}"
     if known.frozen:
         yield f"promotions are {known.frozen}"
 
@@ -171,7 +192,7 @@ def _next(pipeline: str, dag: Live, state: RunState) -> str:
         return f"airflow dags unpause {pipeline}"
     if not dag.run_id or state in (RunState.OK, RunState.SKIPPED, RunState.RUNNING):
         return ""
-    return diagnosis(pipeline, _moment(dag.day))
+    return diagnosis(pipeline, dag.day)
 
 
 def _champion(known: Summary, now: datetime) -> str:
@@ -187,10 +208,6 @@ def _age(at: str, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit} ago"
     return "just now"
-
-
-def _moment(day: str) -> datetime | None:
-    return datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
 
 
 def page(found: Sequence[Line], now: datetime) -> str:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any, Self
 
 from nightshift.errors import PlatformError
+from nightshift.run_day import run_day
 from nightshift.settings import Settings
 
 log = logging.getLogger("nightshift")
@@ -28,7 +29,7 @@ _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts; ``started`` and ``ended`` are in ISO."""
+    """A run of a DAG. ``seconds`` is its duration so far, 0 before it starts; moments are in ISO format."""
 
     ds: str
     run_id: str
@@ -38,6 +39,7 @@ class Run:
     started: str = ""
     ended: str = ""
     dag_id: str = ""
+    queued: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,14 @@ class AirflowClient:
         """The runs of a DAG from ``first`` to ``last``, by day."""
         window = {"logical_date_gte": f"{first}T00:00:00Z", "logical_date_lte": f"{last}T00:00:00Z"}
         return self._runs(dag_id, {**window, "order_by": "logical_date"})
+
+    def day_runs(self, dag_id: str, ds: date) -> list[Run]:
+        """The runs of a DAG that are of one day, also those that a person triggered at another moment; newest last."""
+        newest = {"run_type": "manual", "order_by": "-run_after", "limit": "100"}
+        page = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=newest)
+        by_hand = map(_run, page["dag_runs"])
+        found = {run.run_id: run for run in (*self.runs(dag_id, ds, ds), *by_hand) if run.ds == ds.isoformat()}
+        return sorted(found.values(), key=lambda run: run.queued)
 
     def changed_runs(self, since: datetime) -> list[Run]:
         """The runs of all DAGs that something has changed of since a moment, in the order of their changes."""
@@ -226,7 +236,7 @@ def login(settings: Settings, *, patient: bool = True) -> AirflowClient:
 
 def _run(item: dict[str, Any]) -> Run:
     return Run(
-        ds=str(item["logical_date"])[:10],
+        ds=run_day(item["run_type"], item.get("conf"), item["logical_date"] or ""),
         run_id=item["dag_run_id"],
         state=item["state"],
         run_type=item["run_type"],
@@ -234,6 +244,7 @@ def _run(item: dict[str, Any]) -> Run:
         started=item.get("start_date") or "",
         ended=item.get("end_date") or "",
         dag_id=str(item["dag_id"]),
+        queued=item.get("queued_at") or "",
     )
 
 

@@ -215,7 +215,7 @@ class Watch:
     def _ask_again(self, trouble: Trouble, pipeline: Pipeline) -> None:
         """Take in a run that has not changed for long."""
         if self._client and (ds := _day(trouble.ds)):
-            for run in self._client.runs(trouble.dag, ds, ds)[-1:]:
+            for run in self._client.day_runs(trouble.dag, ds)[-1:]:
                 self._see_run(self._client, pipeline, run, datetime.min.replace(tzinfo=UTC))
 
 
