@@ -1,6 +1,7 @@
 """What only a live platform can show: the dag-processor, the api-server's login, runs that the command line makes."""
 
 import json
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import yaml
 
 from nightshift import storage
 from nightshift.orchestration.last_valid import BROKEN
+from nightshift.platform.airflow_client import login
 from tests.conftest import spec_document
 from tests.live import Live
 from tests.waiting import until
@@ -70,6 +72,8 @@ class TestManualRuns:
         until(lambda: live.api(f"{path}/taskInstances/inputs_landed")["state"] == "up_for_reschedule")
         assert "parcels/orders/ds=2024-02-04" in str(live.api(f"{path}/taskInstances/inputs_landed/logs/1"))
         live.api(path, "PATCH", {"state": "failed"})
+        with login(live.settings) as client:
+            assert client.day_runs("parcels", date(2024, 2, 4))[-1].run_id == run
         [file] = storage.list_files(f"{live.settings.tables}/parcels/_rebuilds")
         ordered = storage.read_json(file.uri)
         assert {name: ordered[name] for name in ("first", "last", "actor", "reason")} == {
@@ -201,6 +205,26 @@ class TestBrokenSpecs:
         until(lambda: not import_errors(live))
         until(lambda: BROKEN not in tags(live, "letters"))
         assert active(live) == before
+
+
+class TestCancel:
+    def test_a_backfill_that_waits_is_ended_and_its_queued_runs_say_by_whom(self, live: Live) -> None:
+        live.run(
+            "airflow", "backfill", "create", "--dag-id", "letters", "--from-date", "2024-02-10", "--to-date",
+            "2024-02-12", "--max-active-runs", "1",
+        )  # fmt: skip
+        path = "/api/v2/dags/letters/dagRuns?run_type=backfill&order_by=logical_date"
+        until(lambda: "running" in [run["state"] for run in live.api(path)["dag_runs"]])
+        done = live.run("nightshift", "backfill", "letters", "--cancel", "--reason", "wrong days", "--json")
+        found = json.loads(done.stdout)
+        assert (found["running"], found["cancelled"]) == (["2024-02-10"], ["2024-02-11", "2024-02-12"])
+        first, *queued = live.api(path)["dag_runs"]
+        assert [run["state"] for run in queued] == ["failed", "failed"]
+        assert {run["note"] for run in queued} == {f"cancelled by {found['by']}: wrong days"}
+        again = live.run("nightshift", "backfill", "letters", "--cancel", check=False)
+        assert again.returncode != 0
+        assert "no backfill is active" in again.stderr
+        live.api(f"/api/v2/dags/letters/dagRuns/{first['dag_run_id']}", "PATCH", {"state": "failed"})
 
 
 class TestPages:

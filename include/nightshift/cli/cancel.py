@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nightshift.actor import system_account
 from nightshift.cli.output import emit
 from nightshift.errors import PlatformError
+from nightshift.plan import RETRAIN_SUFFIX
 
 if TYPE_CHECKING:
     from nightshift.settings import Settings
@@ -21,7 +22,7 @@ def cancel(settings: "Settings", spec: "Pipeline", reason: str, as_json: bool, *
     """
     from nightshift.platform.airflow_client import login
 
-    dag_id = f"{spec.name}__retrain" if retrain else spec.name
+    dag_id = spec.name + RETRAIN_SUFFIX if retrain else spec.name
     by = system_account()
     with login(settings) as client:
         found = client.active_backfill(dag_id)
