@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from nightshift.actor import system_account
 from nightshift.cli.output import emit
 from nightshift.errors import PlatformError
-from nightshift.plan import RETRAIN_SUFFIX
 
 if TYPE_CHECKING:
     from nightshift.settings import Settings
@@ -20,6 +19,7 @@ def cancel(settings: "Settings", spec: "Pipeline", reason: str, as_json: bool, *
 
     Raises PlatformError where there is none. Runs that are under way go on to their end.
     """
+    from nightshift.plan import RETRAIN_SUFFIX
     from nightshift.platform.airflow_client import login
 
     dag_id = spec.name + RETRAIN_SUFFIX if retrain else spec.name
