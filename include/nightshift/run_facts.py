@@ -12,6 +12,12 @@ LAST_STEPS = ("monitor", "promote")
 UNFINISHED = ("queued", "running")
 """Airflow's states of a run that goes on."""
 
+LOOKS_AGAIN = ("up_for_reschedule", "deferred")
+"""Airflow's states of a task that holds no slot: it looks again later."""
+
+OPEN = ("running", "restarting", "scheduled", "queued", "up_for_retry", *LOOKS_AGAIN)
+"""Airflow's states of a task that has begun, or will without any other one."""
+
 
 @dataclass(frozen=True)
 class RunFacts:

@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from nightshift.errors import PlatformError
-from nightshift.platform.airflow_client import LOOKS_AGAIN, AirflowClient, Mark, Run, Task, login
-from nightshift.run_facts import UNFINISHED
+from nightshift.platform.airflow_client import AirflowClient, Mark, Run, Task, login
+from nightshift.run_facts import LOOKS_AGAIN, UNFINISHED
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline, seconds
 

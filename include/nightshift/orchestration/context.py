@@ -10,10 +10,10 @@ from nightshift.job import Job
 from nightshift.orchestration.asked_day import ds_of
 from nightshift.orchestration.orders import order_of
 from nightshift.orchestration.priority import give_way
+from nightshift.run_facts import UNFINISHED
 from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline
 
-UNFINISHED = ["queued", "running"]
 DATABASE_CONNECTION, MLFLOW_CONNECTION = "NIGHTSHIFT_DATABASE_CONNECTION", "NIGHTSHIFT_MLFLOW_CONNECTION"
 
 
@@ -64,7 +64,7 @@ def unfinished_days(context: Context, days: Sequence[date]) -> list[date]:
         return []
     dates = [datetime.combine(day, time.min, tzinfo=UTC) for day in days]
     run = context["dag_run"]
-    found = context["ti"].get_dr_count(dag_id=run.dag_id, logical_dates=dates, states=UNFINISHED)
+    found = context["ti"].get_dr_count(dag_id=run.dag_id, logical_dates=dates, states=list(UNFINISHED))
     if found in (0, len(days)):
         return list(days) if found else []
     half = len(days) // 2

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, BaseOperator, Context
 
-from nightshift.orchestration.context import UNFINISHED, task_settings
+from nightshift.orchestration.context import task_settings
 from nightshift.orchestration.pods import Cluster
 from nightshift.orchestration.tasks import plain_failures
 from nightshift.pods.reaping import SELECTOR, why_reaped
+from nightshift.run_facts import UNFINISHED
 from nightshift.settings import Settings
 from nightshift.spark import on_kubernetes
 from nightshift.specs.check import MAINTENANCE
@@ -27,7 +28,7 @@ class ReapPodsOperator(BaseOperator):
             cluster, now, reaped = Cluster(task_settings().namespace), datetime.now(UTC), 0
 
             def goes_on(dag: str, run_id: str) -> bool:
-                return bool(context["ti"].get_dr_count(dag_id=dag, run_ids=[run_id], states=UNFINISHED))
+                return bool(context["ti"].get_dr_count(dag_id=dag, run_ids=[run_id], states=list(UNFINISHED)))
 
             for pod in cluster.pods(SELECTOR):
                 if why := why_reaped(pod, now, goes_on):

@@ -97,7 +97,7 @@ def _reason(run: Any, conf: Mapping[str, Any]) -> str:
 
 
 def _day(run: Any, conf: Mapping[str, Any]) -> date | None:
-    text = conf.get("business_date")
+    text = conf.get(BUSINESS_DATE)
     if text is None or text == "":
         return None
     try:

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from nightshift.run_facts import LOOKS_AGAIN, OPEN
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-_LOOKS_AGAIN = ("up_for_reschedule", "deferred")
-_OPEN = ("running", "restarting", "scheduled", "queued", "up_for_retry", *_LOOKS_AGAIN)
 
 
 def known(session: "Session", dag_id: str, run_id: str) -> dict[str, Any]:
@@ -21,5 +20,5 @@ def known(session: "Session", dag_id: str, run_id: str) -> dict[str, Any]:
     if state is None:
         return {}
     paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id))
-    tasks = set(session.scalars(select(TaskInstance.state).where(*mine, TaskInstance.state.in_(_OPEN)).distinct()))
-    return {"airflow": str(state), "paused": bool(paused), "waits": bool(tasks) and tasks <= {*_LOOKS_AGAIN}}
+    tasks = set(session.scalars(select(TaskInstance.state).where(*mine, TaskInstance.state.in_(OPEN)).distinct()))
+    return {"airflow": str(state), "paused": bool(paused), "waits": bool(tasks) and tasks <= {*LOOKS_AGAIN}}

@@ -10,15 +10,10 @@ from typing import Any, Self
 
 from nightshift.errors import PlatformError
 from nightshift.run_day import run_day
+from nightshift.run_facts import OPEN
 from nightshift.settings import Settings
 
 log = logging.getLogger("nightshift")
-
-OPEN = ("running", "restarting", "scheduled", "queued", "up_for_retry", "up_for_reschedule", "deferred")
-"""Airflow's states of a task that has begun, or will without any other one."""
-
-LOOKS_AGAIN = ("up_for_reschedule", "deferred")
-"""Those of them in which a task holds no slot: it looks again later."""
 
 MARKS = ("patch_dag_run", "patch_task_instance", "patch_task_group_instances")
 PAUSES = ("patch_dag", "patch_dags")

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from nightshift.demo import LANDERS
 from nightshift.errors import PlatformError
 from nightshift.freshness.nights import look
+from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.platform import backfill
 from nightshift.platform.airflow_client import AirflowClient, login
 from nightshift.platform.local import up
@@ -61,7 +62,7 @@ def _land(
 
 def _wait_for_dags(client: AirflowClient, pipeline: Pipeline, report: Callable[[str], None]) -> None:
     deadline = time.monotonic() + _DAG_SECONDS
-    missing = [pipeline.name, f"{pipeline.name}__retrain"]
+    missing = [pipeline.name, pipeline.name + RETRAIN_SUFFIX]
     while missing := [dag for dag in missing if not client.has_dag(dag)]:
         if time.monotonic() > deadline:
             raise PlatformError(
@@ -78,7 +79,7 @@ def _retrain(
     decided = {entry.as_of for entry in Ledger.of(settings).entries(pipeline.name)}
     if as_of in decided:
         return False
-    return _run(settings, client, f"{pipeline.name}__retrain", [as_of], report)
+    return _run(settings, client, pipeline.name + RETRAIN_SUFFIX, [as_of], report)
 
 
 def _stale(settings: Settings, pipeline: Pipeline, wanted: list[date]) -> bool:
