@@ -12,7 +12,7 @@ from typing import Literal
 
 from nightshift.errors import PromotionRefused
 from nightshift.lineage import recipe
-from nightshift.registry.champions import Champion, champion_as_of, decided_from
+from nightshift.registry.champions import Champion, champion_as_of, decided_from, timeline
 from nightshift.registry.effective import effective_from, next_ds
 from nightshift.registry.entry import Entry, Kind, NewEntry
 from nightshift.registry.interventions import held_by, taken_back
@@ -198,12 +198,15 @@ def _dated(entries: Iterable[Entry]) -> Iterable[tuple[date, Entry]]:
 
 
 def _reaches(entries: Sequence[Entry], as_of: date, first_live: date) -> bool:
-    """Whether a promotion from the day after ``as_of`` on would replace the champion of live decisions' nights.
+    """Return whether a promotion from the day after ``as_of`` on would replace the champion of live decisions' nights.
 
-    It does where the first of them was no promotion. Nights without any champion are nobody's.
+    It does where the first champion of those nights was decided no later: whoever follows a retired model is one, too.
+    Nights without any champion are nobody's.
     """
-    then = decided_from(entries, first_live + _DAY)
-    return then is not None and then <= as_of + _DAY
+    first = first_live + _DAY
+    nights = [first, *(day for day, _ in timeline(entries) if day > first)]
+    decided = (decided_from(entries, night) for night in nights)
+    return next((day <= as_of + _DAY for day in decided if day is not None), False)
 
 
 def _newest_decided(entries: Iterable[Entry], as_of: date, until: date) -> Entry | None:

@@ -446,3 +446,20 @@ def test_a_date_whose_override_was_rolled_back_is_decided_once_more() -> None:
     entries += [replace(entry(3, "override", 9, version="b"), as_of=as_of), entry(4, "rollback", 9, version="a")]
     found = standing(entries, SCHEDULE, as_of, cutoff(SCHEDULE, as_of + 4 * DAY))
     assert (found.role, found.withdrawn) == ("live", entries[3])
+
+
+def test_history_displaces_nobody_who_begins_after_a_gap_of_live_nights() -> None:
+    """Nobody scores the first live nights. A person has named who scores the later ones."""
+    follows = {"version": "0", "sha256": "sha-0", "as_of": None}
+    first = made(1, "promotion", D - DAY, D, "1", HISTORY)
+    refused = made(2, "refusal", D + DAY, None, "2")
+    later = made(3, "retirement", None, D + 5 * DAY, "1", {"follows": follows})
+    nobody = made(4, "retirement", None, D + DAY, "1", {"follows": None})
+    entries = [first, refused, later, nobody]
+    assert [bool(champion_as_of(entries, D + number * DAY)) for number in (0, 2, 4, 5)] == [True, False, False, True]
+
+    new = ruled(entries, PIPELINE, verdict(GOOD, "3", compared=None), NOW)
+
+    assert isinstance(new, NewEntry)
+    assert (new.kind, new.effective_from) == ("rerun", None)
+    assert "keep their champion" in new.reason
