@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from nightshift.platform.postgres import Cluster
+    from nightshift.registry.ledger import Ledger
     from nightshift.settings import Settings
 
 WRITER = "nightshift_writer"
@@ -57,6 +58,20 @@ def admit_people(settings: "Settings", database: Database) -> None:
     """Gives settings the login of the role that records what people decide."""
     settings.people_login.parent.mkdir(parents=True, exist_ok=True)
     settings.people_login.write_text(database.people_url)
+
+
+def ledger_of(database: Database, env: str = "local", place: str = "") -> "Ledger":
+    """A ledger that appends each entry by the role that may: tasks' or people's."""
+    from nightshift.registry.entry import PEOPLES, Entry, NewEntry
+    from nightshift.registry.ledger import Ledger
+
+    people = Ledger(database.people_url, env, place)
+
+    class OfBoth(Ledger):
+        def append(self, new: NewEntry) -> Entry:
+            return people.append(new) if new.kind in PEOPLES else super().append(new)
+
+    return OfBoth(database.writer_url, env, place)
 
 
 def end_locks(database: Database) -> None:
