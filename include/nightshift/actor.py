@@ -1,6 +1,4 @@
-"""Who gives an order: the account of this process, a login of Airflow, and when two of them are one person. Pure but
-for the question who runs this process.
-"""
+"""Who gives an order: the account of this process, a login of Airflow, and when two of them are one person."""
 
 import os
 import pwd
@@ -52,4 +50,5 @@ def _account(number: int) -> str:
 
 
 def _name(actor: str) -> str:
-    return unicodedata.normalize("NFKC", _UID.sub("", actor.strip())).casefold()
+    name = unicodedata.normalize("NFKC", _UID.sub("", actor.strip()))
+    return unicodedata.normalize("NFKC", name.casefold()).strip()

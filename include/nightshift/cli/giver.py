@@ -1,4 +1,4 @@
-"""Who gives an order on the command line, and the way that it takes: the API server, or from here where there is none."""
+"""Who gives an order on the command line, and its way: by the API server, or from here where there is none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -23,7 +23,7 @@ from nightshift.registry.waivers import waiver
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 from tests.conftest import make_pipeline, spec_document
-from tests.postgres import WRITER, Database, end_locks, admit_people
+from tests.postgres import WRITER, Database, admit_people, end_locks
 from tests.unit.inputs.landed import DELIVERIES, DEPOTS, ORDERS, drop, drop_day
 
 DS = date(2024, 2, 10)

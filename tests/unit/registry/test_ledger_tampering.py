@@ -13,7 +13,7 @@ import pytest
 from nightshift.errors import LedgerCorrupt
 from nightshift.registry.entry import Entry, Kind
 from nightshift.registry.ledger import Ledger, create_ledger
-from tests.postgres import PEOPLE, WRITER, Database, ledger_of
+from tests.postgres import PEOPLE, WRITER, Database
 from tests.unit.registry.entries import execute, promotion, rows
 
 # ---- what Postgres does not allow
