@@ -33,8 +33,8 @@ class Settings:
     ``heads`` is where the ledger's heads are kept beside the lake: who can write there, the lake and the database can
     rewrite the past. ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``; so is
     ``notify_file``, with the channels that people are told by. ``alertmanager`` is the URL of one whose alerts they are
-    told of, too. ``people_file`` has the libpq URL of the role that appends what people decide, for Airflow's API server
-    alone. ``airflow_user`` is who signs in to that server for an order, with the password in ``airflow_password_file``.
+    told of, too. ``people_file`` has the libpq URL of the role that appends what people decide: for the API server.
+    ``airflow_user`` is who signs in to that server for an order, with the password in ``airflow_password_file``.
     """
 
     home: Path

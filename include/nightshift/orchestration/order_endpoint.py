@@ -50,14 +50,21 @@ def add_orders(app: FastAPI, settings: Settings) -> None:
 
 def placed(settings: Settings, spec: Pipeline, asked: AskedOrder, login: str) -> Entry:
     """The entry of an order by a login. Raises NightshiftError."""
-    found = planned(settings, spec, asked.by(signed_in(login)))
+    found = planned(settings, spec, asked.by(_actor(login)))
     return place(settings, spec, found if asked.seen is None else replace(found, seen=asked.seen))
 
 
 def waived(settings: Settings, spec: Pipeline, asked: AskedWaiver, login: str) -> Entry:
     """The entry of a waiver by a login, the first one where the day was waived before. Raises NightshiftError."""
-    actor = signed_in(login)
+    actor = _actor(login)
     return waive(settings, spec, asked.source, asked.ds, actor=actor, reason=asked.reason, claimed=asked.claimed)
+
+
+def _actor(login: str) -> str:
+    try:
+        return signed_in(login)
+    except ValueError as error:
+        raise NightshiftError(str(error), where="login", do="sign in by another one") from None
 
 
 def answered(

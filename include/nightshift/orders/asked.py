@@ -30,7 +30,7 @@ class AskedOrder(BaseModel):
     reason: Reason
     version: Line = ""
     effective_from: date | None = None
-    seen: Annotated[str, Field(pattern=r"[0-9a-f]{0,64}")] | None = None
+    seen: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None = None
     claimed: Line = ""
 
     def by(self, actor: str) -> Order:
