@@ -14,22 +14,27 @@ import pytest
 
 if TYPE_CHECKING:
     from nightshift.platform.postgres import Cluster
+    from nightshift.registry.ledger import Ledger
+    from nightshift.settings import Settings
 
 WRITER = "nightshift_writer"
 WRITER_PASSWORD = "writes nothing but tests"
+PEOPLE = "nightshift_people"
+PEOPLE_PASSWORD = "orders nothing but tests"
 
 
 @dataclass(frozen=True)
 class Database:
-    """URLs of one database: of its owner (a superuser), and of the role that may only write the ledger."""
+    """URLs of one database: of its owner (a superuser), and of the two roles that may only append to the ledger."""
 
     owner_url: str
     writer_url: str
+    people_url: str
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["Cluster"]:
-    """A running server with the role ``nightshift_writer``."""
+    """A running server with the roles ``nightshift_writer`` and ``nightshift_people``."""
     from nightshift.platform.postgres import Cluster, Role, ensure_roles, initialise, wait_until_ready
 
     folder = Path(tempfile.mkdtemp(prefix="nspg-"))
@@ -41,12 +46,32 @@ def postgres() -> Iterator["Cluster"]:
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/", **cluster.as_account)
         wait_until_ready(cluster)
-        ensure_roles(cluster, (Role(WRITER, WRITER_PASSWORD),))
+        ensure_roles(cluster, (Role(WRITER, WRITER_PASSWORD), Role(PEOPLE, PEOPLE_PASSWORD)))
         yield cluster
     finally:
         if server:
             stop(server)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def admit_people(settings: "Settings", database: Database) -> None:
+    """Gives settings the login of the role that records what people decide."""
+    settings.people_login.parent.mkdir(parents=True, exist_ok=True)
+    settings.people_login.write_text(database.people_url)
+
+
+def ledger_of(database: Database, env: str = "local", place: str = "") -> "Ledger":
+    """A ledger that appends each entry by the role that may: tasks' or people's."""
+    from nightshift.registry.entry import PEOPLES, Entry, NewEntry
+    from nightshift.registry.ledger import Ledger
+
+    people = Ledger(database.people_url, env, place)
+
+    class OfBoth(Ledger):
+        def append(self, new: NewEntry) -> Entry:
+            return people.append(new) if new.kind in PEOPLES else super().append(new)
+
+    return OfBoth(database.writer_url, env, place)
 
 
 def end_locks(database: Database) -> None:
@@ -78,7 +103,8 @@ def database(postgres: "Cluster") -> Iterator[Database]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with connect(postgres) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield Database(postgres.url(SUPERUSER, name), postgres.url(WRITER, name, WRITER_PASSWORD))
+    passwords = {SUPERUSER: "", WRITER: WRITER_PASSWORD, PEOPLE: PEOPLE_PASSWORD}
+    yield Database(*(postgres.url(role, name, password) for role, password in passwords.items()))
     with connect(postgres) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="nightshift-airflow" \
 # Every manifest that this image writes names the commit. A new volume takes its owner from the folder it is mounted on: var,
 # lake and models, MLflow's own, and an object store's.
 RUN echo "${COMMIT}" > COMMIT \
-    && install -d -o 10001 -g 10001 -m 700 /var/lib/nightshift /nightshift /var/lib/mlflow /objects
+    && install -d -o 10001 -g 10001 -m 700 /var/lib/nightshift /var/lib/nightshift-people /nightshift /var/lib/mlflow /objects
 ENV NIGHTSHIFT_VAR=/var/lib/nightshift
 USER 10001:10001
 ENTRYPOINT ["tini", "--"]

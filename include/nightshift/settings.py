@@ -33,7 +33,8 @@ class Settings:
     ``heads`` is where the ledger's heads are kept beside the lake: who can write there, the lake and the database can
     rewrite the past. ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``; so is
     ``notify_file``, with the channels that people are told by. ``alertmanager`` is the URL of one whose alerts they are
-    told of, too.
+    told of, too. ``people_file`` has the libpq URL of the role that appends what people decide: for the API server.
+    ``airflow_user`` is who signs in to that server for an order, with the password in ``airflow_password_file``.
     """
 
     home: Path
@@ -69,6 +70,9 @@ class Settings:
     removal_key: Path | None = None
     notify_file: Path | None = None
     alertmanager: str = ""
+    people_file: Path | None = None
+    airflow_user: str = ""
+    airflow_password_file: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -114,9 +118,12 @@ class Settings:
             airflow_page=env.get("NIGHTSHIFT_AIRFLOW_PAGE", "").rstrip("/"),
             mlflow_page=env.get("NIGHTSHIFT_MLFLOW_PAGE", "").rstrip("/"),
             postgres=_matching(env, "NIGHTSHIFT_POSTGRES", "", r"([A-Za-z0-9.-]+:\d{1,5})?"),
-            removal_key=Path(env["NIGHTSHIFT_REMOVAL_KEY_FILE"]) if env.get("NIGHTSHIFT_REMOVAL_KEY_FILE") else None,
-            notify_file=Path(env["NIGHTSHIFT_NOTIFY_FILE"]) if env.get("NIGHTSHIFT_NOTIFY_FILE") else None,
+            removal_key=_file(env, "NIGHTSHIFT_REMOVAL_KEY_FILE"),
+            notify_file=_file(env, "NIGHTSHIFT_NOTIFY_FILE"),
             alertmanager=env.get("NIGHTSHIFT_ALERTMANAGER", "").rstrip("/"),
+            people_file=_file(env, "NIGHTSHIFT_PEOPLE_FILE"),
+            airflow_user=env.get("NIGHTSHIFT_AIRFLOW_USER", ""),
+            airflow_password_file=_file(env, "NIGHTSHIFT_AIRFLOW_PASSWORD_FILE"),
         )
 
     @property
@@ -133,6 +140,26 @@ class Settings:
         raise NightshiftError(
             f"the Nightshift database is unknown: {self.database_file} cannot be read ({why})",
             do="start the platform with `nightshift up`, or set NIGHTSHIFT_DATABASE_FILE",
+        )
+
+    @property
+    def people_login(self) -> Path:
+        """The file with the libpq URL of the role of people."""
+        return self.people_file or self.var / "secrets" / "people"
+
+    @property
+    def people(self) -> str:
+        """The libpq URL of the role that appends what people decide. Raises NightshiftError where it is not had."""
+        why = "it is empty"
+        try:
+            if url := self.people_login.read_text().strip():
+                return url
+        except OSError as error:
+            why = str(error.strerror)
+        raise NightshiftError(
+            f"what people decide cannot be recorded from here: {self.people_login} cannot be read ({why})",
+            where="ledger",
+            do="order it where Airflow's API server answers, which has that login; locally `nightshift up` makes it",
         )
 
     @property
@@ -177,6 +204,10 @@ def _matching(env: Mapping[str, str], name: str, default: str, pattern: str) -> 
         allowed = f"what matches {pattern}"
         raise NightshiftError(f"{name}={value!r} is not allowed", allowed=allowed, do=f"correct {name}")
     return value
+
+
+def _file(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]) if env.get(name) else None
 
 
 def _template(env: Mapping[str, str], name: str, home: Path, file: str) -> Path:

@@ -152,7 +152,7 @@ def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summar
         at=now.isoformat(timespec="seconds"),
         published=max(_published(settings, pipeline), default=""),
         reigns=tuple((day.isoformat(), champion.version if champion else "") for day, champion in reigns),
-        frozen=f"frozen by {frozen.actor}: {frozen.reason}" if frozen else "",
+        frozen=f"frozen by {frozen.by}: {frozen.reason}" if frozen else "",
     )
 
 

@@ -115,6 +115,20 @@ def test_every_volume_is_named_and_used() -> None:
     assert {name for name in mounted if not name.startswith((".", "$"))} == named
 
 
+def test_the_api_server_alone_has_the_login_of_people() -> None:
+    """Whatever runs tasks, or parses what data scientists wrote, mounts and knows nothing of it."""
+    mounted = {
+        name: [volume for volume in service.get("volumes", []) if volume.startswith("people:")]
+        for name, service in SERVICES.items()
+    }
+    assert {name: volumes for name, volumes in mounted.items() if volumes} == {
+        "airflow-init": ["people:/var/lib/nightshift-people"],
+        "airflow-api-server": ["people:/var/lib/nightshift-people:ro"],
+    }
+    told = [name for name, service in SERVICES.items() if "NIGHTSHIFT_PEOPLE_FILE" in service.get("environment", {})]
+    assert sorted(told) == ["airflow-api-server", "airflow-init"]
+
+
 def test_every_mounted_file_is_there() -> None:
     mounted = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert [name for name in mounted if name.startswith("./") and not (PROJECT / name).exists()] == []

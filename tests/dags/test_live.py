@@ -1,23 +1,30 @@
 """What only a live platform can show: the dag-processor, the api-server's login, runs that the command line makes."""
 
 import json
-from datetime import date
-from typing import Any
-from urllib.parse import quote
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
 
+import jwt
 import pytest
 import requests
 import yaml
 
 from nightshift import storage
+from nightshift.actor import system_account
 from nightshift.orchestration.last_valid import BROKEN
 from nightshift.platform.airflow_client import login
+from nightshift.registry.ledger import Ledger
 from tests.conftest import spec_document
 from tests.live import Live
 from tests.waiting import until
 
 pytestmark = pytest.mark.platform
 
+# A command beside other tests takes longer than on an operator's machine.
+SLOWER = 10
 REPORT = "parcels/features/ds=2024-02-05/abc.html"
 MODULE = "def build(inputs, days):\n    return None\n\n\ndef label(inputs, days):\n    return None\n"
 
@@ -225,6 +232,76 @@ class TestCancel:
         assert again.returncode != 0
         assert "no backfill is active" in again.stderr
         live.api(f"/api/v2/dags/letters/dagRuns/{first['dag_run_id']}", "PATCH", {"state": "failed"})
+
+
+def another(live: Live, user: str, role: str) -> dict[str, str]:
+    """The header of somebody else's login, which the platform's own secret signs: it has one login."""
+    token = cookies(live)["_token"]
+    claims = jwt.decode(token, options={"verify_signature": False}) | {"sub": user, "role": role}
+    secret = (live.settings.var / "secrets" / "airflow-jwt-secret").read_text()
+    signed = jwt.encode(claims, secret, jwt.get_unverified_header(token)["alg"])
+    return {"Authorization": f"Bearer {signed}"}
+
+
+class TestOrders:
+    FREEZE: ClassVar[dict[str, str]] = {"kind": "freeze", "reason": "audit", "claimed": "eve"}
+
+    def test_who_may_not_edit_the_dag_or_shows_a_cookie_alone_gives_none(self, live: Live) -> None:
+        address = f"{live.settings.airflow_url}/nightshift/orders/letters"
+        viewer = another(live, "vic", "viewer")
+        assert requests.get(f"{live.settings.airflow_url}/api/v2/dags", headers=viewer, timeout=30).status_code == 200
+        refused = [
+            requests.post(address, json=self.FREEZE, timeout=30, **more).status_code
+            for more in (
+                {},
+                {"cookies": cookies(live)},
+                {"headers": viewer},
+                {"headers": {"Authorization": "Bearer x"}},
+            )
+        ]
+        assert refused == [401, 401, 403, 403]
+        assert Ledger.of(live.settings).entries("letters") == []
+
+    def test_the_command_signs_in_and_the_order_counts_within_two_seconds(self, live: Live) -> None:
+        ledger, account = Ledger.of(live.settings), system_account()
+        # The first one imports what an order needs.
+        address = f"{live.settings.airflow_url}/nightshift/orders/letters"
+        answer = requests.post(address, json=self.FREEZE, headers=another(live, "ada", "user"), timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["entry"]["actor"], ledger.entries("letters")[-1].by) == ("ada", "ada, said to be eve")
+        again = requests.post(address, json=self.FREEZE, headers=another(live, "bob", "op"), timeout=30)
+        assert (again.status_code, "frozen already: entry" in again.json()["what"]) == (409, True)
+
+        began = datetime.now(UTC)
+        done = live.run("nightshift", "unfreeze", "letters", "--reason", "over")
+        entry = ledger.entries("letters")[-1]
+        print(f"from order to effect {(entry.recorded_at - began).total_seconds():.2f} s")
+        assert entry.recorded_at - began < timedelta(seconds=2 * SLOWER)
+        assert (entry.actor, entry.details["claimed"]) == ("admin", account)
+        assert f"unfreeze by admin, said to be {account} (over)" in done.stdout
+        assert "signed in to Airflow as admin, the platform's own login" in done.stderr
+
+        wrong = live.settings.var / "wrong"
+        wrong.write_text("no password")
+        environment = {"NIGHTSHIFT_AIRFLOW_USER": "admin", "NIGHTSHIFT_AIRFLOW_PASSWORD_FILE": str(wrong)}
+        somebody = replace(live, environment={**live.environment, **environment})
+        done = somebody.run("nightshift", "freeze", "letters", "--reason", "audit", check=False)
+        assert (done.returncode, "does not know the login admin with that password" in done.stderr) == (3, True)
+        assert ledger.entries("letters")[-1] == entry
+
+    def test_the_password_of_people_is_in_no_process(self, live: Live) -> None:
+        password = urlsplit(live.settings.people).password or ""
+        assert len(password) > 10
+        found = [path for path in Path("/proc").glob("[0-9]*/environ") if password in told(path)]
+        found += [path for path in Path("/proc").glob("[0-9]*/cmdline") if password in told(path)]
+        assert found == []
+
+
+def told(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it has ended
+        return ""
 
 
 class TestPages:

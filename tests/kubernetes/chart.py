@@ -30,7 +30,9 @@ USER = 10001
 LOGIN = {"username": "admin", "password": "first of the chart"}
 AIRFLOW_LOGIN = {"username": "admin", "password": "of a test"}
 # With what a URL must escape.
-PASSWORDS = {role: f"{role}: 100%/@" for role in ("airflow", "mlflow", "nightshift", "nightshift_writer")}
+PASSWORDS = {
+    role: f"{role}: 100%/@" for role in ("airflow", "mlflow", "nightshift", "nightshift_writer", "nightshift_people")
+}
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,10 @@ def _databases(address: str) -> Iterator[dict[str, str]]:
             server = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/", **postgres.as_account)
         wait_until_ready(postgres)
         owners = (Role(name, PASSWORDS[name], owns=(name,)) for name in ("airflow", "mlflow", "nightshift"))
-        ensure_roles(
-            postgres, (*owners, Role("nightshift_writer", PASSWORDS["nightshift_writer"], enters=("nightshift",)))
-        )
-        databases = {"nightshift_writer": "nightshift"}
+        appending = ("nightshift_writer", "nightshift_people")
+        enter = (Role(name, PASSWORDS[name], enters=("nightshift",)) for name in appending)
+        ensure_roles(postgres, (*owners, *enter))
+        databases = dict.fromkeys(appending, "nightshift")
         yield {role: _url(address, role, databases.get(role, role)) for role in PASSWORDS}
     finally:
         if server:
@@ -149,6 +151,7 @@ def _write_secrets(folder: Path, urls: dict[str, str]) -> None:
         "nightshift-airflow/database": urls["nightshift_writer"],
         "nightshift-airflow/removed-rows": secrets.token_hex(32),
         "nightshift-owner/database-owner": urls["nightshift"],
+        "nightshift-people/people": urls["nightshift_people"],
         "nightshift-logins/passwords.json": json.dumps({AIRFLOW_LOGIN["username"]: AIRFLOW_LOGIN["password"]}),
     }
     for name, text in files.items():

@@ -257,7 +257,13 @@ def test_uninstalled_it_leaves_the_artifacts_and_finds_them_again(chart: Chart, 
         "serviceaccount/default",
     ]
     secrets = {found.metadata.name for found in api.list_namespaced_secret(NAMESPACE).items}
-    assert secrets == {"nightshift-airflow", "nightshift-logins", "nightshift-mlflow", "nightshift-owner"}
+    assert secrets == {
+        "nightshift-airflow",
+        "nightshift-logins",
+        "nightshift-mlflow",
+        "nightshift-owner",
+        "nightshift-people",
+    }
     chart.install()
     assert chart.asked("model-versions/search", filter=f"name = '{NAME}'")["model_versions"] == before
 

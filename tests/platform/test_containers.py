@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,7 +19,7 @@ from nightshift.platform.environment import airflow_environment
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import Cluster, initialise
 from nightshift.platform.programs import served
-from nightshift.registry.ledger import Ledger
+from nightshift.registry.ledger import Ledger, NewEntry
 from nightshift.settings import Settings
 from tests.live import free_port
 from tests.postgres import stop
@@ -90,7 +91,11 @@ def contained(settings: Settings, server: str, monkeypatch: pytest.MonkeyPatch) 
     os.umask(before)
     monkeypatch.setattr("os.umask", lambda mask: before)
     return replace(
-        settings, postgres=server, airflow_url="http://airflow-api-server:8080", mlflow_uri="http://mlflow:5000"
+        settings,
+        postgres=server,
+        airflow_url="http://airflow-api-server:8080",
+        mlflow_uri="http://mlflow:5000",
+        people_file=settings.var.parent / "people" / "login",
     )
 
 
@@ -113,6 +118,16 @@ def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, s
     assert set(own) == {"mlflow.pgpass", "mlflow-auth.ini", "mlflow-secret-key"}
     assert {file.stat().st_mode & 0o777 for file in [*own.values(), *secrets.iterdir()]} == {0o600}
     assert Ledger(contained.database, "local").verify() == 0
+    # What the API server alone has lies in a volume that no task sees, and in no file beside the other secrets.
+    people = contained.people_login
+    assert people.stat().st_mode & 0o777 == 0o600
+    assert not people.is_relative_to(contained.var)
+    known = [urlsplit(url).password or "" for url in (contained.people, contained.database)]
+    found = [[file.name for file in secrets.iterdir() if password in file.read_text()] for password in known]
+    assert (found[0], sorted(found[1])) == ([], ["database", "postgres.json"])
+    with pytest.raises(PlatformError, match="of people: the role of tasks may not append it"):
+        Ledger(contained.database, "local").append(NewEntry("parcels", "freeze", "ann", "why"))
+    assert Ledger.of_people(contained).append(NewEntry("parcels", "freeze", "ann", "why")).seq == 1
 
     before = {file.name: file.read_text() for file in secrets.iterdir()}
     said.clear()
@@ -123,6 +138,11 @@ def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, s
         "airflow: its tables and pools are there",
     ]
     assert {file.name: file.read_text() for file in secrets.iterdir()} == before
+
+
+def test_the_login_of_people_lies_where_no_task_reads(contained: Settings, given: dict[str, str]) -> None:
+    with pytest.raises(PlatformError, match="NIGHTSHIFT_PEOPLE_FILE: the login of the role that records what people"):
+        containers.prepare(replace(contained, people_file=None), given, print)
 
 
 def test_a_new_password_of_airflow_counts_and_one_of_mlflow_does_not(
@@ -166,7 +186,8 @@ def test_what_containers_are_told(contained: Settings) -> None:
         url
         == f"postgresql+psycopg://airflow@{contained.postgres}/airflow?passfile={contained.var}/secrets/airflow.pgpass"
     )
-    assert Settings.from_env(told) == replace(contained, airflow_page="http://localhost:8081")
+    # No part but those that are told by their own variables knows where the login of people lies.
+    assert Settings.from_env(told) == replace(contained, airflow_page="http://localhost:8081", people_file=None)
 
 
 def test_mlflow_answers_to_its_names(contained: Settings) -> None:

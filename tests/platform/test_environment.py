@@ -63,7 +63,7 @@ def test_only_names_of_secret_files_are_told(settings: Settings) -> None:
     logins.ensure_secrets(layout)
     told = " ".join(airflow_environment(settings).values())
     passwords = [role.password for role in logins.postgres_roles(layout)]
-    assert len(set(passwords)) == 4
+    assert len(set(passwords)) == 5
     assert [password for password in passwords if password and password in told] == []
     secret = (layout.secrets / "airflow-jwt-secret").read_text()
     assert len(secret) >= 64

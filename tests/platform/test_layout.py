@@ -8,6 +8,7 @@ import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -98,7 +99,10 @@ def test_secrets_are_generated_once(settings: Settings) -> None:
     assert same == set()
     assert json.loads(first["mlflow"]).keys() == {"username", "password"}
     assert settings.database == (layout.secrets / "database").read_text().strip()
-    assert "nightshift_writer:" in first["database"]
+    assert settings.people == (layout.secrets / "people").read_text().strip()
+    assert ("nightshift_writer:" in first["database"], "nightshift_people:" in first["people"]) == (True, True)
+    password = urlsplit(first["people"].strip()).password
+    assert [name for name, text in first.items() if password and password in text] == ["people"]
     assert not any("nightshift:" in text for text in first.values())  # the ledger's owner has no password
 
 

@@ -14,7 +14,7 @@ from nightshift.platform import postgres as subject
 from nightshift.platform.postgres import Cluster, Role
 from nightshift.registry.ledger import Ledger, NewEntry, create_ledger
 from tests.needs import needs
-from tests.postgres import WRITER, WRITER_PASSWORD, Database
+from tests.postgres import PEOPLE, PEOPLE_PASSWORD, WRITER, WRITER_PASSWORD, Database
 
 
 def test_a_fresh_database_is_the_tests_own(database: Database) -> None:
@@ -43,8 +43,11 @@ def test_roles_and_databases_are_made_once_and_passwords_follow(postgres: Cluste
 def test_a_ledger_whose_owner_once_had_a_password_takes_new_kinds_and_loses_it(postgres: Cluster) -> None:
     """An upgrade: afterwards no secret of the platform reaches who may change the table."""
     before = Role("archivist", "known to tasks", owns=("archivist",))
-    enters = Role(WRITER, WRITER_PASSWORD, enters=("archivist",))
-    subject.ensure_roles(postgres, (before, enters))
+    enters = (
+        Role(WRITER, WRITER_PASSWORD, enters=("archivist",)),
+        Role(PEOPLE, PEOPLE_PASSWORD, enters=("archivist",)),
+    )
+    subject.ensure_roles(postgres, (before, *enters))
     url = postgres.url("archivist", "archivist", before.password)
     create_ledger(url, WRITER)
     with psycopg.connect(url) as connection:
@@ -53,11 +56,11 @@ def test_a_ledger_whose_owner_once_had_a_password_takes_new_kinds_and_loses_it(p
             "ADD CONSTRAINT ledger_kind_check CHECK (kind = 'promotion')"
         )
     for _ in range(2):
-        subject.ensure_roles(postgres, (replace(before, password=""), enters))
-        subject.make_ledger(postgres, "archivist", WRITER)
+        subject.ensure_roles(postgres, (replace(before, password=""), *enters))
+        subject.make_ledger(postgres, "archivist", WRITER, PEOPLE)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url)
-    ledger = Ledger(postgres.url(WRITER, "archivist", WRITER_PASSWORD), "local")
+    ledger = Ledger(postgres.url(PEOPLE, "archivist", PEOPLE_PASSWORD), "local")
     ledger.append(NewEntry("bread", "freeze", "ann (uid 1000)", "the audit"))
     assert [entry.kind for entry in ledger.entries()] == ["freeze"]
     with psycopg.connect(postgres.url(WRITER, "archivist", WRITER_PASSWORD)) as connection:

@@ -17,7 +17,7 @@ from nightshift.run_facts import RunFacts
 from nightshift.settings import Settings
 from nightshift.tonight import News, Summary, with_news
 from tests.conftest import make_pipeline
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, admit_people
 
 PIPELINE = make_pipeline()
 DS = date(2024, 2, 10)
@@ -26,6 +26,7 @@ DS = date(2024, 2, 10)
 @pytest.fixture
 def home(settings: Settings, database: Database) -> Settings:
     create_ledger(database.owner_url, WRITER)
+    admit_people(settings, database)
     return replace(settings, database_url=database.writer_url)
 
 
@@ -73,7 +74,7 @@ def test_concurrent_updates_lose_nothing(home: Settings) -> None:
         tonight.update(home, PIPELINE, news(day), retrain=number % 2 == 1)
 
     def order() -> None:
-        Ledger.of(home).append(NewEntry("parcels", "freeze", "ann", "ticket 1"))
+        Ledger.of_people(home).append(NewEntry("parcels", "freeze", "ann", "ticket 1"))
         tonight.update(home, PIPELINE)
 
     threads = [threading.Thread(target=night, args=(number,)) for number in range(8)]

@@ -242,7 +242,7 @@ def _show_entries(name: str, as_json: bool) -> None:
             item.effective_from,
             item.version,
             item.model_sha256[:16],
-            item.actor,
+            item.by,
             item.reason,
         )
         for item in entries

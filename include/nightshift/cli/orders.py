@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nightshift.actor import system_account
+from nightshift.cli.giver import giver
 from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
 
 if TYPE_CHECKING:
@@ -111,20 +111,19 @@ def _ordered(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from nightshift import tonight
     from nightshift.orders.order import Order, told
-    from nightshift.orders.place import place, planned
+    from nightshift.orders.place import planned
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
     progress()
     settings = Settings.from_env()
     spec = load_pipeline(settings, name)
-    found = planned(settings, spec, Order(kind, system_account(), reason, version, effective_from))
-    entry = None if dry_run else place(settings, spec, found)
+    with giver(settings, local=dry_run) as by:
+        found = planned(settings, spec, Order(kind, by.actor, reason, version, effective_from, by.claimed))
+        entry = None if dry_run else by.place(settings, spec, found)
     if entry is not None:  # it counts from here on: what follows only shows it
         log.info("%s", told(entry))
-        tonight.update(settings, spec)
     _show(settings, spec, found, entry, as_json)
 
 

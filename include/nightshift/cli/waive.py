@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nightshift.actor import system_account
+from nightshift.cli.giver import giver
 from nightshift.cli.output import Ds, Json, PipelineName, emit
 
 
@@ -24,15 +24,15 @@ def waive(
     Example: nightshift waive flights actuals --ds 2013-03-09 --reason "the airport was closed (ops, ticket 4711)"
     """
     from nightshift.errors import NightshiftError
-    from nightshift.inputs.waive import waive as ask
     from nightshift.registry.alias import follow
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
     settings = Settings.from_env()
     spec = load_pipeline(settings, pipeline)
-    entry = ask(settings, spec, source, ds, actor=system_account(), reason=reason)
-    text = f"entry {entry.seq}: {source} of {ds} is waived by {entry.actor} ({entry.reason})"
+    with giver(settings) as by:
+        entry = by.waive(settings, spec, source, ds, reason)
+    text = f"entry {entry.seq}: {source} of {ds} is waived by {entry.by} ({entry.reason})"
     emit(as_json, {"pipeline": pipeline, "waiver": entry.document()}, text)
     with suppress(NightshiftError):  # the ledger holds
         follow(settings, spec)

@@ -15,10 +15,13 @@ from nightshift.specs.model import Pipeline
 from nightshift.specs.spelling import nearest
 
 
-def waive(settings: Settings, pipeline: Pipeline, source: str, ds: date, *, actor: str, reason: str) -> Entry:
+def waive(
+    settings: Settings, pipeline: Pipeline, source: str, ds: date, *, actor: str, reason: str, claimed: str = ""
+) -> Entry:
     """Waive the day ``ds`` of a source for features; returns its entry, the first one where it was waived before.
 
-    Raises NightshiftError where the source cannot be waived, or has the day.
+    ``claimed`` is whom it is said to come from, beside a login. Raises NightshiftError where the source cannot be
+    waived, or has the day.
     """
     allowed = [name for name in pipeline.feature_inputs if why_not_waived(pipeline, name) is None]
     if refusal := why_not_waived(pipeline, source):
@@ -42,7 +45,7 @@ def waive(settings: Settings, pipeline: Pipeline, source: str, ds: date, *, acto
         )
     if tables.state(table_uri(settings, pipeline, f"inputs/{source}")).fingerprint(ds.isoformat()):
         raise NightshiftError(f"{ds} of source {source} is published: nothing waits for it", where=pipeline.name)
-    return Ledger.of(settings).append(waiver(pipeline.name, source, ds, actor, reason.strip()))
+    return Ledger.of_people(settings).append(waiver(pipeline.name, source, ds, actor, reason.strip(), claimed))
 
 
 def why_not_waived(pipeline: Pipeline, source: str) -> str | None:

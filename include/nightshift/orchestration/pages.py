@@ -21,6 +21,7 @@ from fastapi import Depends, FastAPI, HTTPException, Response
 from nightshift import storage, tonight
 from nightshift.orchestration import tonight as tonight_page
 from nightshift.orchestration.links import shown
+from nightshift.orchestration.order_endpoint import add_orders
 from nightshift.orchestration.run_row import known
 from nightshift.plan import RETRAIN_SUFFIX, pipeline_of
 from nightshift.run_facts import RunFacts
@@ -68,6 +69,7 @@ def application() -> FastAPI:
         page = render_tonight(settings, readable, session)
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
+    add_orders(app, settings)
     return app
 
 

@@ -1,14 +1,14 @@
 """An order, and the plan that it becomes: pure, apart from the question whether a model can serve."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
 from nightshift.errors import OrderRefused
 from nightshift.registry.champions import FOLLOWS, Reign, champion_as_of, reigns_from, retirement_of
 from nightshift.registry.effective import next_ds
-from nightshift.registry.entry import Entry, NewEntry, chained
+from nightshift.registry.entry import CLAIMED, Entry, NewEntry, chained
 from nightshift.registry.interventions import freeze_in_force
 from nightshift.registry.models import Model, champions_before, models, named, was_promoted
 from nightshift.specs.model import Schedule
@@ -28,6 +28,7 @@ class Order:
     Where MLflow counted its versions anew, the first digits of the model's SHA-256 stand for one.
 
     ``effective_from`` is None for the next night that is to be scored; only a rollback and a retirement may name a day.
+    ``claimed`` is whom the order is said to come from, where ``actor`` is a login that says more.
     """
 
     kind: OrderKind
@@ -35,6 +36,7 @@ class Order:
     reason: str
     version: str = ""
     effective_from: date | None = None
+    claimed: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ def plan(
     ds = effective_date(schedule, order, now)
     model = _target(pipeline, entries, order, ds)
     new = NewEntry(
-        pipeline, order.kind, order.actor, order.reason, model.as_of, ds, model.version, model.sha256,
+        pipeline, order.kind, order.actor, order.reason, model.as_of, ds, model.version, model.sha256, _claim(order),
     )  # fmt: skip
     found: list[str] = []
     if order.kind == "retirement":
         follows, found = _followed(entries, model, ds, serves)
-        new = NewEntry(**{**vars(new), "details": {FOLLOWS: follows}})
+        new = NewEntry(**{**vars(new), "details": {FOLLOWS: follows, **_claim(order)}})
     else:
         _takes(pipeline, model, ds, serves)
         found.append(
@@ -111,7 +113,7 @@ def still_holds(plan: Plan, schedule: Schedule, entries: Sequence[Entry], now: d
 
 def told(entry: Entry) -> str:
     """An entry in words: which, what, from when, by whom and why."""
-    return f"entry {entry.seq}, {named_effect(entry)} by {entry.actor} ({entry.reason})"
+    return f"entry {entry.seq}, {named_effect(entry)} by {entry.by} ({entry.reason})"
 
 
 def named_effect(entry: Entry | NewEntry) -> str:
@@ -133,7 +135,11 @@ def _stated(order: Order, pipeline: str) -> Order:
         raise OrderRefused(f"{article} {order.kind} names a version", where=pipeline)
     if order.effective_from is not None and order.kind not in ("rollback", "retirement"):
         raise OrderRefused(f"only a rollback and a retirement may name a day, {order.kind} may not", where=pipeline)
-    return Order(order.kind, order.actor, reason, order.version, order.effective_from)
+    return replace(order, reason=reason)
+
+
+def _claim(order: Order) -> dict[str, str]:
+    return {CLAIMED: order.claimed} if order.claimed else {}
 
 
 def _frozen(pipeline: str, order: Order, frozen: Entry | None) -> NewEntry:
@@ -141,7 +147,7 @@ def _frozen(pipeline: str, order: Order, frozen: Entry | None) -> NewEntry:
         raise OrderRefused(f"promotions are frozen already: {told(frozen)}", where=pipeline)
     if order.kind == "unfreeze" and frozen is None:
         raise OrderRefused("promotions are not frozen", where=pipeline)
-    return NewEntry(pipeline, order.kind, order.actor, order.reason)
+    return NewEntry(pipeline, order.kind, order.actor, order.reason, details=_claim(order))
 
 
 def _target(pipeline: str, entries: Sequence[Entry], order: Order, ds: date) -> Model:

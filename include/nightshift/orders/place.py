@@ -21,11 +21,11 @@ def planned(settings: Settings, pipeline: Pipeline, order: Order) -> Plan:
 
 
 def place(settings: Settings, pipeline: Pipeline, found: Plan) -> Entry:
-    """Records a plan as an entry of the ledger, from which moment on it counts.
+    """Records a plan as an entry of the ledger, by the role of people, from which moment on it counts.
 
     Raises OrderRefused where another entry of the pipeline came first, or the night that it is for has begun: the plan
     is compared with the ledger behind the ledger's lock, so that of two orders one is recorded. Raises PlatformError
-    where the table does not know the order's kind yet.
+    where the table does not know the order's kind yet, and NightshiftError where this process has not that role.
     """
     import psycopg
 
@@ -34,7 +34,7 @@ def place(settings: Settings, pipeline: Pipeline, found: Plan) -> Entry:
         return found.new
 
     try:
-        entry = Ledger.of(settings).append_seeing(pipeline.name, compose)
+        entry = Ledger.of_people(settings).append_seeing(pipeline.name, compose)
     except psycopg.errors.CheckViolation:  # as after the restore of an older backup
         raise PlatformError(
             f"the ledger's table was made before there were entries of kind {found.new.kind}; nothing was recorded",

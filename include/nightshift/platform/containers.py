@@ -44,13 +44,14 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
             do="`nightshift up` starts a platform without containers",
         )
     superuser, airflow, mlflow = (_secret(environ, name) for name in (POSTGRES, AIRFLOW, MLFLOW))
-    layout = Layout(settings.var, settings.postgres, superuser)
+    layout = Layout(settings.var, settings.postgres, superuser, settings.people_file)
     os.umask(0o077)
     layout.make()
     storage.write_bytes(str(layout.secrets / "airflow-passwords.json"), json.dumps({logins.ADMIN: airflow}).encode())
     # MLflow keeps the password of its first start: it is changed there, and then in this file.
     login = json.dumps({"username": logins.ADMIN, "password": mlflow})
     storage.create_bytes(str(layout.secrets / "mlflow"), login.encode())
+    _require_own_place(layout)
     logins.ensure_secrets(layout)
     if STORE_KEY in environ:
         key = _secret(environ, STORE_KEY)
@@ -75,12 +76,23 @@ def serve(settings: Settings, name: str) -> NoReturn:
 def _prepare_databases(settings: Settings, layout: Layout, report: Callable[[str], None]) -> None:
     postgres.wait_until_ready(layout.cluster, _POSTGRES_SECONDS)
     postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
-    postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER)
+    postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER, logins.PEOPLE)
     refuse_pooler(settings.database)
     report("postgres: roles, databases and the ledger are there")
     migration.ensure_migrated(layout, process_environment(settings), report)
     migration.ensure_pools(layout, process_environment(settings), report)
     report("airflow: its tables and pools are there")
+
+
+def _require_own_place(layout: Layout) -> None:
+    """Raises PlatformError where tasks, which see ``var``, would see the login of people, too."""
+    if layout.people_login.resolve().is_relative_to(layout.var.resolve()):
+        raise PlatformError(
+            "the login of the role that records what people decide would lie where tasks read",
+            where="NIGHTSHIFT_PEOPLE_FILE",
+            allowed="a file of a volume that this step and airflow-api-server mount, no other",
+            do="set it for these two",
+        )
 
 
 def _give_mlflow(layout: Layout, folder: Path) -> None:

@@ -1,9 +1,9 @@
 """What databases must have before Airflow starts, where others made them: ``python -m nightshift.platform.databases``.
 
 Migrates Airflow's database, makes the pools that are not there, and the ledger, which belongs to the role in the file
-NIGHTSHIFT_DATABASE_OWNER_FILE and is written by that in NIGHTSHIFT_DATABASE_FILE. Doing it again changes nothing. On
-Kubernetes it is the job that Airflow's chart runs before anything else. (``nightshift prepare`` makes roles, databases
-and secrets as well, for which it must be told the superuser's password.)
+NIGHTSHIFT_DATABASE_OWNER_FILE and is continued by those in NIGHTSHIFT_DATABASE_FILE (tasks) and NIGHTSHIFT_PEOPLE_FILE
+(people). Doing it again changes nothing. On Kubernetes it is the job that Airflow's chart runs before anything else.
+(``nightshift prepare`` makes roles, databases and secrets as well, for which it must be told the superuser's password.)
 """
 
 import json
@@ -56,7 +56,8 @@ def _make_ledger(settings: Settings) -> None:
             allowed="a file with a libpq URL",
             do=f"set {OWNER}",
         ) from None
-    create_ledger(owner, str(conninfo_to_dict(settings.database)["user"]))
+    writer, people = (str(conninfo_to_dict(url)["user"]) for url in (settings.database, settings.people))
+    create_ledger(owner, writer, people_role=people)
     refuse_pooler(settings.database)
 
 

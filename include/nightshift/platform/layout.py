@@ -21,17 +21,24 @@ LOOPBACK = ("127.0.0.1", "localhost")
 class Layout:
     """The places of one platform; ``var`` tells it from any other on the machine.
 
-    ``postgres`` and ``superuser`` are the ``host:port`` of a Postgres that others run, and its superuser's password.
+    ``postgres`` and ``superuser`` are the ``host:port`` of a Postgres that others run, and its superuser's password;
+    ``people_file`` is where the login of people lies instead of among the other secrets.
     """
 
     var: Path
     postgres: str = ""
     superuser: str = field(default="", repr=False)
+    people_file: Path | None = None
 
     @property
     def secrets(self) -> Path:
         """Passwords and keys, each a file of mode 600."""
         return self.var / "secrets"
+
+    @property
+    def people_login(self) -> Path:
+        """The login of the role that appends what people decide, for Airflow's API server alone."""
+        return self.people_file or self.secrets / "people"
 
     @property
     def logs(self) -> Path:
@@ -111,7 +118,7 @@ def of_this_machine(settings: Settings) -> Layout:
             where="NIGHTSHIFT_POSTGRES",
             do="`docker compose ps`, `up`, `stop`; for backups pg_dump in the container of Postgres (docs/compose.md)",
         )
-    return Layout(settings.var)
+    return Layout(settings.var, people_file=settings.people_file)
 
 
 def local_port(url: str, variable: str) -> int:

@@ -149,7 +149,7 @@ def _start_postgres(settings: Settings, layout: Layout, report: Report) -> None:
     except PlatformError as error:
         raise _failed(layout, "postgres", error.what) from None
     postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
-    postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER)
+    postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER, logins.PEOPLE)
     refuse_pooler(settings.database)
     report("postgres: ready")
 

@@ -5,15 +5,18 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from nightshift import storage
+from nightshift.errors import PlatformError
 from nightshift.gates.removed import make_removal_key
 from nightshift.platform.layout import Layout
 from nightshift.platform.postgres import Role
+from nightshift.registry import ledger_table
 from nightshift.settings import REMOVAL_KEY
 
 # The database of the ledger has the name of the role that owns it.
-OWNER, WRITER = "nightshift", "nightshift_writer"
+OWNER, WRITER, PEOPLE = "nightshift", "nightshift_writer", ledger_table.PEOPLE
 ADMIN = "admin"
 
 
@@ -21,6 +24,7 @@ def ensure_secrets(layout: Layout) -> None:
     """Generates what is not there, and writes anew what follows from it."""
     roles = {role: _token() for role in ("airflow", "mlflow", WRITER)}
     _once(layout.secrets / "postgres.json", lambda: json.dumps(roles))
+    _once(layout.people_login, lambda: layout.cluster.url(PEOPLE, OWNER, _token()) + "\n")
     _forget_owner(layout)
     _once(layout.secrets / "airflow-passwords.json", lambda: json.dumps({ADMIN: _token()}))
     _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
@@ -34,8 +38,10 @@ def ensure_secrets(layout: Layout) -> None:
 def postgres_roles(layout: Layout) -> tuple[Role, ...]:
     """The roles of the platform's databases; the ledger's owner has no password, so that no secret reaches it."""
     passwords = _read(layout.secrets / "postgres.json")
+    people = _password(layout.people_login)
     owning = (Role(name, passwords[name], owns=(name,)) for name in ("airflow", "mlflow"))
-    return (*owning, Role(OWNER, "", owns=(OWNER,)), Role(WRITER, passwords[WRITER], enters=(OWNER,)))
+    appending = (Role(WRITER, passwords[WRITER], enters=(OWNER,)), Role(PEOPLE, people, enters=(OWNER,)))
+    return (*owning, Role(OWNER, "", owns=(OWNER,)), *appending)
 
 
 def passfile(layout: Layout, role: str) -> Path:
@@ -74,6 +80,8 @@ def _write_derived(layout: Layout) -> None:
     for role in ("airflow", "mlflow"):
         _write(passfile(layout, role), f"*:*:*:{role}:{passwords[role]}\n")
     _write(layout.secrets / "database", layout.cluster.url(WRITER, OWNER, passwords[WRITER]) + "\n")
+    # Beside no other secret: who has those has not this one, where it lies elsewhere.
+    _write(layout.people_login, layout.cluster.url(PEOPLE, OWNER, passwords[PEOPLE]) + "\n")
     login = _read(layout.secrets / "mlflow")
     text = mlflow_auth(sqlalchemy_url(layout, "mlflow"), login["username"], login["password"])
     _write(mlflow_config(layout), text)
@@ -100,6 +108,14 @@ def _fernet_key() -> str:
 def _once(path: Path, make: Callable[[], str]) -> None:
     if not path.exists():
         storage.create_bytes(str(path), make().encode())
+
+
+def _password(path: Path) -> str:
+    """The password in a file with a libpq URL. Raises PlatformError where there is none."""
+    password = unquote(urlsplit(path.read_text().strip()).password or "")
+    if not password:
+        raise PlatformError(f"{path} has no libpq URL with a password", where="secrets", do="delete it and try again")
+    return password
 
 
 def _write(path: Path, text: str) -> None:

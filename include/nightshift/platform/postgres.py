@@ -134,11 +134,11 @@ def connect(cluster: Cluster, database: str = SUPERUSER) -> "Connection[tuple[ob
     return psycopg.connect(cluster.url(SUPERUSER, database, cluster.password), autocommit=True, connect_timeout=5)
 
 
-def make_ledger(cluster: Cluster, owner: str, writer: str) -> None:
+def make_ledger(cluster: Cluster, owner: str, writer: str, people: str) -> None:
     """Make the ledger in ``owner``'s database, or bring it to this version. Raises PlatformError."""
     from nightshift.registry.ledger import create_ledger
 
-    create_ledger(cluster.url(SUPERUSER, owner, cluster.password), writer, owner)
+    create_ledger(cluster.url(SUPERUSER, owner, cluster.password), writer, owner, people)
 
 
 def ensure_roles(cluster: Cluster, roles: tuple[Role, ...]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
+from nightshift.actor import person
 from nightshift.errors import LedgerCorrupt
 from nightshift.lineage import sha256
 
@@ -14,6 +15,12 @@ Kind = Literal[
     "restore",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# What a person decides: a database role of its own appends these and no others, and the tasks' role none of them.
+PEOPLES: tuple[Kind, ...] = (
+    "rollback", "retirement", "override", "freeze", "unfreeze", "waiver", "restore",
+)  # fmt: skip
+# In the details of an entry of a person: who was said to have ordered it, without having signed in as that.
+CLAIMED = "claimed"
 # In the details of an entry that comes after one of the future: what the clocks said.
 CLOCK = "clock"
 
@@ -66,6 +73,12 @@ class Entry:
         """Since when it is known: after an entry of the future by the clocks of then, not by the chain's order."""
         clock = self.details.get(CLOCK)
         return datetime.fromisoformat(clock) if clock else self.recorded_at
+
+    @property
+    def by(self) -> str:
+        """The actor, and whom the order was said to come from where that is another person than who signed in."""
+        claimed = str(self.details.get(CLAIMED, ""))
+        return f"{self.actor}, said to be {claimed}" if person(claimed) not in ("", person(self.actor)) else self.actor
 
     def document(self) -> dict[str, Any]:
         """The entry as plain data, for ``--json``."""

@@ -33,7 +33,7 @@ _COLUMNS = ("seq", "env", "pipeline", "kind", "recorded_at", "effective_from", "
 
 
 class Ledger:
-    """The chain of one environment, read and continued through the writer role. Holds no connection open.
+    """The chain of one environment, read and continued through the role of a login. Holds no connection open.
 
     ``place`` is where the head of each entry is kept beside the lake, for ``verify`` to compare; empty for nowhere.
     """
@@ -45,8 +45,13 @@ class Ledger:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The ledger that settings name."""
+        """The ledger that settings name, as tasks may continue it."""
         return cls(settings.database, settings.env, storage.join(settings.heads, f"env={settings.env}"))
+
+    @classmethod
+    def of_people(cls, settings: Settings) -> Self:
+        """The same, to be continued with what people decide. Raises NightshiftError where this process may not."""
+        return cls(settings.people, settings.env, storage.join(settings.heads, f"env={settings.env}"))
 
     def append(self, new: NewEntry) -> Entry:
         """Appends one entry and returns it; returns the first one where ``new.once`` is there already."""
@@ -168,6 +173,13 @@ class Ledger:
             raise PlatformError(
                 "the Nightshift database has no ledger",
                 do="create it with `nightshift up`, or elsewhere with nightshift.registry.ledger.create_ledger",
+            ) from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise PlatformError(
+                f"the database refused it: {error.diag.message_primary}",
+                where="ledger",
+                do="orders of people go through Airflow's API server; after an upgrade, `nightshift up` first "
+                "(elsewhere what prepares the databases)",
             ) from None
         except psycopg.OperationalError as error:
             raise PlatformError(

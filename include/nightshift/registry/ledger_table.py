@@ -1,19 +1,23 @@
 """The ledger's Postgres table, and what it turns down.
 
 The truth of an entry is its canonical text, stored as text; Postgres generates the other columns from it, for
-whoever reads with SQL. Triggers turn down every change, and every insert that does not continue the chain: what can
-never be removed must not come in wrong.
+whoever reads with SQL. Triggers turn down every change, every insert that does not continue the chain, and an entry of
+a person from the tasks' role: what can never be removed must not come in wrong.
 """
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from nightshift import database
-from nightshift.registry.entry import KINDS
+from nightshift.errors import PlatformError
+from nightshift.registry.entry import KINDS, PEOPLES
 
 if TYPE_CHECKING:
     from psycopg import Connection, sql
     from psycopg.rows import TupleRow
+
+# The role that appends what people decide, where no other is named.
+PEOPLE = "nightshift_people"
 
 # An entry takes milliseconds.
 _WAIT = timedelta(minutes=2)
@@ -42,6 +46,7 @@ COMMENT ON TABLE public.ledger IS
 """
 
 # The functions name public.ledger and search pg_catalog alone: a temporary table must not stand in for the ledger.
+# The session's login counts, which no SET ROLE changes.
 TRIGGERS = """
 CREATE OR REPLACE FUNCTION public.ledger_never_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -68,27 +73,52 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE OR REPLACE FUNCTION public.ledger_of_people() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.kind = ANY (ARRAY[{peoples}]) THEN
+        IF session_user = TG_ARGV[0] THEN
+            RAISE EXCEPTION 'a ledger entry of kind % is of people: the role of tasks may not append it', NEW.kind
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    ELSIF session_user = TG_ARGV[1] THEN
+        RAISE EXCEPTION 'a ledger entry of kind % is not of people: their role may not append it', NEW.kind
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE TRIGGER never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ledger
     FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_never_changes();
 CREATE OR REPLACE TRIGGER continues AFTER INSERT ON public.ledger
     FOR EACH ROW EXECUTE FUNCTION public.ledger_continues();
-ALTER TABLE public.ledger ENABLE ALWAYS TRIGGER never_changes, ENABLE ALWAYS TRIGGER continues;
-"""
+CREATE OR REPLACE TRIGGER of_people AFTER INSERT ON public.ledger
+    FOR EACH ROW EXECUTE FUNCTION public.ledger_of_people({roles});
+ALTER TABLE public.ledger ENABLE ALWAYS TRIGGER never_changes, ENABLE ALWAYS TRIGGER continues,
+    ENABLE ALWAYS TRIGGER of_people;
+""".replace("{peoples}", ", ".join(f"'{kind}'" for kind in PEOPLES))
 
 _GRANTS = """
-REVOKE ALL ON public.ledger FROM PUBLIC, {writer};
-GRANT SELECT, INSERT ON public.ledger TO {writer};
+REVOKE ALL ON public.ledger FROM PUBLIC, {writer}, {people};
+GRANT SELECT, INSERT ON public.ledger TO {writer}, {people};
 """
 
 
-def create_ledger(owner_dsn: str, writer_role: str, owner_role: str = "") -> None:
-    """Create the table, its triggers and the writer's two rights, where they are not there yet.
+def create_ledger(owner_dsn: str, writer_role: str, owner_role: str = "", people_role: str = PEOPLE) -> None:
+    """Create the table, its triggers and the two rights of those who append, where they are not there yet.
 
     ``owner_dsn`` belongs to the role that shall own the table, or to one that may become ``owner_role``, which then
-    owns it and needs no login. ``writer_role`` exists. Raises PlatformError.
+    owns it and needs no login. ``writer_role``, of tasks, and ``people_role`` exist. Raises PlatformError, too where
+    the two are one.
     """
     from psycopg import sql
 
+    if writer_role == people_role:
+        raise PlatformError(
+            f"tasks and people have one database role, {writer_role}: a task could give a person's orders",
+            where="ledger",
+            do=f"make a role such as {PEOPLE}, and name it in NIGHTSHIFT_PEOPLE_FILE",
+        )
+    names = {"writer": sql.Identifier(writer_role), "people": sql.Identifier(people_role)}
     kinds = sql.SQL(", ").join(sql.Literal(kind) for kind in KINDS)
     with database.connect_to(owner_dsn) as connection:
         connection.execute("SET LOCAL client_min_messages = warning")
@@ -97,8 +127,9 @@ def create_ledger(owner_dsn: str, writer_role: str, owner_role: str = "") -> Non
         lock_ledger(connection, "")  # concurrent CREATE OR REPLACE statements fail instead of waiting
         connection.execute(sql.SQL(_TABLE).format(kinds=kinds))
         _allow_kinds(connection, kinds)
-        connection.execute(TRIGGERS)
-        connection.execute(sql.SQL(_GRANTS).format(writer=sql.Identifier(writer_role)))
+        roles = sql.SQL(", ").join(sql.Literal(role) for role in (writer_role, people_role))
+        connection.execute(sql.SQL(TRIGGERS.replace("{roles}", "{}")).format(roles))
+        connection.execute(sql.SQL(_GRANTS).format(**names))
 
 
 def _allow_kinds(connection: "Connection[TupleRow]", kinds: "sql.Composed") -> None:

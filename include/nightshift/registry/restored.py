@@ -31,7 +31,7 @@ def record_restore(settings: Settings, before: Verified | None, actor: str, reas
     What was known anywhere, before or now, and the restored ledger does not have, is named in it: so heads of entries
     that were left out are explained, these and no others.
     """
-    ledger = Ledger.of(settings)
+    ledger = Ledger.of_people(settings)
     now = verify(settings)
     here = now.chain.entries
     lost = {place: set(hashes) for place, hashes in unknown_to(here, now).items()}

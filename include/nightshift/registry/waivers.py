@@ -10,7 +10,7 @@ from functools import cache
 from typing import Protocol
 
 from nightshift.errors import NightshiftError
-from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.entry import CLAIMED, Entry, NewEntry
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
 
@@ -28,9 +28,9 @@ def nothing_waived(source: str) -> frozenset[str]:
     return frozenset()
 
 
-def waiver(pipeline: str, source: str, ds: date, actor: str, reason: str) -> NewEntry:
+def waiver(pipeline: str, source: str, ds: date, actor: str, reason: str, claimed: str = "") -> NewEntry:
     """The entry that waives a day of a source; there is one for each."""
-    details = {"source": source, "ds": ds.isoformat()}
+    details = {"source": source, "ds": ds.isoformat(), **({CLAIMED: claimed} if claimed else {})}
     return NewEntry(pipeline, "waiver", actor, reason, details=details, once=f"waiver:{source}:{ds}")
 
 

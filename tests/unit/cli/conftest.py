@@ -8,7 +8,7 @@ import pytest
 
 from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.settings import Settings
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, admit_people, ledger_of
 from tests.unit.specs.home import add_spec, make_home
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -28,7 +28,8 @@ def ledger(database: Database, home: Settings) -> Ledger:
     create_ledger(database.owner_url, WRITER)
     home.database_file.parent.mkdir(parents=True)
     home.database_file.write_text(database.writer_url)
-    return Ledger(database.writer_url, "local")
+    admit_people(home, database)
+    return ledger_of(database)
 
 
 @pytest.fixture
@@ -53,5 +54,6 @@ def cli_environment(home: Settings, **more: str) -> dict[str, str]:
     """The variables of a process that shall know this home alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NIGHTSHIFT_", "AIRFLOW"))}
     here = {"NIGHTSHIFT_HOME": str(home.home), "NIGHTSHIFT_VAR": str(home.var), "COLUMNS": "120"}
-    here["NIGHTSHIFT_MLFLOW"] = "http://127.0.0.1:9"  # none; nor somebody's who has one on this machine
+    # None; nor somebody's who has one on this machine.
+    here["NIGHTSHIFT_MLFLOW"] = here["NIGHTSHIFT_AIRFLOW"] = "http://127.0.0.1:9"
     return {**inherited, **here, **more}

@@ -171,7 +171,10 @@ def test_a_restore_by_hand_is_explained(cli: Cli, home: Settings, database: Data
     with connect_to(database.owner_url) as connection:
         connection.execute("ALTER TABLE ledger DISABLE TRIGGER ALL")
         connection.execute("DELETE FROM ledger WHERE seq > 1")
-        connection.execute("ALTER TABLE ledger ENABLE ALWAYS TRIGGER never_changes, ENABLE ALWAYS TRIGGER continues")
+        connection.execute(
+            "ALTER TABLE ledger ENABLE ALWAYS TRIGGER never_changes, ENABLE ALWAYS TRIGGER continues, "
+            "ENABLE ALWAYS TRIGGER of_people"
+        )
     done = cli("ledger", "verify")
     assert (done.returncode, done.stdout.splitlines()[1].split(":")[0]) == (1, "tail")
     assert cli("ledger", "restored").returncode == 2

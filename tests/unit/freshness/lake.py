@@ -21,7 +21,7 @@ from nightshift.scoring.plan import scoring_code
 from nightshift.scoring.planning import predictions_fingerprint
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, admit_people
 from tests.unit.features.lake import home_with_module, stage_plan
 from tests.unit.inputs.landed import drop, drop_day
 
@@ -35,6 +35,7 @@ def publish_night(settings: Settings, folder: Path, database: Database) -> Job:
     """The job of the night; version 1 is champion from the day before on."""
     create_ledger(database.owner_url, WRITER)
     settings = replace(home_with_module(settings, folder), database_url=database.writer_url)
+    admit_people(settings, database)
     job = Job(settings, make_pipeline(), DS, run_id="night")
     drop_day(settings, "2024-02-10", LOOKBACK)
     drop(settings, "orders/ds=2024-02-10", *(f"{key},N,1.5" for key in KEYS))  # the keys that stage_plan writes

@@ -23,7 +23,7 @@ from nightshift.registry.waivers import waiver
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 from tests.conftest import make_pipeline, spec_document
-from tests.postgres import WRITER, Database, end_locks
+from tests.postgres import WRITER, Database, admit_people, end_locks
 from tests.unit.inputs.landed import DELIVERIES, DEPOTS, ORDERS, drop, drop_day
 
 DS = date(2024, 2, 10)
@@ -33,6 +33,7 @@ LOOKBACK = ("2024-02-07", "2024-02-08", "2024-02-09")
 @pytest.fixture
 def job(settings: Settings, pipeline: Pipeline, database: Database) -> Job:
     create_ledger(database.owner_url, WRITER)
+    admit_people(settings, database)
     return Job(replace(settings, database_url=database.writer_url), pipeline, DS)
 
 
@@ -779,7 +780,7 @@ def test_in_a_lake_of_ones_own_a_blocked_source_says_so_though_no_ledger_answers
 def test_a_waiver_from_before_a_source_was_the_spine_waives_no_key(job: Job) -> None:
     drop_day(job.settings, "2024-02-10", LOOKBACK)
     Path(job.settings.landing, "parcels/orders/ds=2024-02-10/part-0.csv").unlink()
-    Ledger.of(job.settings).append(waiver("parcels", "orders", DS, "ada", "why"))
+    Ledger.of_people(job.settings).append(waiver("parcels", "orders", DS, "ada", "why"))
     for use_case in (inputs_landed, gate_inputs):
         with pytest.raises(InputMissing, match="source orders lacks 2024-02-10, whose rows are the keys"):
             use_case(job)

@@ -17,7 +17,7 @@ from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, admit_people
 from tests.unit.features.lake import home_with_module
 from tests.unit.inputs.landed import DELIVERIES, drop, drop_day
 
@@ -29,6 +29,7 @@ def job(settings: Settings, tmp_path: Path, database: Database) -> Job:
     """A night of which two days of deliveries are absent, and one may be."""
     create_ledger(database.owner_url, WRITER)
     settings = replace(home_with_module(settings, tmp_path / "project"), database_url=database.writer_url)
+    admit_people(settings, database)
     drop_day(settings, "2024-02-10", ("2024-02-07",))
     return Job(settings, make_pipeline(), DS)
 

@@ -73,6 +73,25 @@ def test_every_secret_is_a_file_that_the_document_tells_to_make(
     assert not any(values["enableBuiltInSecretEnvVars"].values())
 
 
+def test_the_api_server_and_the_migration_alone_have_the_login_of_people(values: dict[str, Any]) -> None:
+    having = []
+    for component in (*COMMANDS, "triggerer", "workers", "migrateDatabaseJob"):
+        own = values[component]
+        pieces = [*own.get("env", ()), *own.get("extraVolumes", ()), *own.get("extraVolumeMounts", ())]
+        having += [component] if "people" in str(pieces) else []
+        if "people" in str(pieces):
+            environ = {entry["name"]: entry["value"] for entry in own["env"]}
+            assert environ["NIGHTSHIFT_PEOPLE_FILE"] == "/run/secrets/people/people"
+            assert [volume["secret"]["secretName"] for volume in own["extraVolumes"] if volume["name"] == "people"] == [
+                "nightshift-people"
+            ]
+            assert [mount["mountPath"] for mount in own["extraVolumeMounts"] if mount["name"] == "people"] == [
+                "/run/secrets/people"
+            ]
+    assert having == ["apiServer", "migrateDatabaseJob"]
+    assert "people" not in str([values["env"], values["volumes"], values["volumeMounts"]])
+
+
 def _table() -> str:
     text = DOCUMENT.read_text()
     return text[text.index("| file below `secrets/`") : text.index("kubectl apply -f include/k8s/namespace")]

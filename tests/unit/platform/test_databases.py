@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from nightshift.errors import PlatformError
+from nightshift.errors import NightshiftError, PlatformError
 from nightshift.platform import databases
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
-from tests.postgres import Database
+from tests.postgres import Database, admit_people
 
 
 def test_the_ledger_is_made_once(
@@ -19,6 +19,9 @@ def test_the_ledger_is_made_once(
     owner.write_text(f"{database.owner_url}\n")
     monkeypatch.setenv(databases.OWNER, str(owner))
     written = replace(settings, database_url=database.writer_url)
+    with pytest.raises(NightshiftError, match=r"what people decide cannot be recorded from here: .*/people cannot be"):
+        databases._make_ledger(written)
+    admit_people(settings, database)
     for _ in range(2):
         databases._make_ledger(written)
     assert Ledger.of(written).entries() == []

@@ -11,13 +11,13 @@ from nightshift.registry import mlflow
 from nightshift.registry.alias import decided, follow, foreseen, misplaced
 from nightshift.registry.champions import Champion
 from nightshift.registry.detection import verify
-from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.entry import PEOPLES, Entry, NewEntry
 from nightshift.registry.heads import Head
 from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
 from tests.mlflow_server import MlflowServer
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, admit_people
 from tests.unit.registry.test_mlflow import client, record
 
 PIPELINE = make_pipeline()
@@ -28,6 +28,7 @@ def server(settings: Settings, mlflow_server: MlflowServer, database: Database) 
     """Version 1 from 2024-02-02 on, version 2 from 2024-02-05 on; both are registered."""
     create_ledger(database.owner_url, WRITER)
     settings = replace(mlflow_server.settings(settings, f"t{uuid.uuid4().hex[:10]}"), database_url=database.writer_url)
+    admit_people(settings, database)
     for version, day in (("1", date(2024, 2, 2)), ("2", date(2024, 2, 5))):
         mlflow.register(settings, "parcels", record(version * 16, sha256=version * 64))
         append(settings, NewEntry("parcels", "promotion", "tests", "", date(2024, 2, 1), day, version, version * 64))
@@ -35,7 +36,8 @@ def server(settings: Settings, mlflow_server: MlflowServer, database: Database) 
 
 
 def append(settings: Settings, new: NewEntry) -> Entry:
-    return Ledger.of(settings).append(new)
+    ledger = Ledger.of_people(settings) if new.kind in PEOPLES else Ledger.of(settings)
+    return ledger.append(new)
 
 
 def test_the_alias_follows_orders(server: Settings) -> None:

@@ -25,7 +25,7 @@ from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.registry.restored import record_restore
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline
-from tests.postgres import WRITER, Database
+from tests.postgres import WRITER, Database, admit_people
 from tests.unit.registry.entries import rows
 from tests.unit.tables.test_publish import SCHEMA, staged
 
@@ -67,6 +67,7 @@ def world(settings: Settings, database: Database, tmp_path: Path, mlflow_store: 
     create_ledger(database.owner_url, WRITER)
     shutil.copy(mlflow_store, tmp_path / "mlflow.db")
     settings = replace(settings, database_url=database.writer_url, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    admit_people(settings, database)
     made = World(settings, database)
     for name in PIPELINES:
         with mlflow._talking(settings) as client:
@@ -176,7 +177,7 @@ def test_entries_of_an_earlier_version_are_no_alarm_and_where_heads_begin_cannot
     create_ledger(database.owner_url, WRITER)
     earlier, now = Ledger(database.writer_url, "local"), replace(settings, database_url=database.writer_url)
     for ledger in (earlier, earlier, Ledger.of(now)):
-        ledger.append(NewEntry("parcels", "waiver", "tests", "none"))
+        ledger.append(NewEntry("parcels", "refusal", "tests", "none"))
     found = verify(now)
     assert (found.findings, found.chain.since) == ((), 3)
     assert len(found.places.unasked) == 1
@@ -196,7 +197,7 @@ def test_heads_that_cannot_be_kept_stop_no_entry(world: World, caplog: pytest.Lo
     nowhere = Path(world.settings.var, "a file")
     nowhere.touch()
     ledger = Ledger.of(replace(world.settings, heads=str(nowhere)))
-    assert ledger.append(NewEntry("parcels", "waiver", "tests", "none")).seq == 11
+    assert ledger.append(NewEntry("parcels", "refusal", "tests", "none")).seq == 11
     assert "the head of entry 11 was not kept beside the lake" in caplog.text
 
 
@@ -305,7 +306,7 @@ def a_chain_written_anew(world: World, chance: random.Random) -> tuple[set[str],
 
 
 def a_guard(world: World, chance: random.Random) -> tuple[set[str], str]:
-    trigger = chance.choice(("never_changes", "continues"))
+    trigger = chance.choice(("never_changes", "continues", "of_people"))
     statement = chance.choice(
         [
             f"ALTER TABLE ledger DISABLE TRIGGER {trigger}",

@@ -13,7 +13,7 @@ import pytest
 from nightshift.errors import LedgerCorrupt
 from nightshift.registry.entry import Entry, Kind
 from nightshift.registry.ledger import Ledger, create_ledger
-from tests.postgres import WRITER, Database
+from tests.postgres import PEOPLE, WRITER, Database
 from tests.unit.registry.entries import execute, promotion, rows
 
 # ---- what Postgres does not allow
@@ -60,10 +60,10 @@ def test_the_writer_may_only_insert_and_select(ledger: Ledger, database: Databas
     assert ledger.verify() == 1
 
 
-def test_the_writer_has_two_rights(ledger: Ledger, database: Database) -> None:
+def test_who_appends_has_two_rights(ledger: Ledger, database: Database) -> None:
     query = "SELECT grantee, privilege_type FROM information_schema.role_table_grants WHERE table_name = 'ledger'"
-    granted = [right for grantee, right in rows(database.owner_url, query) if grantee != "postgres"]
-    assert sorted(granted) == ["INSERT", "SELECT"]
+    granted = [found for found in rows(database.owner_url, query) if found[0] != "postgres"]
+    assert sorted(granted) == [(role, right) for role in (PEOPLE, WRITER) for right in ("INSERT", "SELECT")]
 
 
 def insert_by_hand(url: str, previous: Entry, hash_: str = "", **changes: Any) -> None:
@@ -140,7 +140,7 @@ def test_creating_it_again_keeps_the_entries_and_the_guards(ledger: Ledger, data
     )
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: create_ledger(database.owner_url, WRITER), range(4)))
-    test_the_writer_has_two_rights(ledger, database)
+    test_who_appends_has_two_rights(ledger, database)
     with pytest.raises(psycopg.errors.RaiseException):
         execute(database.owner_url, "DELETE FROM ledger")
     with pytest.raises(psycopg.errors.RaiseException):

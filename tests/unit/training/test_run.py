@@ -25,7 +25,7 @@ from nightshift.specs.calendar import days as days_between
 from nightshift.training import run
 from tests.conftest import spec_document
 from tests.mlflow_server import MlflowServer
-from tests.postgres import WRITER, Database, end_locks
+from tests.postgres import WRITER, Database, admit_people, end_locks
 from tests.unit.training.conftest import window
 from tests.unit.training.lake import BINARY, day_of_rows, publish, publish_rows, with_spec
 
@@ -39,6 +39,7 @@ def retrain(job: Job, database: Database, mlflow_server: MlflowServer) -> Job:
     settings = mlflow_server.settings(job.settings, f"t{uuid.uuid4().hex[:10]}")
     create_ledger(database.owner_url, WRITER)
     job = replace(job, settings=replace(settings, database_url=database.writer_url))
+    admit_people(job.settings, database)
     job.leave("gate_window", {"blocked": [], "missing": []})
     return job
 
@@ -205,7 +206,7 @@ def test_champion_that_knows_the_whole_holdout(retrain: Job) -> None:
     rollback = NewEntry(
         "parcels", "rollback", "ann", "v1 again", None, date(2024, 2, 20), promoted.version, promoted.model_sha256
     )
-    Ledger.of(retrain.settings).append(rollback)
+    Ledger.of_people(retrain.settings).append(rollback)
 
     all_steps(retrain)
 
@@ -463,14 +464,15 @@ def promoted_meanwhile(job: Job, version: str) -> Entry:
     new = NewEntry(
         "parcels", "rollback", "ann", "", None, job.ds + timedelta(days=1), found.version, found.model_sha256
     )
-    return Ledger.of(job.settings).append(replace(new, version=version))
+    return Ledger.of_people(job.settings).append(replace(new, version=version))
 
 
 def test_champion_that_changed_since_it_was_compared_is_compared_again(retrain: Job) -> None:
     publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 25))])
     all_steps(retrain)
     later = again(retrain, days=5)
-    Ledger.of(later.settings).append(NewEntry("parcels", "retirement", "ann", "", None, later.ds + timedelta(days=1)))
+    retired = NewEntry("parcels", "retirement", "ann", "", None, later.ds + timedelta(days=1))
+    Ledger.of_people(later.settings).append(retired)
     for step in STEPS[:-1]:
         step(later)
     assert later.left("decide")["champion"] == ""
@@ -491,7 +493,7 @@ def test_champion_that_changes_at_each_try_supersedes(retrain: Job, monkeypatch:
     later = again(retrain, days=5)
     for step in STEPS[:-1]:
         step(later)
-    compared, chain = run.gather, Ledger.of(later.settings)
+    compared, chain = run.gather, Ledger.of_people(later.settings)
     effective = later.ds + timedelta(days=1)
     shas = iter(("a" * 64, "b" * 64, "c" * 64, "d" * 64))
 
