@@ -39,6 +39,12 @@ class NightshiftPlugin(AirflowPlugin):
             "nav_top_level": True,
         },
         {
+            "name": "Pipeline",
+            "href": "/nightshift/pipelines/{DAG_ID}",
+            "destination": "dag",
+            "url_route": "nightshift-pipeline",
+        },
+        {
             "name": "What it did",
             "href": "/nightshift/runs/{DAG_ID}/{RUN_ID}",
             "destination": "dag_run",

@@ -20,6 +20,8 @@ import requests
 from nightshift.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
+# People of each role of Airflow's, beside its admin. They sign in with their own name.
+PEOPLE = {"vera": "viewer", "ulla": "user", "olaf": "op"}
 COPIED = ("dags", "plugins", "spark_jobs", "include/pipelines")
 # What tests wait for comes sooner than on an operator's platform, and one that waits takes less of the processor.
 PACE = {
@@ -81,6 +83,12 @@ class Live:
         token = self._ask("POST", "/auth/token", login, {})["access_token"]
         return self._ask(method, path, document, {"Authorization": f"Bearer {token}"})
 
+    def cookies(self, user: str = "admin") -> dict[str, str]:
+        """The cookie that a person's browser has after the login page."""
+        passwords = json.loads((self.settings.var / "secrets" / "airflow-passwords.json").read_text())
+        login = {"username": user, "password": passwords[user]}
+        return {"_token": self._ask("POST", "/auth/token", login, {})["access_token"]}
+
     def end_backfills(self) -> None:
         """Does at once what Airflow does every 30 seconds: completes the backfills whose runs are all over.
 
@@ -115,6 +123,19 @@ def copied_project(folder: Path) -> Path:
         else:
             (folder / name).mkdir(parents=True)
     return folder
+
+
+def name_people(settings: Settings) -> None:
+    """Makes people of every role known to Airflow: by a plugin, since a local platform has a login for its admin."""
+    users = ",".join(f"{name}:{role}" for name, role in {"admin": "admin", **PEOPLE}.items())
+    variable = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+    (settings.home / "plugins" / "people.py").write_text(f"import os\n\nos.environ[{variable!r}] = {users!r}\n")
+
+
+def give_passwords(settings: Settings) -> None:
+    """Gives each of them a password."""
+    file = settings.var / "secrets" / "airflow-passwords.json"
+    file.write_text(json.dumps({**{name: f"of {name}" for name in PEOPLE}, **json.loads(file.read_text())}))
 
 
 def live_settings(folder: Path, **environ: str) -> Settings:
@@ -176,6 +197,7 @@ def running_platform(folder: Path, **environ: str) -> Iterator[Live]:
         port = str(statsd.getsockname()[1])
         settings = live_settings(folder, NIGHTSHIFT_STATSD_HOST="127.0.0.1", NIGHTSHIFT_STATSD_PORT=port, **environ)
         copied_project(settings.home)
+        name_people(settings)
         with _unmeasured():
             live, ended = Live(settings, process_environment(settings)), threading.Event()
         listener = threading.Thread(target=_listen, args=(statsd, live.datagrams, ended), daemon=True)
@@ -183,6 +205,7 @@ def running_platform(folder: Path, **environ: str) -> Iterator[Live]:
         try:
             with _unmeasured():
                 up(settings)
+            give_passwords(settings)
             yield live
         finally:
             down(settings)

@@ -45,6 +45,11 @@ def run_path(dag: str, run_id: str) -> str:
     return f"/nightshift/runs/{quote(dag)}/{quote(run_id, safe='')}"
 
 
+def pipeline_path(dag: str) -> str:
+    """Path in the Airflow UI of the page of a DAG's pipeline."""
+    return f"/nightshift/pipelines/{quote(pipeline_of(dag))}"
+
+
 def run_address(settings: Settings, dag: str, run_id: str) -> str:
     """Address of that page."""
     return settings.airflow_address + run_path(dag, run_id)

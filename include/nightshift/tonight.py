@@ -19,6 +19,7 @@ from nightshift.job import Job, table_uri
 from nightshift.lineage import canonical, sha256
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.registry.champions import reigns_from
+from nightshift.registry.entry import Entry
 from nightshift.registry.interventions import freeze_in_force
 from nightshift.registry.ledger import Ledger
 from nightshift.run_facts import RunFacts
@@ -140,20 +141,25 @@ def update(settings: Settings, pipeline: Pipeline, news: News | None = None, *, 
         log.warning("the page Tonight does not know of this yet: %s", error.what)
 
 
-def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summary:
-    """The summary with what readers see and who scores, as of now."""
-    now = datetime.now(UTC)
-    entries, schedule = Ledger.of(settings).entries(pipeline.name), pipeline.schedule
+def with_ledger(known: Summary, pipeline: Pipeline, entries: Sequence[Entry], now: datetime) -> Summary:
+    """The summary with who scores, and who froze promotions, by the pipeline's entries. Pure."""
+    schedule = pipeline.schedule
     today = max(current_ds(schedule, now), schedule.start)
     reigns = reigns_from(entries, min(today, schedule.end) if schedule.end else today)
     frozen = freeze_in_force(entries)
     return replace(
         known,
-        at=now.isoformat(timespec="seconds"),
-        published=max(_published(settings, pipeline), default=""),
         reigns=tuple((day.isoformat(), champion.version if champion else "") for day, champion in reigns),
         frozen=f"frozen by {frozen.by}: {frozen.reason}" if frozen else "",
     )
+
+
+def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summary:
+    """The summary with what readers see and who scores, as of now."""
+    now = datetime.now(UTC)
+    known = with_ledger(known, pipeline, Ledger.of(settings).entries(pipeline.name), now)
+    published = max(_published(settings, pipeline), default="")
+    return replace(known, at=now.isoformat(timespec="seconds"), published=published)
 
 
 def _published(settings: Settings, pipeline: Pipeline) -> Collection[str]:

@@ -1,8 +1,12 @@
 """What only a live platform can show: the dag-processor, the api-server's login, runs that the command line makes."""
 
 import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
@@ -16,9 +20,11 @@ from nightshift import storage
 from nightshift.actor import system_account
 from nightshift.orchestration.last_valid import BROKEN
 from nightshift.platform.airflow_client import login
+from nightshift.registry.entry import NewEntry
 from nightshift.registry.ledger import Ledger
 from tests.conftest import spec_document
 from tests.live import Live
+from tests.unit.cli.test_orders import digest, keep_model
 from tests.waiting import until
 
 pytestmark = pytest.mark.platform
@@ -168,19 +174,10 @@ class TestWaiting:
 
 def waiting_line(live: Live) -> str:
     """The line of parcels on the page Tonight, once it waits."""
-    answer = requests.get(f"{live.settings.airflow_url}/nightshift/tonight", cookies=cookies(live), timeout=30)
+    answer = requests.get(f"{live.settings.airflow_url}/nightshift/tonight", cookies=live.cookies(), timeout=30)
     assert answer.status_code == 200
     [row] = [row for row in answer.text.split("<tr>") if ">parcels<" in row]
     return row if ">WAITING<" in row and "source orders lacks" in row else ""
-
-
-def cookies(live: Live) -> dict[str, str]:
-    """The cookie that a browser has after the login page."""
-    password = json.loads((live.settings.var / "secrets" / "airflow-passwords.json").read_text())["admin"]
-    answer = requests.post(
-        f"{live.settings.airflow_url}/auth/token", json={"username": "admin", "password": password}, timeout=30
-    )
-    return {"_token": answer.json()["access_token"]}
 
 
 class TestBrokenSpecs:
@@ -313,7 +310,7 @@ class TestPages:
     @pytest.fixture
     def login(self, live: Live) -> dict[str, str]:
         """The cookie that a browser has after the login page."""
-        return cookies(live)
+        return live.cookies()
 
     def test_nobody_reads_a_report_without_a_login(self, live: Live, report: str) -> None:
         for address in (report, report.replace("/reports/", "/runs/")):
@@ -348,6 +345,135 @@ class TestPages:
         address = f"{live.settings.airflow_url}/nightshift/runs/parcels/manual__none"
         answer = requests.get(address, cookies=login, timeout=30)
         assert (answer.status_code, "No step has ended yet." in answer.text) == (200, True)
+
+
+class TestPipelinePage:
+    """The page of parcels, as a browser asks for it; orders by people of every role of Airflow's."""
+
+    @pytest.fixture(scope="class")
+    def ledger(self, live: Live) -> Ledger:
+        """Two promotions of parcels, whose models have their files."""
+        ledger = Ledger.of(live.settings)
+        for version, first in (("1", date(2024, 2, 2)), ("2", date(2024, 2, 5))):
+            as_of = first - timedelta(days=1)
+            keep_model(live.settings, version, as_of)
+            ledger.append(NewEntry("parcels", "promotion", "retrain", "rule", as_of, first, version, digest(version)))
+        return ledger
+
+    @pytest.mark.parametrize(("user", "orders"), [("vera", False), ("ulla", True), ("olaf", True), ("admin", True)])
+    def test_who_may_edit_the_dag_sees_forms(self, live: Live, ledger: Ledger, user: str, orders: bool) -> None:
+        answer = requests.get(address(live), cookies=live.cookies(user), timeout=30)
+        assert (answer.status_code, "<form" in answer.text) == (200, orders)
+        assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.text.index("<tr><td>2<td>") < answer.text.index("<tr><td>1<td>")
+
+    def test_nobody_without_a_login(self, live: Live) -> None:
+        assert requests.get(address(live), timeout=30).status_code == 401
+        assert post(live, "", "plan", {}).status_code == 401
+        for dag in ("none", "parcels__retrain/x"):
+            there = requests.get(address(live, dag), cookies=live.cookies(), timeout=30)
+            assert there.status_code == 404
+        retrain = requests.get(address(live, "parcels__retrain"), cookies=live.cookies(), timeout=30)
+        assert retrain.url == address(live)
+
+    def test_an_order_is_shown_then_recorded_once(self, live: Live, ledger: Ledger) -> None:
+        before = ledger.entries()
+        plan = post(live, "ulla", "plan", {**form(live, "ulla", "freeze"), "reason": "<audit> until Friday"})
+        assert (plan.status_code, "dry run, nothing is recorded: freeze" in plan.text) == (200, True)
+        assert ledger.entries() == before, "a plan records nothing, whatever ends then"
+        fields, began = form_of(plan.text), time.monotonic()
+        done = post(live, "ulla", "order", fields)
+        assert time.monotonic() - began < 2
+        assert (done.status_code, "freeze by ulla (&lt;audit&gt; until Friday)" in done.text) == (200, True)
+        [entry] = ledger.entries()[len(before) :]
+        assert (entry.kind, entry.actor, entry.reason) == ("freeze", "ulla", "<audit> until Friday")
+        again = post(live, "ulla", "order", fields)
+        assert (again.status_code, f"entry {entry.seq}, freeze by ulla" in again.text) == (409, True)
+        until(lambda: "ulla" in requests.get(tonight_address(live), cookies=live.cookies(), timeout=30).text)
+        over = post(live, "olaf", "plan", {**form(live, "olaf", "unfreeze"), "reason": "over"})
+        assert post(live, "olaf", "order", form_of(over.text)).status_code == 200
+        assert ledger.verify() == len(before) + 2
+
+    def test_of_two_at_once_one_is_recorded_and_the_other_hears_of_it(self, live: Live, ledger: Ledger) -> None:
+        users, number = ("ulla", "olaf"), len(ledger.entries())
+        given = {"version": "", "effective_from": "2024-02-06", "reason": "doubled"}
+        plans = [post(live, user, "plan", {**form(live, user, "rollback"), **given}) for user in users]
+        assert all("version 1 can serve" in plan.text and "<td>2024-02-06<td>-" in plan.text for plan in plans)
+        with ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(lambda user, plan: post(live, user, "order", form_of(plan.text)), users, plans))
+        assert sorted(answer.status_code for answer in done) == [200, 409]
+        [entry] = ledger.entries()[number:]
+        [lost] = [answer for answer in done if answer.status_code == 409]
+        assert f"entry {entry.seq}, rollback to version 1 from 2024-02-06 on by {entry.actor} (doubled)" in lost.text
+
+    def test_what_is_forged_is_refused(self, live: Live, ledger: Ledger) -> None:
+        before = ledger.entries()
+        own = {**form(live, "ulla", "freeze"), "reason": "why"}
+        plan = form_of(post(live, "ulla", "plan", own).text)
+        page = origin(live)
+        forged: list[tuple[int, str, str, dict[str, str], dict[str, str]]] = [
+            (403, "ulla", "order", plan, {"Origin": "https://evil.example"}),
+            (403, "ulla", "order", plan, {"Origin": "null"}),
+            (403, "ulla", "order", plan, {"Origin": ""}),
+            (403, "ulla", "order", plan, {**page, "Sec-Fetch-Site": "cross-site"}),
+            (403, "ulla", "order", plan, {**page, "Sec-Fetch-Site": "same-site"}),
+            (403, "ulla", "plan", own, {"Origin": "https://evil.example"}),
+            (403, "vera", "order", plan, page),
+            (403, "vera", "plan", own, page),
+            (403, "olaf", "order", plan, page),
+            (403, "ulla", "order", {**plan, "reason": "another"}, page),
+            (403, "ulla", "order", {**plan, "plan": "0" * 64}, page),
+            (403, "ulla", "plan", {**own, "token": ""}, page),
+            (403, "ulla", "plan", {**own, "kind": "retirement", "version": "1"}, page),
+            (422, "ulla", "plan", {**own, "reason": "x" * 9000}, page),
+            (422, "ulla", "plan", {**own, "kind": "approval"}, page),
+            (422, "ulla", "plan", {**own, "actor": "olaf"}, page),
+            (422, "ulla", "plan", {**own, "reason": " "}, page),
+            (422, "ulla", "order", own, page),
+        ]
+        for status, user, step, fields, headers in forged:
+            answer = post(live, user, step, fields, headers)
+            assert (answer.status_code, "Nothing was recorded" in answer.text) == (status, True), (step, fields)
+            assert "What to do" in answer.text
+            assert "<form" not in answer.text
+        plain = requests.post(f"{address(live)}/plan", json=own, headers=page, cookies=live.cookies("ulla"), timeout=30)
+        assert plain.status_code == 422
+        assert ledger.entries() == before
+
+
+def address(live: Live, dag: str = "parcels") -> str:
+    """The page of a pipeline."""
+    return f"{live.settings.airflow_url}/nightshift/pipelines/{dag}"
+
+
+def tonight_address(live: Live) -> str:
+    return f"{live.settings.airflow_url}/nightshift/tonight"
+
+
+def origin(live: Live) -> dict[str, str]:
+    """What a browser says of a form on a page of this server."""
+    return {"Origin": live.settings.airflow_url, "Sec-Fetch-Site": "same-origin"}
+
+
+def post(
+    live: Live, user: str, step: str, fields: dict[str, str], headers: dict[str, str] | None = None
+) -> requests.Response:
+    """What the server answers to a form."""
+    cookies = live.cookies(user) if user else {}
+    sent = {name: value for name, value in (origin(live) if headers is None else headers).items() if value}
+    return requests.post(f"{address(live)}/{step}", data=fields, headers=sent, cookies=cookies, timeout=60)
+
+
+def form(live: Live, user: str, kind: str) -> dict[str, str]:
+    """The hidden fields of the form of an order on the page."""
+    page = requests.get(address(live), cookies=live.cookies(user), timeout=30).text
+    return next(found for text in page.split("<form")[1:] if (found := form_of("<form" + text))["kind"] == kind)
+
+
+def form_of(page: str) -> dict[str, str]:
+    """The hidden fields of the first form of a page."""
+    return {name: unescape(value) for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page)}
 
 
 def test_the_timetable_survives_the_database(live: Live) -> None:

@@ -1,8 +1,8 @@
 """``rollback``, ``retire``, ``override``, ``freeze``, ``unfreeze``: what people decide about models."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +11,7 @@ from nightshift.cli.giver import giver
 from nightshift.cli.output import Json, PipelineName, day, emit, progress, table
 
 if TYPE_CHECKING:
-    from nightshift.orders.order import Plan
-    from nightshift.orders.scored import Scored
-    from nightshift.registry.champions import Reign
-    from nightshift.registry.entry import Entry
-    from nightshift.settings import Settings
-    from nightshift.specs.model import Pipeline
+    from nightshift.orders.report import Report
 
 log = logging.getLogger("nightshift")
 
@@ -111,6 +106,8 @@ def _ordered(
     dry_run: bool,
     as_json: bool,
 ) -> None:
+    from dataclasses import replace
+
     from nightshift.orders.order import Order, told
     from nightshift.orders.place import planned
     from nightshift.settings import Settings
@@ -124,106 +121,22 @@ def _ordered(
         entry = None if dry_run else by.place(settings, spec, found)
     if entry is not None:  # it counts from here on: what follows only shows it
         log.info("%s", told(entry))
-    _show(settings, spec, found, entry, as_json)
+    from nightshift.orders.report import looked_at, recorded, shown_in_mlflow  # and tables, which takes a while
 
-
-def _show(settings: "Settings", spec: "Pipeline", found: "Plan", entry: "Entry | None", as_json: bool) -> None:
-    from nightshift.orders.scored import scored_lines
-
-    scored = _scored(settings, spec, found, entry)
-    alias = _alias(settings, spec, found, entry)
-    lines = [*_heading(found, entry), *found.found, *_who(found)]
-    lines += scored_lines(found, scored) if scored else ["which published days another model scored is not known"]
-    lines += _frozen(found) + [alias] * bool(alias)
-    document = {
-        "pipeline": spec.name,
-        "order": vars(found.order),
-        "effective_from": found.new.effective_from,
-        "version": found.new.version,
-        "entry": entry.document() if entry else None,
-        "before": _reigns(found.before),
-        "after": _reigns(found.after),
-        "found": found.found,
-        "stale": _days(scored.stale if scored else None),
-        "kept": _days(scored.kept if scored else None),
-        "repair": scored and scored.commands,
-        "frozen": found.freeze.document() if found.freeze else None,
-        "alias": alias,
-    }
-    emit(as_json, document, "\n".join(lines))
-
-
-def _scored(settings: "Settings", spec: "Pipeline", found: "Plan", entry: "Entry | None") -> "Scored | None":
-    """The published days that the order concerns; None where they cannot be read and the order counts already."""
-    from nightshift.errors import NightshiftError, foreseen
-    from nightshift.orders.scored import scored_otherwise
-
-    try:
-        with foreseen():
-            return scored_otherwise(settings, spec, found)
-    except NightshiftError as error:
-        if entry is None:
-            raise
-        log.warning("the published days were not looked at, the ledger holds: %s", error)
-        return None
-
-
-def _days(ranges: "Sequence[tuple[date, date]] | None") -> list[dict[str, date]] | None:
-    return None if ranges is None else [{"from": first, "to": last} for first, last in ranges]
-
-
-def _alias(settings: "Settings", spec: "Pipeline", found: "Plan", entry: "Entry | None") -> str:
-    """The state of MLflow's alias, or whether MLflow has the version that is to score."""
-    from nightshift.errors import NightshiftError
-    from nightshift.registry.alias import follow, foreseen
-
-    concerned = found.new.effective_from is not None
-    if entry is None and not concerned:
-        return ""
     if entry is None:
-        champion = found.after[0][1]
-        return foreseen(settings, spec.name, champion) if champion else ""
-    try:
-        said = follow(settings, spec)
-        return said if concerned else ""  # of a freeze only the ledger's head is shown in MLflow
-    except NightshiftError as error:
-        log.warning("MLflow's alias was not looked at, the ledger holds: %s", error)
-        return "the alias champion was not set"
+        report = looked_at(settings, spec, found)
+    else:
+        report = recorded(settings, spec, found, entry)
+        report = replace(report, alias=shown_in_mlflow(settings, spec, found))
+    emit(as_json, report.document(), "\n".join(_lines(report)))
 
 
-def _heading(found: "Plan", entry: "Entry | None") -> Iterator[str]:
-    from nightshift.orders.order import named_effect, told
+def _lines(report: "Report") -> Iterator[str]:
+    from nightshift.orders.report import WHO_SCORES
 
-    yield told(entry) if entry is not None else f"dry run, nothing is recorded: {named_effect(found.new)}"
-
-
-def _who(found: "Plan") -> Iterator[str]:
-    if not found.before:
-        return
-    header = ("from", "until", "before", "after")
-    days = sorted({day for day, _ in (*found.before, *found.after)})
-    rows = []
-    for number, first in enumerate(days):
-        until = days[number + 1] - timedelta(days=1) if number + 1 < len(days) else None
-        rows.append((first, until, _name(found.before, first), _name(found.after, first)))
-    yield f"who scores:\n{table(header, rows)}"
-
-
-def _name(reigns: "Sequence[Reign]", ds: date) -> str:
-    from nightshift.registry.champions import reigning
-
-    champion = reigning(reigns, ds)
-    return f"version {champion.version} ({champion.sha256[:16]})" if champion else "nobody"
-
-
-def _reigns(reigns: "Sequence[Reign]") -> list[dict[str, Any]]:
-    return [{"from": first, "champion": vars(champion) if champion else None} for first, champion in reigns]
-
-
-def _frozen(found: "Plan") -> list[str]:
-    """A line about the freeze: an order of a person goes by it, and leaves it as it is."""
-    from nightshift.orders.order import told
-
-    if found.freeze is None or found.order.kind == "unfreeze":
-        return []
-    return [f"promotions by the rule stay frozen: {told(found.freeze)}"]
+    yield report.heading()
+    yield from report.plan.found
+    if rows := report.who_scores():
+        yield f"who scores:\n{table(WHO_SCORES, rows)}"
+    yield from report.days()
+    yield from report.rest()

@@ -1,4 +1,4 @@
-"""The pages below ``/nightshift`` of the Airflow UI: gate reports, what the steps of a run said, and Tonight.
+"""The pages below ``/nightshift`` of the Airflow UI: gate reports, what the steps of a run said, Tonight, pipelines.
 
 Open to whoever may see the DAG, to nobody else; Tonight has the pipelines whose DAGs its reader may see. Imported with
 the first request.
@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -19,26 +18,19 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from fastapi import Depends, FastAPI, HTTPException, Response
 
 from nightshift import storage, tonight
+from nightshift.orchestration import pipeline_routes
 from nightshift.orchestration import tonight as tonight_page
 from nightshift.orchestration.links import shown
 from nightshift.orchestration.order_endpoint import add_orders
 from nightshift.orchestration.run_row import known
+from nightshift.orchestration.template import HEADERS, HTML, filled
 from nightshift.plan import RETRAIN_SUFFIX, pipeline_of
 from nightshift.run_facts import RunFacts
-from nightshift.runs import RunPage, read_page, summary
+from nightshift.runs import RunPage, pipeline_path, read_page, summary
 from nightshift.settings import Settings
 
-# A page of ours needs no script and nothing from elsewhere: what slipped into one can do nothing either.
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'self'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "private, no-store",
-}
 FEW = 6
-TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json"}
+TYPES = {".html": HTML, ".json": "application/json"}
 DAG_ID = re.compile(r"[a-z0-9_]+")
 PATH = re.compile(r"(?:[A-Za-z0-9_=+-][A-Za-z0-9_.=+-]*/)*[A-Za-z0-9_=+-][A-Za-z0-9_.=+-]*\.(?:html|json)")
 
@@ -70,6 +62,7 @@ def application() -> FastAPI:
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
     add_orders(app, settings)
+    pipeline_routes.add(app, settings)
     return app
 
 
@@ -119,9 +112,19 @@ def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> st
         line = f'<p class="summary"><b class="state {state.name.lower()}">{state}</b> {escape(summary(steps))}</p>'
         content = f'{line}<div class="scroll"><table>{head}{rows}</table></div>'
     content = "".join(f'<p class="failed">{escape(line)}</p>' for line in _doubts(found)) + content
-    template = Template(Path(__file__).with_name("run.html").read_text())
     ds = next((f"Business date {escape(step['ds'])}" for step in steps if step["ds"]), "No business date")
-    return template.substitute(dag=escape(dag_id), run=escape(_asked(run_id, steps)), ds=ds, content=content)
+    return filled(
+        "run.html",
+        dag=_pipeline_link(dag_id),
+        title=escape(dag_id),
+        run=escape(_asked(run_id, steps)),
+        ds=ds,
+        content=content,
+    )
+
+
+def _pipeline_link(dag_id: str) -> str:
+    return f'<a href="{escape(pipeline_path(dag_id))}">{escape(dag_id)}</a>'
 
 
 def _doubts(page: RunPage) -> Iterator[str]:

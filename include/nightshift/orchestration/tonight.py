@@ -8,16 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
-from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from nightshift.orchestration.notes import diagnosis
+from nightshift.orchestration.template import filled
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.run_day import BUSINESS_DATE, MADE_FOR_A_DAY, run_day
 from nightshift.run_facts import RunFacts
 from nightshift.run_state import RunState
-from nightshift.runs import run_path
+from nightshift.runs import pipeline_path, run_path
 from nightshift.tonight import News, Summary
 
 if TYPE_CHECKING:
@@ -215,10 +214,12 @@ def page(found: Sequence[Line], now: datetime) -> str:
     counts = {state: sum(item.state == state for item in found) for state in _ORDER}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no pipeline to show"
     head = "<tr><th>Pipeline<th>State<th>Night<th>What of it<th>Readers see<th>Champion<th>Owner<th>Updated</tr>"
-    template = Template(Path(__file__).with_name("tonight.html").read_text())
     rows = "".join(map(_row, found))
-    return template.substitute(
-        at=f"{now:%Y-%m-%d %H:%M} UTC", summary=escape(summary), content=f"<table>{head}{rows}</table>"
+    return filled(
+        "tonight.html",
+        at=f"{now:%Y-%m-%d %H:%M} UTC",
+        summary=escape(summary),
+        content=f"<table>{head}{rows}</table>",
     )
 
 
@@ -226,8 +227,9 @@ def _row(item: Line) -> str:
     name = f'<a href="{escape(item.run)}">{escape(item.pipeline)}</a>' if item.run else escape(item.pipeline)
     what = "".join(f"<p>{escape(words)}</p>" for words in item.what)
     command = f"<code>{escape(item.next)}</code>" if item.next else ""
-    cells: Any = (item.readers or "nothing", item.champion or "nobody", item.owner, item.told)
+    who = f'<a href="{escape(pipeline_path(item.pipeline))}">{escape(item.champion or "nobody")}</a>'
+    cells = (escape(item.readers or "nothing"), who, escape(item.owner), escape(item.told))
     return (
         f'<tr><td>{name}<td class="state {item.state.name.lower()}">{escape(item.state)}<td>{escape(item.day)}'
-        f"<td>{what}{command}{''.join(f'<td>{escape(cell)}' for cell in cells)}</tr>"
+        f"<td>{what}{command}{''.join(f'<td>{cell}' for cell in cells)}</tr>"
     )
