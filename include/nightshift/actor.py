@@ -1,7 +1,10 @@
-"""Who gives an order on the command line."""
+"""Who gives an order: on the command line, and where nobody does."""
 
 import os
 import pwd
+
+SERVICE = "airflow"
+"""Who orders what no person did, such as a scheduled run."""
 
 
 def system_account() -> str:

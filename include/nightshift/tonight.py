@@ -21,6 +21,7 @@ from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.registry.champions import reigns_from
 from nightshift.registry.interventions import freeze_in_force
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.proposals import Proposal, open_proposal
 from nightshift.run_facts import RunFacts
 from nightshift.settings import Settings
 from nightshift.specs.calendar import current_ds
@@ -52,7 +53,8 @@ class Summary:
 
     ``night`` and ``retrain`` are the news of the run of the newest day of either DAG. ``published`` is the newest day
     that readers have predictions of. ``reigns`` are the version that scores and the changes that are to come, each
-    with its first day; an empty version is nobody. ``frozen`` says who froze promotions.
+    with its first day; an empty version is nobody. ``frozen`` says who froze promotions. ``asked`` says which proposal
+    waits for a person, ``asked_until`` when it expires (ISO 8601).
     """
 
     pipeline: str
@@ -62,6 +64,8 @@ class Summary:
     published: str = ""
     reigns: tuple[tuple[str, str], ...] = ()
     frozen: str = ""
+    asked: str = ""
+    asked_until: str = ""
 
     def document(self) -> dict[str, Any]:
         """The summary as plain data."""
@@ -146,14 +150,23 @@ def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summar
     entries, schedule = Ledger.of(settings).entries(pipeline.name), pipeline.schedule
     today = max(current_ds(schedule, now), schedule.start)
     reigns = reigns_from(entries, min(today, schedule.end) if schedule.end else today)
-    frozen = freeze_in_force(entries)
+    frozen, proposal = freeze_in_force(entries), open_proposal(entries, schedule, now)
     return replace(
         known,
         at=now.isoformat(timespec="seconds"),
         published=max(_published(settings, pipeline), default=""),
         reigns=tuple((day.isoformat(), champion.version if champion else "") for day, champion in reigns),
         frozen=f"frozen by {frozen.actor}: {frozen.reason}" if frozen else "",
+        asked=_asked(proposal) if proposal else "",
+        asked_until=proposal.expires_at.isoformat(timespec="seconds") if proposal else "",
     )
+
+
+def _asked(proposal: Proposal) -> str:
+    entry, by = proposal.entry, proposal.ordered_by or "the schedule"
+    since = f"since {entry.recorded_at:%Y-%m-%d %H:%M} UTC, ordered by {by}"
+    command = f"nightshift approve {entry.pipeline} --proposal {entry.seq}"
+    return f"version {entry.version} waits for approval {since}: {command}"
 
 
 def _published(settings: Settings, pipeline: Pipeline) -> Collection[str]:
