@@ -118,12 +118,10 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
     }
     waiting = {"timeout": task.wait, "poke_interval": settings.poke_seconds}
     match task.kind:
-        case "step":
-            return StepOperator(**arguments)
+        case "step" | "plan_shards":
+            return (StepOperator if task.kind == "step" else PlanShardsOperator)(**arguments)
         case "spark":
             return SparkStepOperator(timeout=task.wait, poke_interval=SPARK_POKE_SECONDS, **arguments)
-        case "plan_shards":
-            return PlanShardsOperator(**arguments)
         case "wait":
             return WaitOperator(**waiting, **arguments)
         case "turn":

@@ -15,6 +15,8 @@ from nightshift.settings import REMOVAL_KEY
 # The database of the ledger has the name of the role that owns it.
 OWNER, WRITER = "nightshift", "nightshift_writer"
 ADMIN = "admin"
+# Airflow adds the other logins that it is configured with.
+PASSWORDS = "airflow-passwords.json"
 
 
 def ensure_secrets(layout: Layout) -> None:
@@ -22,7 +24,7 @@ def ensure_secrets(layout: Layout) -> None:
     roles = {role: _token() for role in ("airflow", "mlflow", WRITER)}
     _once(layout.secrets / "postgres.json", lambda: json.dumps(roles))
     _forget_owner(layout)
-    _once(layout.secrets / "airflow-passwords.json", lambda: json.dumps({ADMIN: _token()}))
+    _once(layout.secrets / PASSWORDS, lambda: json.dumps({ADMIN: _token()}))
     _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
     _once(layout.secrets / "airflow-fernet-key", _fernet_key)
     make_removal_key(layout.secrets / REMOVAL_KEY)

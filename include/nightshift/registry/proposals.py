@@ -106,8 +106,8 @@ def fate(entries: Sequence[Entry], schedule: Schedule, proposal: Proposal, now: 
 
     Of one that is ``held`` promotions are frozen: it can be answered once they are not.
     """
-    if ended := _ended(entries, proposal.seq):
-        return Fate("approved" if ended.kind == "approval" else "refused", ended.reason, ended)
+    if end := ended(entries, proposal.seq):
+        return Fate("approved" if end.kind == "approval" else "refused", end.reason, end)
     return _obstacle(entries, schedule, proposal, now) or Fate("open")
 
 
@@ -194,8 +194,8 @@ def concluded(
     giver may. Raises PromotionRefused where there is no such proposal.
     """
     proposal = find_proposal(entries, seq)
-    if ended := _ended(entries, seq):
-        return ended
+    if end := ended(entries, seq):
+        return end
     obstacle = _obstacle(entries, pipeline.schedule, proposal, now)
     reason, kind = _conclusion(proposal, answer, obstacle)
     entry, person = proposal.entry, answer.choice != "expire" and (kind == "approval" or answer.choice == "reject")
@@ -259,7 +259,8 @@ def _superseded(entries: Sequence[Entry], schedule: Schedule, proposal: Proposal
     return f"the champion that it was compared with is champion no more, {present} is"
 
 
-def _ended(entries: Sequence[Entry], seq: int) -> Entry | None:
+def ended(entries: Sequence[Entry], seq: int) -> Entry | None:
+    """The approval or refusal that ended a proposal, if one did."""
     ends = (entry for entry in entries if entry.kind in ("approval", "refusal") and entry.details.get(ENDS) == seq)
     return next(ends, None)
 
