@@ -11,6 +11,9 @@ _UID = re.compile(r" \(uid \d+\)$")
 # What Airflow's login may be called: no white space and no brackets, so that it looks like no account of a system.
 _LOGIN = re.compile(r"[^\s()<>]{1,100}")
 
+SERVICE = "airflow"
+"""Who orders what no person did, such as a scheduled run."""
+
 
 def system_account() -> str:
     """Return the account of the operating system that runs this, marked as that: nobody has signed in.

@@ -40,6 +40,8 @@ class Job:
     if anybody did, and ``rebuild`` that the day is to be built again. ``run_spark`` runs a Spark command to its end,
     for gates of partitions too large for pandas; None where there is no Spark. ``verify_landing``: landing files are
     read again, whatever their size and time say. ``last_try``: nobody tries the step again if it fails now.
+    ``ordered_by`` is for a run that can wait for a person: who ordered it, empty where the schedule did; None for one
+    that cannot wait, as of a backfill or in a shell.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class Job:
     rebuild: bool = False
     verify_landing: bool = False
     last_try: bool = True
+    ordered_by: str | None = None
     run_spark: Callable[[Settings, Any], None] | None = field(default=None, repr=False, compare=False)
 
     @property

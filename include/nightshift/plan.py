@@ -13,7 +13,7 @@ from nightshift.specs.model import Input, Pipeline, seconds
 SPARK_POOL = "nightshift_spark"
 RETRAIN_SUFFIX = "__retrain"
 
-Kind = Literal["step", "wait", "spark", "plan_shards", "shard", "turn"]
+Kind = Literal["step", "wait", "spark", "plan_shards", "shard", "turn", "approval"]
 Every = Literal["day", "week", "never"]
 _EVERY: dict[str, Every] = {"nightly": "day", "weekly": "week", "never": "never"}
 _HOUR = 3600
@@ -24,7 +24,8 @@ class TaskPlan:
     """One task.
 
     ``kind``: ``step`` calls a use case; ``wait`` calls it until nothing is missing; ``spark`` plans, and runs Spark
-    where there is work; ``plan_shards`` yields the arguments of each ``shard``; ``turn`` lets earlier dates go first.
+    where there is work; ``plan_shards`` yields the arguments of each ``shard``; ``turn`` lets earlier dates go first;
+    ``approval`` waits for a person.
     ``timeout``, ``wait`` and ``start`` are seconds: of one try, of waiting in which no slot is held, and of waiting for
     a pod's node and for its image. A greater ``priority`` goes first: a backfill takes all of its days through one
     task before the next, so that one Spark job builds many.
@@ -178,12 +179,16 @@ def _retrain(pipeline: Pipeline) -> DagPlan:
         ("evaluate_and_register", "step", 2, "Metrics and plots of the challenger, as a version in MLflow."),
         ("decide", "turn", 1, "Compares challenger, champion and baseline by the spec's rule. In a backfill it waits "
                               "until no earlier as-of date is queued or running, so that decisions are in date order."),
+        *_approval(pipeline),
         ("promote", "step", 1, "Writes the decision to the ledger; MLflow's alias follows."),
     )  # fmt: skip
+    waits = {"turn": 24 * _HOUR, "spark": 24 * _HOUR, "approval": seconds(pipeline.promotion.approve_within)}
     tasks = tuple(
         TaskPlan(
             step, kind, (chain[at - 1][0],) if at else (), doc, timeout=hours * _HOUR, priority=len(chain) - at,
-            wait=24 * _HOUR if kind in ("turn", "spark") else 0, pool=SPARK_POOL if kind == "spark" else "default_pool",
+            wait=waits.get(kind, 0), pool=SPARK_POOL if kind == "spark" else "default_pool",
+            # Where nobody is asked, the window is skipped; what failed before it must still fail the run.
+            trigger_rule="none_failed" if at and chain[at - 1][1] == "approval" else "all_success",
         )
         for at, (step, kind, hours, doc) in enumerate(chain)
     )  # fmt: skip
@@ -195,9 +200,25 @@ def _retrain(pipeline: Pipeline) -> DagPlan:
         owner=pipeline.owner,
         tags=_tags(pipeline, "retrain"),
         schedule=_schedule(pipeline, _EVERY[pipeline.schedule.retrain]),
-        max_active_runs=4,
+        # A run that waits for a person must not keep tomorrow's from its turn.
+        max_active_runs=16 if waits_for_people(pipeline) else 4,
         tasks=tasks,
     )
+
+
+def waits_for_people(pipeline: Pipeline) -> bool:
+    """Whether retrains of the pipeline may wait for a person."""
+    return pipeline.promotion.approval == "required"
+
+
+def _approval(pipeline: Pipeline) -> tuple[tuple[str, Kind, int, str], ...]:
+    if not waits_for_people(pipeline):
+        return ()
+    doc = (
+        "Waits for a person's answer to the proposal that decide made; skipped where it made none, as in a backfill. "
+        f"After {pipeline.promotion.approve_within} the proposal has expired."
+    )
+    return (("approval", "approval", 1, doc),)
 
 
 def _tags(pipeline: Pipeline, kind: str) -> tuple[str, ...]:

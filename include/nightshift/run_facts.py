@@ -12,8 +12,8 @@ LAST_STEPS = ("monitor", "promote")
 UNFINISHED = ("queued", "running")
 """Airflow's states of a run that goes on."""
 
-LOOKS_AGAIN = ("up_for_reschedule", "deferred")
-"""Airflow's states of a task that holds no slot: it looks again later."""
+LOOKS_AGAIN = ("up_for_reschedule", "deferred", "awaiting_input")
+"""Airflow's states of a task that holds no slot: it looks again later, or a person answers it."""
 
 OPEN = ("running", "restarting", "scheduled", "queued", "up_for_retry", *LOOKS_AGAIN)
 """Airflow's states of a task that has begun, or will without any other one."""

@@ -22,6 +22,7 @@ from nightshift.registry.champions import reigns_from
 from nightshift.registry.entry import Entry
 from nightshift.registry.interventions import freeze_in_force
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.proposals import Proposal, open_proposal
 from nightshift.run_facts import RunFacts
 from nightshift.settings import Settings
 from nightshift.specs.calendar import current_ds
@@ -53,7 +54,8 @@ class Summary:
 
     ``night`` and ``retrain`` are the news of the run of the newest day of either DAG. ``published`` is the newest day
     that readers have predictions of. ``reigns`` are the version that scores and the changes that are to come, each
-    with its first day; an empty version is nobody. ``frozen`` says who froze promotions.
+    with its first day; an empty version is nobody. ``frozen`` says who froze promotions. ``asked`` says which proposal
+    waits for a person, ``asked_until`` when it expires (ISO 8601).
     """
 
     pipeline: str
@@ -63,6 +65,8 @@ class Summary:
     published: str = ""
     reigns: tuple[tuple[str, str], ...] = ()
     frozen: str = ""
+    asked: str = ""
+    asked_until: str = ""
 
     def document(self) -> dict[str, Any]:
         """The summary as plain data."""
@@ -146,11 +150,13 @@ def with_ledger(known: Summary, pipeline: Pipeline, entries: Sequence[Entry], no
     schedule = pipeline.schedule
     today = max(current_ds(schedule, now), schedule.start)
     reigns = reigns_from(entries, min(today, schedule.end) if schedule.end else today)
-    frozen = freeze_in_force(entries)
+    frozen, proposal = freeze_in_force(entries), open_proposal(entries, schedule, now)
     return replace(
         known,
         reigns=tuple((day.isoformat(), champion.version if champion else "") for day, champion in reigns),
         frozen=f"frozen by {frozen.by}: {frozen.reason}" if frozen else "",
+        asked=_asked(proposal) if proposal else "",
+        asked_until=proposal.expires_at.isoformat(timespec="seconds") if proposal else "",
     )
 
 
@@ -160,6 +166,14 @@ def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summar
     known = with_ledger(known, pipeline, Ledger.of(settings).entries(pipeline.name), now)
     published = max(_published(settings, pipeline), default="")
     return replace(known, at=now.isoformat(timespec="seconds"), published=published)
+
+
+
+def _asked(proposal: Proposal) -> str:
+    entry, by = proposal.entry, proposal.ordered_by or "the schedule"
+    since = f"since {entry.recorded_at:%Y-%m-%d %H:%M} UTC, ordered by {by}"
+    command = f"nightshift approve {entry.pipeline} --proposal {entry.seq}"
+    return f"version {entry.version} waits for approval {since}: {command}"
 
 
 def _published(settings: Settings, pipeline: Pipeline) -> Collection[str]:

@@ -60,6 +60,28 @@ def test_a_retrain_is_a_chain(pipeline: Pipeline) -> None:
     assert [task.after for task in tasks] == [(), *((task.name,) for task in tasks[:-1])]
 
 
+def asking() -> Pipeline:
+    return make_pipeline(promotion={**spec_document()["promotion"], "approval": "required", "approve_within": "36h"})
+
+
+def test_a_person_is_asked_between_the_decision_and_the_ledger() -> None:
+    plan = make_plan(asking())
+    *_, decide, approval, promote = plan.retrain.tasks
+    assert (approval.name, approval.kind, approval.after, approval.wait) == (
+        "approval",
+        "approval",
+        ("decide",),
+        129600,
+    )
+    assert (promote.after, promote.trigger_rule) == (("approval",), "none_failed")
+    assert (decide.trigger_rule, approval.trigger_rule) == ("all_success", "all_success")
+    assert plan.retrain.max_active_runs == 16, "one that waits must not keep tomorrow's from its turn"
+
+
+def test_a_night_asks_nobody() -> None:
+    assert make_plan(asking()).daily == make_plan(make_pipeline()).daily
+
+
 def every_task(pipeline: Pipeline) -> list[tuple[DagPlan, TaskPlan]]:
     plan = make_plan(pipeline)
     return [(dag, task) for dag in (plan.daily, plan.retrain) for task in dag.tasks]

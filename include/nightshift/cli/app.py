@@ -9,7 +9,20 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from nightshift import __version__
-from nightshift.cli import backfill, check, diagnose, models, night, notify, orders, pipelines, repair, upkeep, waive
+from nightshift.cli import (
+    backfill,
+    check,
+    diagnose,
+    models,
+    night,
+    notify,
+    orders,
+    pipelines,
+    proposals,
+    repair,
+    upkeep,
+    waive,
+)
 from nightshift.errors import GateFailed, InputMissing, LedgerCorrupt, NightshiftError, SpecError, unforeseen
 
 NOT_WELL = (GateFailed, InputMissing, LedgerCorrupt)
@@ -94,6 +107,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(upkeep.backup, upkeep.restore, notify.notify),
     *(models.champions, models.history, models.ledger),
     *(orders.rollback, orders.retire, orders.override, orders.freeze, orders.unfreeze),
+    *(proposals.proposals, proposals.approve, proposals.reject),
 )
 for function in _COMMANDS:
     app.command(function.__name__.rstrip("_"))(function)

@@ -19,29 +19,37 @@ if TYPE_CHECKING:
     Template = tuple[Kind, dict[str, Any], list[Problem]]
 
 
+# One orders, another approves.
+_FEWEST = 2
+
+
 def check(
     pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all of them.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check specs, feature modules and the pod templates; problems as file:line.
 
-    Runs nothing and needs no platform. A channel that the platform's file of channels does not have is a problem. Where
+    Runs nothing and needs no platform. A channel that the platform's file of channels does not have is a problem, and
+    so is an approval that is required where fewer than two people can sign in: nobody could approve one's order. Where
     the ledger answers, a champion that tonight's scoring would refuse (its files, or module and spec that are not what
     it was trained with) is a problem, too; else it says that nobody asked. Exit code 1 where there is a problem.
 
     Example: nightshift check flights
     """
     from nightshift.cli.next_champions import next_champions
+    from nightshift.platform.environment import known_logins
     from nightshift.settings import Settings
     from nightshift.specs.check import check_specs
 
     settings = Settings.from_env()
     templates, (channels, wrong_channels) = _templates(settings), _channels(settings)
-    found = check_specs(settings, pipeline, also=partial(_more_findings, templates, channels))
+    people = known_logins(settings)
+    found = check_specs(settings, pipeline, also=partial(_more_findings, templates, channels, people))
     problems = [*found.problems, *(problem for _, _, wrong in templates for problem in wrong), *wrong_channels]
     asked = next_champions(settings, found.good)
     lines = [*map(str, problems), *map(str, asked.refused)]
     warnings = [] if channels or wrong_channels else list(_untold(settings, found.good))
+    warnings += list(_unasked(found.good)) if people is None else []
     count = f"{len(lines)} {'problem' if len(lines) == 1 else 'problems'}" if lines else "no problem"
     specs = f"{found.specs} {'spec' if found.specs == 1 else 'specs'}"
     document = {
@@ -73,11 +81,16 @@ def _templates(settings: "Settings") -> "list[Template]":
     return [(kind, *check_template(path, kind)) for kind, path, used in templates if used or path.is_file()]
 
 
-def _more_findings(templates: "list[Template]", channels: "Channels | None", spec: "Pipeline") -> Iterator["Finding"]:
+def _more_findings(
+    templates: "list[Template]", channels: "Channels | None", people: frozenset[str] | None, spec: "Pipeline"
+) -> Iterator["Finding"]:
     """What is wrong with a spec that only others than ``specs`` know."""
     from nightshift.pods.kinds import SCORING
 
     yield from _wrong_parameters(spec)
+    if spec.promotion.approval == "required" and people is not None and len(people) < _FEWEST:
+        words = f"promotion.approval: {len(people)} login is known here, and what one person orders another approves"
+        yield ("promotion", "approval"), f"{words}; add logins by AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
     for name, words in channels.unknown(spec.notify) if channels else ():
         yield ("notify", name), f"notify: {words}"
     for kind, template, problems in templates:
@@ -136,3 +149,9 @@ def _untold(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str
     """Specs that name channels where this machine knows none: whether there are such, only the platform's can say."""
     if names := [spec.name for spec in specs if spec.notify]:
         yield f"the channels of {', '.join(names)} are not known here, there is no {settings.channels}"
+
+
+def _unasked(specs: "tuple[Pipeline, ...]") -> Iterator[str]:
+    """Specs that want a person's approval where this machine does not know who can sign in."""
+    if names := [spec.name for spec in specs if spec.promotion.approval == "required"]:
+        yield f"whether two people can sign in, as promotions of {', '.join(names)} want, is not known here"

@@ -50,6 +50,7 @@ def job_of(context: Context, pipeline: str) -> Job:
         actor=order.by,
         reason=order.reason,
         rebuild=order.rebuild,
+        ordered_by=None if backfill else "" if run.run_type == "scheduled" else order.by,
         last_try=context["ti"].try_number > context["ti"].max_tries,
     )
 

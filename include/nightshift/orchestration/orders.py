@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from nightshift.actor import SERVICE
 from nightshift.errors import ConfRefused
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.run_day import BUSINESS_DATE, MADE_FOR_A_DAY
@@ -72,7 +73,7 @@ def order_of(run: Any) -> Order:
         known = [key for key in unknown if key.isidentifier() and len(key) <= _LONGEST]
         named = f": {', '.join(f'{key!r}{nearest(key, keys)}' for key in known[:5])}" if known else ""
         raise refusal(run, f"its conf has {len(unknown)} unknown {'key' if len(unknown) == 1 else 'keys'}{named}")
-    by = getattr(run, "triggering_user_name", None) or "airflow"
+    by = getattr(run, "triggering_user_name", None) or SERVICE
     order = Order(by, _reason(run, conf), _day(run, conf), _rebuild(run, conf))
     if run.run_type in MADE_FOR_A_DAY and (order.day or order.rebuild):
         raise refusal(

@@ -138,7 +138,7 @@ def line(pipeline: str, live: Mapping[str, Live], summary: Summary | None, now: 
         state=state,
         day=dag.day,
         run=run_path(pipeline, dag.run_id) if dag.run_id else "",
-        what=tuple(_what(pipeline, live, known, state, news)),
+        what=(*_what(pipeline, live, known, state, news), *_asked(known, now)),
         readers=known.published,
         champion=_champion(known, now),
         owner=dag.owners,
@@ -172,6 +172,11 @@ def _what(pipeline: str, live: Mapping[str, Live], known: Summary, state: RunSta
         yield f"the retrain as of {other.day} failed: {diagnosis(pipeline + RETRAIN_SUFFIX, other.day)}"
     if known.frozen:
         yield f"promotions are {known.frozen}"
+
+
+def _asked(known: Summary, now: datetime) -> Iterator[str]:
+    if known.asked and now < datetime.fromisoformat(known.asked_until):
+        yield known.asked
 
 
 def _waiting(dag: Live, news: News | None) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Self
+from urllib.parse import quote
 
-from nightshift.errors import PlatformError
+from nightshift.errors import OrderRefused, PlatformError
 from nightshift.run_day import run_day
 from nightshift.run_facts import OPEN
 from nightshift.settings import Settings
@@ -17,6 +18,14 @@ log = logging.getLogger("nightshift")
 
 MARKS = ("patch_dag_run", "patch_task_instance", "patch_task_group_instances")
 PAUSES = ("patch_dag", "patch_dags")
+
+# Airflow's answers to an answer that is not taken.
+_REFUSALS = {
+    400: "Airflow does not take the answer",
+    403: "this login may not answer there; Airflow's role of it must be allowed to edit the DAG's runs",
+    404: "nothing waits for an answer there; the window opens some seconds after the proposal",
+    409: "somebody has answered already",
+}
 
 # A busy machine answers late: what is only asked is asked again, so many seconds later.
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -81,7 +90,7 @@ class AirflowClient:
     def __init__(self, settings: Settings, user: str, password: str, *, patient: bool = True) -> None:
         import httpx
 
-        self._url, self._patient = settings.airflow_url, patient
+        self._url, self._patient, self.user = settings.airflow_url, patient, user
         self._client = httpx.Client(base_url=self._url, timeout=30 if patient else 10)
         answer = self._ask("POST", "/auth/token", json={"username": user, "password": password})
         self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
@@ -172,6 +181,24 @@ class AirflowClient:
         """Put a note on a run, in place of the one it has."""
         self._ask("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"note": text})
 
+    def answer(self, dag_id: str, run_id: str, task: str, choice: str, given: Mapping[str, Any]) -> str:
+        """Answer a task that waits for a person, and return the login that Airflow keeps as the one who did.
+
+        Raises OrderRefused where the task does not wait, somebody was quicker, or the login may not.
+        """
+        import httpx
+
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/-1/hitlDetails"
+        try:
+            answer = self._ask("PATCH", path, json={"chosen_options": [choice], "params_input": dict(given)})
+        except PlatformError as error:
+            cause = error.__cause__
+            status = cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else None
+            if status not in _REFUSALS:
+                raise
+            raise OrderRefused(_REFUSALS[status], where=f"{dag_id} {run_id}, task {task}") from None
+        return str(answer["responded_by"]["name"])
+
     def has_dag(self, dag_id: str) -> bool:
         """Return whether the DAG has been parsed and is not stale."""
         import httpx
@@ -218,15 +245,23 @@ def _may_pass(error: Exception) -> bool:
 
 def login(settings: Settings, *, patient: bool = True) -> AirflowClient:
     """A client with the login that ``nightshift up`` generated."""
-    file = settings.var / "secrets" / "airflow-passwords.json"
-    try:
-        passwords = json.loads(file.read_text())
-    except OSError as error:
-        raise PlatformError(
-            f"the login {file} cannot be read ({error.strerror})", do="start the platform with `nightshift up`"
-        ) from None
-    user, password = next(iter(passwords.items()))
+    found = passwords(settings)
+    if not found:
+        where = str(settings.var / "secrets")
+        raise PlatformError("no login can be read", where=where, do="start the platform with `nightshift up`")
+    user, password = next(iter(found.items()))
     return AirflowClient(settings, user, password, patient=patient)
+
+
+def passwords(settings: Settings) -> dict[str, str]:
+    """The passwords of logins that this account may read, the platform's own first; none where it may not."""
+    from nightshift.platform.logins import ADMIN, PASSWORDS
+
+    try:
+        found: dict[str, str] = json.loads((settings.var / "secrets" / PASSWORDS).read_text())
+    except OSError:
+        return {}
+    return dict(sorted(found.items(), key=lambda item: item[0] != ADMIN))
 
 
 def _run(item: dict[str, Any]) -> Run:

@@ -18,6 +18,8 @@ from nightshift.settings import REMOVAL_KEY
 # The database of the ledger has the name of the role that owns it.
 OWNER, WRITER, PEOPLE = "nightshift", "nightshift_writer", ledger_table.PEOPLE
 ADMIN = "admin"
+# Airflow adds the other logins that it is configured with.
+PASSWORDS = "airflow-passwords.json"
 
 
 def ensure_secrets(layout: Layout) -> None:
@@ -26,7 +28,7 @@ def ensure_secrets(layout: Layout) -> None:
     _once(layout.secrets / "postgres.json", lambda: json.dumps(roles))
     _once(layout.people_login, lambda: layout.cluster.url(PEOPLE, OWNER, _token()) + "\n")
     _forget_owner(layout)
-    _once(layout.secrets / "airflow-passwords.json", lambda: json.dumps({ADMIN: _token()}))
+    _once(layout.secrets / PASSWORDS, lambda: json.dumps({ADMIN: _token()}))
     _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
     _once(layout.secrets / "airflow-fernet-key", _fernet_key)
     make_removal_key(layout.secrets / REMOVAL_KEY)

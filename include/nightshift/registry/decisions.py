@@ -54,7 +54,7 @@ class Verdict:
 
     ``version`` and ``model_sha256`` are empty where there is no challenger (too few days). ``compared`` is the SHA-256
     of the champion that the decision rests on, empty where there was none; None where the decision rests on no
-    champion at all. ``approved`` says that ``actor`` is a person who allowed the promotion.
+    champion at all.
     """
 
     as_of: date
@@ -64,7 +64,6 @@ class Verdict:
     compared: str | None
     run_id: str
     actor: str
-    approved: bool = False
 
     @property
     def once(self) -> str:
@@ -122,7 +121,8 @@ def ruled(entries: Sequence[Entry], pipeline: Pipeline, verdict: Verdict, now: d
     """The entry that a verdict becomes, or the one that answers it already.
 
     None where the champion that it would replace is not the one that was compared: compare again. What the rule would
-    promote is refused while promotions are frozen, and where the model is retired. Pure.
+    promote is refused while promotions are frozen, where the model is retired, and where a person must approve of it:
+    a run that can ask one makes a proposal instead. History is rebuilt by the rule alone. Pure.
     """
     found = standing(entries, pipeline.schedule, verdict.as_of, now)
     if answer := _answer(entries, verdict, found):
@@ -134,15 +134,15 @@ def ruled(entries: Sequence[Entry], pipeline: Pipeline, verdict: Verdict, now: d
     held = held_by(entries, verdict.model_sha256) if decides and verdict.decision.promote else None
     if found.role == "rerun":
         kind = "rerun"
-    elif decides and verdict.decision.promote and not held:
-        kind = "approval" if verdict.approved else "promotion"
+    elif decides and verdict.decision.promote and not held and not _unasked(pipeline, found):
+        kind = "promotion"
     return NewEntry(
         pipeline=pipeline.name,
         kind=kind,
         actor=verdict.actor,
-        reason=_reason(verdict, found, held),
+        reason=_reason(pipeline, verdict, found, held),
         as_of=verdict.as_of,
-        effective_from=found.effective_from if kind in ("promotion", "approval") else None,
+        effective_from=found.effective_from if kind == "promotion" else None,
         version=verdict.version,
         model_sha256=verdict.model_sha256,
         details={
@@ -248,11 +248,18 @@ def _same_refusal(verdict: Verdict, last: Entry, found: Standing) -> bool:
     return compared == (verdict.compared or "") and verdict.compared in (None, found.champion_sha256)
 
 
-def _reason(verdict: Verdict, found: Standing, held: Entry | None) -> str:
+def _unasked(pipeline: Pipeline, found: Standing) -> bool:
+    """Whether a promotion would be live without the person that the spec requires."""
+    return pipeline.promotion.approval == "required" and found.role == "live"
+
+
+def _reason(pipeline: Pipeline, verdict: Verdict, found: Standing, held: Entry | None) -> str:
     reason, because = verdict.decision.reason, found.because
     if held is not None:
         what = "frozen" if held.kind == "freeze" else "its model was retired"
         return f"{what} by {held.actor} in entry {held.seq} ({held.reason}); the rule would promote it: {reason}"
+    if because is None and verdict.decision.promote and _unasked(pipeline, found):
+        return f"a person must approve, whom no backfill, no shell and no second comparison asks; the rule: {reason}"
     if because is None:
         return reason
     if found.role == "superseded":

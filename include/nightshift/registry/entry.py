@@ -12,7 +12,7 @@ from nightshift.lineage import sha256
 
 Kind = Literal[
     "promotion", "refusal", "approval", "rollback", "retirement", "rerun", "waiver", "freeze", "unfreeze", "override",
-    "restore",
+    "restore", "proposal",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # What a person decides: a database role of its own appends these and no others, and the tasks' role none of them.
@@ -30,10 +30,10 @@ class NewEntry:
     """What is to be appended.
 
     ``effective_from`` is the first ``ds`` that the entry concerns; None where it changes no champion (a refusal, a
-    rerun, a waiver, a freeze). ``version`` is the registered version: the challenger of a decision, the one that a
-    rollback returns to, an override promotes or a retirement retires; empty for a waiver or a freeze. ``once`` names
-    the event within its pipeline: a second append of it returns the first entry. ``details`` is JSON without NaN and
-    infinities, and never holds the value of a cell.
+    rerun, a proposal, a waiver, a freeze). ``version`` is the registered version: the challenger of a decision, the one
+    that a rollback returns to, an override promotes or a retirement retires; empty for a waiver or a freeze. ``once``
+    names the event within its pipeline: a second append of it returns the first entry. ``details`` is JSON without NaN
+    and infinities, and never holds the value of a cell.
     """
 
     pipeline: str

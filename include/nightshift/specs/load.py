@@ -82,8 +82,9 @@ def spec_hash(pipeline: Pipeline) -> str:
     sources = {
         name: {key for key in _LATER if getattr(source, key) == _LATER[key]} for name, source in pipeline.inputs.items()
     }
-    # Who is told, and how soon a day is wanted, changes nothing of what is made.
-    unused: dict[str, Any] = {"inputs": sources, "schedule": {"deliver_by"}, "notify": True}
+    # Who is told, who is asked, and how soon a day is wanted, changes nothing of what is made.
+    asked = {"approval", "approve_within"}
+    unused: dict[str, Any] = {"inputs": sources, "schedule": {"deliver_by"}, "notify": True, "promotion": asked}
     if not pipeline.features.reads:
         unused["features"] = {"reads"}
     if pipeline.label.wait == Label.model_fields["wait"].default:

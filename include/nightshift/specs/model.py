@@ -141,6 +141,10 @@ class Promotion(Model):
     """By how much a model must beat the baseline, relative: 0.01 asks for a metric 1 % better."""
     improvement: float = 0.0
     """By how much a challenger must beat the champion, likewise."""
+    approval: Literal["required", "none"] = "none"
+    """With `required` a person decides what the rule would promote: no run promotes live without one."""
+    approve_within: Duration = "3d"
+    """How long a proposal waits for that person; then it has expired, and nothing was promoted."""
 
 
 class Pipeline(Model):

@@ -24,9 +24,10 @@ from nightshift.registry.promotion import refused
 from nightshift.specs.calendar import training_days
 from nightshift.tables import state
 from nightshift.training import training_set as sets
+from nightshift.training.approval import conclude, propose
 from nightshift.training.challenger import trained
 from nightshift.training.comparison import predict_holdout
-from nightshift.training.evidence import Evidence, gather
+from nightshift.training.evidence import Evidence, asks, gather
 from nightshift.training.gate import audited, blocked_for, unfit
 from nightshift.training.record import record
 from nightshift.training.training_set import TrainingSet
@@ -137,7 +138,8 @@ def evaluate_and_register(job: Job) -> Outcome:
 def decide(job: Job) -> Outcome:
     """Compare challenger, baseline and the champion that a promotion would replace on the same holdout, by the rule.
 
-    Raises PromotionRefused where the as-of date has not come yet.
+    Where a person must approve, what the rule would promote becomes a proposal. Raises PromotionRefused where the
+    as-of date has not come yet.
     """
     rows = _training_set(job)
     if rows is None:
@@ -145,9 +147,13 @@ def decide(job: Job) -> Outcome:
         job.leave("decide", Evidence(refused(_refusal(job), left_out=left_out)).document())
         return _nothing(job, "decide")
     evidence = gather(job, rows, _challenger(job), job.left("evaluate_and_register")["version"])
+    if asks(job):
+        evidence = _proposed(job, rows, evidence)
     job.leave("decide", evidence.document())
     decision = evidence.decision
     verdict = "to be promoted" if decision.promote else "refused"
+    if evidence.proposal is not None:
+        verdict = f"proposed in entry {evidence.proposal} of the ledger"
     message = f"version {evidence.version} as of {job.day} is {verdict}: {decision.reason}"
     return Outcome("decide", job.day, "done", message, {"promote": float(decision.promote)})
 
@@ -156,25 +162,47 @@ def promote(job: Job) -> Outcome:
     """Record the decision in the ledger, and let MLflow's alias follow it.
 
     Where the champion changed since ``decide``, it compares again. A question that has been answered (the same
-    challenger against the same champion) is not recorded again.
+    challenger against the same champion) is not recorded again. Of a proposal it records what a person answered.
     """
-    name = job.pipeline.name
     evidence = Evidence.read(job.left("decide"))
-    for _ in range(_TRIES):
-        recorded, alias = _recorded(job, evidence.verdict(job))
-        if recorded is not None:
-            break
-        log.info("the champion changed since it was compared: comparing again")
-        evidence = _compared_again(job, evidence)
+    if evidence.proposal is not None:
+        recorded, alias = conclude(job, evidence.proposal)
     else:
-        recorded, alias = _recorded(job, evidence.verdict(job, _SUPERSEDED))
-    assert recorded is not None  # noqa: S101
+        recorded, alias = _ruled(job, evidence)
     entry, stands = recorded.entry, recorded.stands
     if not stands:
-        statsd.count(job.settings, "promotion_decisions", 1, pipeline=name, decision=entry.kind)
+        statsd.count(job.settings, "promotion_decisions", 1, pipeline=job.pipeline.name, decision=entry.kind)
     status: Status = "up_to_date" if stands else "done"
     message = f"entry {entry.seq} of the ledger{' stands' if stands else ''}: {_told(entry)}; {alias}"
     return Outcome("promote", job.day, status, message)
+
+
+def _proposed(job: Job, rows: TrainingSet, evidence: Evidence) -> Evidence:
+    """The evidence with the proposal that it became, compared anew while champion or open proposal change."""
+    for _ in range(_TRIES):
+        if not evidence.decision.promote:
+            break
+        entry, holds = propose(job, evidence)
+        if entry is not None:
+            return replace(evidence, proposal=entry.seq)
+        if holds:
+            break
+        log.info("champion or open proposal changed since the comparison: comparing again")
+        evidence = gather(job, rows, _challenger(job), evidence.version)
+    return evidence
+
+
+def _ruled(job: Job, evidence: Evidence) -> tuple[Recorded, str]:
+    """The entry that the rule makes of the evidence, compared anew while the champion changes; what of the alias."""
+    for _ in range(_TRIES):
+        recorded, alias = _recorded(job, evidence.verdict(job))
+        if recorded is not None:
+            return recorded, alias
+        log.info("the champion changed since it was compared: comparing again")
+        evidence = _compared_again(job, evidence)
+    recorded, alias = _recorded(job, evidence.verdict(job, _SUPERSEDED))
+    assert recorded is not None  # noqa: S101
+    return recorded, alias
 
 
 def _recorded(job: Job, verdict: Verdict) -> tuple[Recorded | None, str]:
@@ -218,6 +246,6 @@ def _challenger(job: Job) -> ModelManifest:
 
 
 def _told(entry: Entry) -> str:
-    if entry.kind == "promotion":
+    if entry.kind in ("promotion", "approval"):
         return f"version {entry.version} is champion from {entry.effective_from} on ({entry.reason})"
     return f"{entry.kind} as of {entry.as_of} ({entry.reason})"

@@ -72,11 +72,6 @@ def test_a_refusal_without_a_challenger_asks_for_no_champion(ledger: Ledger) -> 
     assert found.details["days"] == 5
 
 
-def test_an_approved_promotion_is_an_approval_by_its_person(ledger: Ledger) -> None:
-    found = record(ledger, GOOD, actor="ada", approved=True)
-    assert (found.kind, found.actor, found.effective_from) == ("approval", "ada", D + DAY)
-
-
 def test_history_is_decided_again_against_the_champion_of_then(ledger: Ledger) -> None:
     record(ledger, GOOD)
     assert offer(ledger, GOOD, "2", run_id="run-2") is None, "compared with nobody, it would replace version 1"

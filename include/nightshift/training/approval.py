@@ -1,0 +1,96 @@
+"""What a retrain asks a person: the proposal that ``decide`` makes, and the answer that ``promote`` records.
+
+Between the two the task ``approval`` waits for the answer and leaves it, as steps leave what comes after them: no XCom
+decides, which people may edit.
+"""
+
+from datetime import UTC, datetime
+
+from nightshift.database import advisory_lock
+from nightshift.errors import NightshiftError
+from nightshift.job import Job
+from nightshift.registry.alias import alias_lock, mirrored
+from nightshift.registry.decisions import Recorded
+from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.ledger import Ledger
+from nightshift.registry.proposals import (
+    Answer,
+    Fate,
+    Proposal,
+    compared_still,
+    concluded,
+    fate,
+    find_proposal,
+    proposed,
+)
+from nightshift.training.evidence import Evidence
+
+STEP = "approval"
+
+
+def propose(job: Job, evidence: Evidence) -> tuple[Entry | None, bool]:
+    """Records the proposal of a challenger that the rule would promote, and whether its comparison still holds.
+
+    No entry where a person is not to be asked, or where champion or open proposal changed meanwhile: compare again.
+    """
+    ledger, name, verdict = Ledger.of(job.settings), job.pipeline.name, evidence.verdict(job)
+    assert job.ordered_by is not None  # noqa: S101
+    ordered_by, holds = job.ordered_by, True
+
+    def compose(past: list[Entry], now: datetime) -> NewEntry | Entry | None:
+        nonlocal holds
+        holds = compared_still(past, job.pipeline.schedule, verdict, evidence.rival, now)
+        return proposed(past, job.pipeline, verdict, evidence.rival, ordered_by, now)
+
+    with advisory_lock(job.settings, alias_lock(name)) as lock:
+        entry = ledger.append_seeing(name, compose)
+        if entry is not None:  # MLflow shows it, and the ledger's head with it
+            entries = ledger.entries(name)
+            lock.confirm()
+            mirrored(job.settings, job.pipeline, entries)
+    return entry, holds or entry is not None
+
+
+def waiting_for(job: Job) -> tuple[Proposal, Fate] | None:
+    """The proposal that this run's window is on, with what became of it; None where ``decide`` made none."""
+    seq = Evidence.read(job.left("decide")).proposal
+    if seq is None:
+        return None
+    entries = Ledger.of(job.settings).entries(job.pipeline.name)
+    proposal = find_proposal(entries, seq)
+    return proposal, fate(entries, job.pipeline.schedule, proposal, datetime.now(UTC))
+
+
+def leave_answer(job: Job, proposal: int, answer: Answer) -> None:
+    """Leaves the answer to a proposal for ``promote``."""
+    job.leave(STEP, {"proposal": proposal, "answer": answer.document()})
+
+
+def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
+    """Records what was answered, behind the ledger's lock, and what of MLflow's alias.
+
+    Raises NightshiftError where nobody has answered this very proposal, as where somebody marked the window as done.
+    """
+    left = job.left(STEP)
+    if left["proposal"] != proposal:
+        raise NightshiftError(
+            f"the answer that is there is to proposal {left['proposal']}, not to {proposal}",
+            where=f"{job.pipeline.name} {job.day}",
+            do=f"clear the task {STEP}, which asks again",
+        )
+    answer, stands = Answer(**left["answer"]), False
+
+    def compose(past: list[Entry], now: datetime) -> NewEntry | Entry:
+        nonlocal stands
+        found = concluded(past, job.pipeline, proposal, answer, now)
+        stands = isinstance(found, Entry)
+        return found
+
+    ledger, name = Ledger.of(job.settings), job.pipeline.name
+    with advisory_lock(job.settings, alias_lock(name)) as lock:
+        entry = ledger.append_seeing(name, compose)
+        assert entry is not None  # noqa: S101
+        entries = ledger.entries(name)
+        lock.confirm()
+        alias = mirrored(job.settings, job.pipeline, entries)
+    return Recorded(entry, stands), alias
