@@ -1,8 +1,8 @@
 """The account by which tasks reach MLflow: it reads, records and registers; it deletes and administers nothing.
 
 ``python -m nightshift.platform.mlflow_account LOGIN PROGRAM ARGUMENT…`` makes it where it is not as the file LOGIN
-says, and becomes the program, MLflow's server. Nothing that runs tasks needs the administrator's password for it, and an
-installation whose tasks were the administrator gets the account at its next start.
+says, and becomes the program, MLflow's server. Nothing that runs tasks needs the administrator's password for it, and
+an installation whose tasks were the administrator gets the account at its next start.
 """
 
 import configparser
@@ -16,7 +16,8 @@ from pathlib import Path
 from nightshift.errors import PlatformError
 
 # On all of a kind, since an administrator made the experiments and models of earlier versions. Taking an alias away
-# needs MANAGE of the model. EDIT of what experiments and models consist of keeps both from being deleted, whoever made them.
+# needs MANAGE of the model. EDIT of what experiments and models consist of keeps both from being deleted, whoever made
+# them.
 RIGHTS = {
     "experiment": "EDIT",
     "run": "EDIT",
