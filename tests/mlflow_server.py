@@ -18,15 +18,23 @@ import pytest
 
 from nightshift.settings import Settings
 
-_LOGIN = {"username": "admin", "password": "password of tests alone"}
+_ADMIN = ("admin", "password of tests alone")
+_TASKS = {"username": "nightshift", "password": "another of tests alone"}
 
 
 @dataclass(frozen=True)
 class MlflowServer:
-    """Where it answers, and the file with its login."""
+    """Where it answers, the file with the login of tasks, and the administrator's login."""
 
     uri: str
     login_file: Path
+    admin: tuple[str, str] = _ADMIN
+
+    def by_admin(self, settings: Settings) -> Settings:
+        """The settings of an administrator, who may delete what tasks may not."""
+        file = self.login_file.with_name("admin")
+        file.write_text(json.dumps(dict(zip(("username", "password"), self.admin, strict=True))))
+        return replace(settings, mlflow_login_file=file)
 
     def settings(self, settings: Settings, env: str) -> Settings:
         """The settings, with this server; an ``env`` of its own keeps a test's models apart."""
@@ -40,10 +48,11 @@ def mlflow_server() -> Iterator[MlflowServer]:
     port, process = _free_port(), None
     try:
         login_file = folder / "login"
-        login_file.write_text(json.dumps(_LOGIN))
+        login_file.write_text(json.dumps(_TASKS))
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1",
+                [sys.executable, "-m", "nightshift.platform.mlflow_account", str(login_file),
+                 sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1",
                  "--port", str(port), "--workers", "1"],
                 env=_environment(folder), cwd=folder, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
@@ -61,7 +70,7 @@ def _environment(folder: Path) -> dict[str, str]:
     config.write_text(
         "[mlflow]\ndefault_permission = READ\n"
         f"database_uri = sqlite:///{folder}/auth.db\n"
-        f"admin_username = {_LOGIN['username']}\nadmin_password = {_LOGIN['password']}\n"
+        f"admin_username = {_ADMIN[0]}\nadmin_password = {_ADMIN[1]}\n"
         "auth_cache_ttl_seconds = 600\n"  # the password is hashed anew for every request otherwise
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )

@@ -8,10 +8,15 @@ import pytest
 from fastapi import HTTPException
 
 from nightshift import runs, storage
+from nightshift.gates.kept import contents
+from nightshift.gates.results import GateReport
 from nightshift.job import Outcome
+from nightshift.lineage import sha256
 from nightshift.orchestration.pages import read_report, run_page
 from nightshift.settings import Settings
 
+DS = "2024-02-05"
+FOLDER = f"{{}}/features/ds={DS}"
 RUN = "backfill__2024-02-05T07:00:00+00:00"
 
 
@@ -19,11 +24,18 @@ RUN = "backfill__2024-02-05T07:00:00+00:00"
 def reports(settings: Settings) -> Path:
     """The folder of all reports, with one of parcels, one of letters, and a file that is none beside them."""
     root = Path(settings.reports)
-    for name in ("parcels/features/ds=2024-02-05/a.html", "letters/features/ds=2024-02-05/secret.html"):
-        storage.create_bytes(f"{root}/{name}", f"<p>{name}</p>".encode())
-    storage.create_bytes(f"{root}/parcels/features/ds=2024-02-05/a.json", b"{}")
+    for pipeline, attempt in (("parcels", "a"), ("letters", "secret")):
+        for kind, content in zip((".json", ".html"), contents(report_of(pipeline, attempt)), strict=True):
+            storage.create_bytes(f"{root}/{FOLDER.format(pipeline)}/{attempt}{kind}", content)
     storage.create_bytes(f"{root.parent}/secrets/key.html", b"no")
     return root
+
+
+def report_of(pipeline: str, attempt: str, **changes: Any) -> GateReport:
+    return GateReport(
+        **{"pipeline": pipeline, "dataset": "features", "ds": DS, "attempt": attempt, "status": "passed",
+           "rows": 7, "removed": 0, "results": (), "fingerprint": "f" * 16, **changes}
+    )  # fmt: skip
 
 
 def refused(settings: Settings, dag: str, path: str) -> bool:
@@ -37,7 +49,8 @@ def refused(settings: Settings, dag: str, path: str) -> bool:
 @pytest.mark.parametrize("dag", ["parcels", "parcels__retrain"])
 def test_both_dags_of_a_pipeline_show_its_reports(settings: Settings, reports: Path, dag: str) -> None:
     answer = read_report(settings, dag, "features/ds=2024-02-05/a.html")
-    assert answer.body == b"<p>parcels/features/ds=2024-02-05/a.html</p>"
+    assert b"Every expectation holds." in answer.body
+    assert answer.status_code == 200
     assert answer.media_type == "text/html; charset=utf-8"
     assert read_report(settings, dag, "features/ds=2024-02-05/a.json").media_type == "application/json"
 
@@ -60,6 +73,82 @@ def test_both_dags_of_a_pipeline_show_its_reports(settings: Settings, reports: P
 )
 def test_nothing_else_is_shown(settings: Settings, reports: Path, path: str) -> None:
     assert refused(settings, "parcels", path)
+
+
+class TestReportThatIsNotAsItWasWritten:
+    """What a page of a gate shows is what the gate found."""
+
+    @pytest.fixture
+    def folder(self, reports: Path) -> Path:
+        return reports / FOLDER.format("parcels")
+
+    def served(self, settings: Settings, name: str = "a.html") -> tuple[int, str]:
+        answer = read_report(settings, "parcels", f"features/ds={DS}/{name}")
+        return answer.status_code, unescape(bytes(answer.body).decode())
+
+    def publish(self, settings: Settings, folder: Path, root: str = "parcels") -> None:
+        """Keeps the manifest of the partition that the report is of."""
+        gate = {"report": f"{folder}/a.json", "sha256": sha256((folder / "a.json").read_bytes()), "status": "passed"}
+        place = f"{settings.tables}/{root}/features/_manifests/ds={DS}/{'f' * 16}-a.json"
+        storage.create_json(place, {"ds": DS, "attempt": "a", "gate": gate})
+
+    def forge(self, folder: Path) -> None:
+        """Writes both files anew, with digests that belong to them."""
+        for kind, content in zip(("json", "html"), contents(report_of("parcels", "a", rows=8)), strict=True):
+            (folder / f"a.{kind}").write_bytes(content)
+
+    def refuses(self, settings: Settings, why: str, name: str = "a.html") -> None:
+        status, page = self.served(settings, name)
+        assert status == 409
+        assert f"this gate report is not shown: {why}" in page
+        assert f"features/ds={DS}/{name}" in page
+        assert "What to do: put the report back from a backup" in page
+
+    def test_an_altered_page(self, settings: Settings, folder: Path) -> None:
+        page = (folder / "a.html").read_text()
+        (folder / "a.html").write_text(page.replace("7", "7000000"))
+        self.refuses(settings, "its digest is not the one that the report for programs has")
+
+    @pytest.mark.parametrize("name", ["a.html", "a.json"])
+    def test_an_altered_document(self, settings: Settings, folder: Path, name: str) -> None:
+        (folder / "a.json").write_text((folder / "a.json").read_text().replace('"passed"', '"blocked"'))
+        self.refuses(settings, "its digest is not the one that it was written with", name)
+
+    def test_one_that_is_another_attempts(self, settings: Settings, folder: Path) -> None:
+        for kind in ("json", "html"):
+            (folder / f"b.{kind}").write_bytes((folder / f"a.{kind}").read_bytes())
+        self.refuses(settings, "it is the report of another partition or attempt", "b.html")
+
+    def test_a_page_alone(self, settings: Settings, folder: Path) -> None:
+        (folder / "a.json").unlink()
+        self.refuses(settings, "the report for programs, which has its digest, is gone")
+
+    def test_no_json(self, settings: Settings, folder: Path) -> None:
+        (folder / "a.json").write_text("[")
+        self.refuses(settings, "it is no JSON document")
+
+    @pytest.mark.parametrize("root", ["parcels", "parcels/generation=2"])
+    @pytest.mark.parametrize("name", ["a.html", "a.json"])
+    def test_what_was_published_is_vouched_for_by_its_manifest(
+        self, settings: Settings, folder: Path, name: str, root: str
+    ) -> None:
+        self.publish(settings, folder, root)
+        assert self.served(settings, name)[0] == 200
+        self.forge(folder)
+        self.refuses(settings, "its digest is not the one that the manifest of the published partition has", name)
+
+    def test_whoever_takes_the_digest_away_makes_nothing_older(self, settings: Settings, folder: Path) -> None:
+        self.publish(settings, folder)
+        (folder / "a.json").write_text("{}")
+        self.refuses(settings, "its digest is not the one that the manifest of the published partition has")
+
+    def test_one_of_an_earlier_version_is_shown_and_marked(self, settings: Settings, folder: Path) -> None:
+        storage.write_json(f"{folder}/a.json", report_of("parcels", "a").document())
+        status, page = self.served(settings)
+        assert status == 200
+        assert "An earlier version wrote this page and kept no digest of it" in page
+        assert "Every expectation holds." in page
+        assert self.served(settings, "a.json")[0] == 200
 
 
 @pytest.mark.parametrize("dag", ["..", ".", "", "parcels/..", "Parcels"])

@@ -143,6 +143,9 @@ def _write_secrets(folder: Path, urls: dict[str, str]) -> None:
     files = {
         "nightshift-mlflow/database": urls["mlflow"],
         "nightshift-mlflow/login": json.dumps(LOGIN),
+        "nightshift-mlflow/tasks-login": json.dumps(
+            {"username": "nightshift", "password": "of the tasks of the chart"}
+        ),
         "nightshift-mlflow/cookie-key": secrets.token_hex(32),
         "nightshift-airflow/airflow-database": airflow,
         "nightshift-airflow/fernet-key": urlsafe_b64encode(secrets.token_bytes(32)).decode(),

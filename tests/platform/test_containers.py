@@ -111,11 +111,19 @@ def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, s
     ]
     secrets = Layout(contained.var).secrets
     assert json.loads((secrets / "airflow-passwords.json").read_text()) == {"admin": "of airflow"}
-    assert json.loads((secrets / "mlflow").read_text()) == {"username": "admin", "password": "of mlflow"}
+    tasks = json.loads((secrets / "mlflow").read_text())
+    assert tasks["username"] == "nightshift"
     assert "aws_secret_access_key = of the store\n" in (secrets / "object-store").read_text()
     # MLflow sees its own secrets, and no other.
     own = {file.name: file for file in (tmp_path / "mlflow" / "secrets").iterdir()}
-    assert set(own) == {"mlflow.pgpass", "mlflow-auth.ini", "mlflow-secret-key"}
+    kept = {"mlflow.pgpass", "mlflow-auth.ini", "mlflow-secret-key", "mlflow-admin", "mlflow-database"}
+    assert set(own) == kept | {"mlflow"}
+    assert json.loads(own["mlflow-admin"].read_text()) == {"username": "admin", "password": "of mlflow"}
+    assert json.loads(own["mlflow"].read_text()) == tasks
+    # No task sees the administrator's password, nor that of MLflow's database.
+    assert not kept & {file.name for file in secrets.iterdir()}
+    hidden = ("of mlflow", own["mlflow-database"].read_text())
+    assert not [file for file in secrets.iterdir() if any(secret in file.read_text() for secret in hidden)]
     assert {file.stat().st_mode & 0o777 for file in [*own.values(), *secrets.iterdir()]} == {0o600}
     assert Ledger(contained.database, "local").verify() == 0
     # What the API server alone has lies in a volume that no task sees, and in no file beside the other secrets.
@@ -146,7 +154,7 @@ def test_the_login_of_people_lies_where_no_task_reads(contained: Settings, given
 
 
 def test_a_new_password_of_airflow_counts_and_one_of_mlflow_does_not(
-    contained: Settings, given: dict[str, str]
+    contained: Settings, given: dict[str, str], tmp_path: Path
 ) -> None:
     containers.prepare(contained, given, lambda line: None)
     for name in (containers.AIRFLOW, containers.MLFLOW):
@@ -154,7 +162,8 @@ def test_a_new_password_of_airflow_counts_and_one_of_mlflow_does_not(
     containers.prepare(contained, given, lambda line: None)
     secrets = Layout(contained.var).secrets
     assert json.loads((secrets / "airflow-passwords.json").read_text()) == {"admin": "new"}
-    assert json.loads((secrets / "mlflow").read_text())["password"] == "of mlflow"
+    own = Layout(tmp_path / "mlflow").secrets
+    assert json.loads((own / "mlflow-admin").read_text())["password"] == "of mlflow"
 
 
 @pytest.mark.parametrize("name", [containers.POSTGRES, containers.AIRFLOW, containers.MLFLOW, containers.STORE_KEY])
@@ -194,9 +203,9 @@ def test_mlflow_answers_to_its_names(contained: Settings) -> None:
     layout = Layout(contained.var, contained.postgres)
     layout.make()
     logins.ensure_secrets(layout)
-    program = served(replace(contained, mlflow_page="http://localhost:5001"))["mlflow"]
+    program = served(replace(contained, mlflow_page="http://localhost:5001"), "mlflow")
     assert program.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:*,127.0.0.1:*,mlflow:5000,localhost:5001"
-    assert program.argv[6:10] == ("--host", "0.0.0.0", "--port", "5000")  # noqa: S104
+    assert program.argv[10:14] == ("--host", "0.0.0.0", "--port", "5000")  # noqa: S104
 
 
 def test_what_is_of_this_machines_processes_refuses_containers(contained: Settings) -> None:

@@ -119,6 +119,32 @@ def test_the_password_that_the_ledgers_owner_once_had_is_forgotten(settings: Set
     assert [role.name for role in logins.postgres_roles(layout) if not role.password] == ["nightshift"]
 
 
+def test_what_tasks_once_had_of_mlflow_is_its_servers_alone(settings: Settings, tmp_path: Path) -> None:
+    """An earlier version gave tasks the administrator's login, and in containers the database's password."""
+    layout, server = Layout(settings.var), Layout(tmp_path / "of mlflow")
+    for made in (layout, server):
+        made.make()
+    roles = {"airflow": "of airflow", "mlflow": "of the database", "nightshift_writer": "of the ledger"}
+    (layout.secrets / "postgres.json").write_text(json.dumps(roles))
+    (layout.secrets / "mlflow").write_text('{"username": "admin", "password": "of the administrator"}')
+    for name in ("mlflow-auth.ini", "mlflow.pgpass", "mlflow-secret-key"):
+        for made in (layout, server):
+            (made.secrets / name).write_text("of an earlier version")
+    for _ in range(2):
+        logins.ensure_secrets(layout, server, "chosen by people since")
+        of_tasks = {path.name: path.read_text() for path in layout.secrets.iterdir()}
+        assert [name for name, text in of_tasks.items() if "administrator" in text or "of the database" in text] == []
+        assert {name for name in of_tasks if "mlflow" in name} == {"mlflow"}
+        assert json.loads(of_tasks["mlflow"])["username"] == "nightshift"
+        of_server = {path.name: path.read_text() for path in server.secrets.iterdir()}
+        assert "admin_password = of the administrator\n" in of_server["mlflow-auth.ini"]
+        assert of_server["mlflow.pgpass"] == "*:*:*:mlflow:of the database\n"
+        assert of_server["mlflow"] == of_tasks["mlflow"]
+        assert of_server["mlflow-secret-key"] == "of an earlier version"
+        passwords = {role.name: role.password for role in logins.postgres_roles(layout, server)}
+        assert passwords == {**roles, "nightshift": ""}
+
+
 def test_the_supervisors_file_keeps_awkward_values(settings: Settings) -> None:
     layout = Layout(settings.var)
     program = Program("mlflow", ("run me", "100%", "a=b,c"), {"URL": "x%20y", "MORE": "a,b;c='d'"})

@@ -81,11 +81,14 @@ def test_it_listens_on_loopback_alone(live_platform: Live) -> None:
 def secrets_of(settings: Settings) -> set[str]:
     folder = Layout(settings.var).secrets
     documents = [
-        json.loads((folder / name).read_text()) for name in ("postgres.json", "airflow-passwords.json", "mlflow")
+        json.loads((folder / name).read_text())
+        for name in ("postgres.json", "airflow-passwords.json", "mlflow", "mlflow-admin")
     ]
-    ends = ("-key", "-jwt-secret", "removed-rows")
+    ends = ("-key", "-jwt-secret", "removed-rows", "mlflow-database")
     keys = {path.read_text() for path in folder.iterdir() if path.name.endswith(ends)}
-    return keys | {value for document in documents for value in document.values() if value != "admin"}
+    return keys | {
+        value for document in documents for value in document.values() if value not in ("admin", "nightshift")
+    }
 
 
 def test_secrets_are_closed_and_in_no_argv(live_platform: Live) -> None:
@@ -93,7 +96,7 @@ def test_secrets_are_closed_and_in_no_argv(live_platform: Live) -> None:
     assert {path.stat().st_mode & 0o777 for path in layout.secrets.iterdir()} == {0o600}
     assert layout.var.stat().st_mode & 0o007 == 0
     secrets = secrets_of(live_platform.settings)
-    assert len(secrets) == 10
+    assert len(secrets) == 11
     shown = " ".join(" ".join(process.cmdline()) for process in processes.of_platform(layout))
     shown += json.dumps([asdict(component) for component in local.status(live_platform.settings)])
     shown += "".join(path.read_text() for path in layout.logs.iterdir())
@@ -143,9 +146,17 @@ def test_the_logins_work_and_are_needed(live_platform: Live) -> None:
     assert requests.get(f"{live_platform.settings.airflow_url}/api/v2/pools", timeout=30).status_code == 401
     experiment = f"{live_platform.settings.mlflow_uri}/api/2.0/mlflow/experiments/get?experiment_id=0"
     assert requests.get(experiment, timeout=30).status_code == 401
-    login = json.loads(live_platform.settings.mlflow_login_file.read_text())
-    found = requests.get(experiment, auth=(login["username"], login["password"]), timeout=30).json()
-    assert found["experiment"]["name"] == "Default"
+    secrets = Layout(live_platform.settings.var).secrets
+    assert live_platform.settings.mlflow_login_file == secrets / "mlflow"
+    create = f"{live_platform.settings.mlflow_uri}/api/2.0/mlflow/users/create"
+    for name, username, refused in (("mlflow", "nightshift", {403}), ("mlflow-admin", "admin", {200, 400})):
+        login = json.loads((secrets / name).read_text())
+        assert login["username"] == username
+        auth = (login["username"], login["password"])
+        assert requests.get(experiment, auth=auth, timeout=30).json()["experiment"]["name"] == "Default"
+        # An administrator is told what is wrong with the user; tasks, that they may not make one.
+        made = requests.post(create, json={"username": "eve", "password": "short"}, auth=auth, timeout=30)
+        assert made.status_code in refused
 
 
 def test_the_writer_may_write_the_ledger_and_nothing_else(live_platform: Live) -> None:

@@ -9,8 +9,8 @@ import pyarrow as pa
 from nightshift import metrics, storage, tables
 from nightshift.errors import NightshiftError
 from nightshift.gates.frames import audit_staged
+from nightshift.gates.kept import contents
 from nightshift.gates.quarantine import QUARANTINE, Rejected, Removal, remove_rows
-from nightshift.gates.report import html_page
 from nightshift.gates.results import CheckResult, GateReport, Status
 from nightshift.gates.run import Audit
 from nightshift.gates.single_precision import collapsed, extremes, model_numbers, range_checks
@@ -234,8 +234,8 @@ def write_report(job: Job, report: GateReport) -> tuple[str, str, str]:
     """The URIs of the report and of its page, and the report's SHA-256. A report is never overwritten."""
     folder = storage.join(job.settings.reports, report.pipeline, report.dataset, f"ds={report.ds}")
     uri, page = (storage.join(folder, f"{report.attempt}.{kind}") for kind in ("json", "html"))
-    content = storage.json_bytes(report.document())
-    if not storage.create_bytes(uri, content) or not storage.create_bytes(page, html_page(report).encode()):
+    content, shown = contents(report)
+    if not storage.create_bytes(uri, content) or not storage.create_bytes(page, shown):
         raise NightshiftError("there is a gate report of this attempt already", where=uri, do="clear the task")
     return uri, page, sha256(content)
 

@@ -18,6 +18,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from fastapi import Depends, FastAPI, HTTPException, Response
 
 from nightshift import storage, tonight
+from nightshift.gates import kept
 from nightshift.orchestration import pipeline_routes
 from nightshift.orchestration import tonight as tonight_page
 from nightshift.orchestration.links import shown
@@ -82,7 +83,7 @@ def names(settings: Settings) -> list[str]:
 
 
 def read_report(settings: Settings, dag_id: str, path: str) -> Response:
-    """A file below the reports of the DAG's pipeline; 404 for whatever is not one, or lies elsewhere."""
+    """A file of a report of the DAG's pipeline; 404 for whatever is none, or lies elsewhere, 409 for an altered one."""
     if not DAG_ID.fullmatch(dag_id) or not PATH.fullmatch(path):
         raise HTTPException(404, "There is no such report.")
     root = storage.join(settings.reports, pipeline_of(dag_id))
@@ -92,10 +93,20 @@ def read_report(settings: Settings, dag_id: str, path: str) -> Response:
     ):
         raise HTTPException(404, "There is no such report.")
     try:
-        content = storage.read_bytes(uri)
+        content = kept.read(settings, pipeline_of(dag_id), path)
     except OSError:
         raise HTTPException(404, "There is no such report.") from None
+    except kept.ReportAltered as error:
+        return Response(_refusal(dag_id, error), 409, media_type=TYPES[".html"], headers=HEADERS)
     return Response(content, media_type=TYPES[Path(path).suffix], headers=HEADERS)
+
+
+def _refusal(dag_id: str, error: kept.ReportAltered) -> str:
+    said = (
+        f'<p class="failed">{escape(error.what)}.</p><p>{escape(error.where)}</p><p>What to do: {escape(error.do)}.</p>'
+    )
+    template = Template(Path(__file__).with_name("run.html").read_text())
+    return template.substitute(dag=escape(dag_id), run="gate report", ds="Not as it was written", content=said)
 
 
 def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> str:

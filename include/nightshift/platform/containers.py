@@ -1,8 +1,8 @@
 """The platform's parts in containers: one step prepares what they share, then each runs in the foreground.
 
 Settings and secrets are those of the local platform, below ``settings.var``, a volume of Airflow's containers. MLflow
-sees a volume of its own, with the three secrets that it needs. What people log in with is given in files that variables
-name; all other secrets are generated.
+sees a volume of its own, with its administrator's login and its database's password, which no task sees. What people
+log in with is given in files that variables name; all other secrets are generated.
 """
 
 import json
@@ -28,7 +28,6 @@ STORE_KEY = "NIGHTSHIFT_OBJECT_STORE_KEY_FILE"
 STORE_USER = "nightshift"
 # MLflow's volume, seen from the step that prepares it.
 MLFLOW_VAR = "NIGHTSHIFT_MLFLOW_VAR"
-OF_MLFLOW = ("mlflow.pgpass", "mlflow-auth.ini", "mlflow-secret-key")
 _POSTGRES_SECONDS = 120
 
 
@@ -48,34 +47,31 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
     os.umask(0o077)
     layout.make()
     storage.write_bytes(str(layout.secrets / "airflow-passwords.json"), json.dumps({logins.ADMIN: airflow}).encode())
-    # MLflow keeps the password of its first start: it is changed there, and then in this file.
-    login = json.dumps({"username": logins.ADMIN, "password": mlflow})
-    storage.create_bytes(str(layout.secrets / "mlflow"), login.encode())
     _require_own_place(layout)
-    logins.ensure_secrets(layout)
+    server = layout
+    if folder := environ.get(MLFLOW_VAR):
+        server = Layout(Path(folder))
+        server.make()
+    # MLflow keeps the password of its first start: it is changed there.
+    logins.ensure_secrets(layout, server, mlflow)
     if STORE_KEY in environ:
         key = _secret(environ, STORE_KEY)
         text = f"[default]\naws_access_key_id = {STORE_USER}\naws_secret_access_key = {key}\n"
         storage.write_bytes(str(layout.secrets / "object-store"), text.encode())
-    if folder := environ.get(MLFLOW_VAR):
-        _give_mlflow(layout, Path(folder))
     report("secrets: there")
-    _prepare_databases(settings, layout, report)
+    _prepare_databases(settings, layout, server, report)
 
 
 def serve(settings: Settings, name: str) -> NoReturn:
     """Becomes a program of the platform. Raises PlatformError for a name that is none."""
-    programs = served(settings)
-    if name not in programs:
-        raise PlatformError(f"there is no program {name!r}", allowed=", ".join(programs), do="name one of them")
-    program = programs[name]
+    program = served(settings, name)
     os.umask(0o077)
     os.execve(program.argv[0], program.argv, {**process_environment(settings), **program.environment})  # noqa: S606
 
 
-def _prepare_databases(settings: Settings, layout: Layout, report: Callable[[str], None]) -> None:
+def _prepare_databases(settings: Settings, layout: Layout, server: Layout, report: Callable[[str], None]) -> None:
     postgres.wait_until_ready(layout.cluster, _POSTGRES_SECONDS)
-    postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout))
+    postgres.ensure_roles(layout.cluster, logins.postgres_roles(layout, server))
     postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER, logins.PEOPLE)
     refuse_pooler(settings.database)
     report("postgres: roles, databases and the ledger are there")
@@ -93,13 +89,6 @@ def _require_own_place(layout: Layout) -> None:
             allowed="a file of a volume that this step and airflow-api-server mount, no other",
             do="set it for these two",
         )
-
-
-def _give_mlflow(layout: Layout, folder: Path) -> None:
-    own = Layout(folder)
-    own.make()
-    for name in OF_MLFLOW:
-        storage.write_bytes(str(own.secrets / name), (layout.secrets / name).read_bytes())
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:

@@ -21,26 +21,43 @@ ADMIN = "admin"
 # Airflow adds the other logins that it is configured with.
 PASSWORDS = "airflow-passwords.json"
 
+# Tasks are no administrator of MLflow, which knows them by this name.
+TASKS = "nightshift"
+# Of MLflow's server alone; ``mlflow`` is the login of tasks.
+_OF_SERVER = ("mlflow-admin", "mlflow-database", "mlflow-secret-key", "mlflow.pgpass", "mlflow-auth.ini")
 
-def ensure_secrets(layout: Layout) -> None:
-    """Generates what is not there, and writes anew what follows from it."""
-    roles = {role: _token() for role in ("airflow", "mlflow", WRITER)}
-    _once(layout.secrets / "postgres.json", lambda: json.dumps(roles))
+
+def ensure_secrets(layout: Layout, server: Layout | None = None, admin: str = "") -> None:
+    """Generates what is not there, and writes anew what follows from it.
+
+    ``server`` has what MLflow's server alone may read, where that is another volume; ``admin`` is the password of
+    MLflow's administrator at its first start, where people chose it.
+    """
+    of_server = (server or layout).secrets
+    _once(layout.secrets / "postgres.json", lambda: json.dumps({role: _token() for role in ("airflow", WRITER)}))
     _once(layout.people_login, lambda: layout.cluster.url(PEOPLE, OWNER, _token()) + "\n")
     _forget_owner(layout)
+    _give_server(layout, of_server)
     _once(layout.secrets / PASSWORDS, lambda: json.dumps({ADMIN: _token()}))
-    _once(layout.secrets / "mlflow", lambda: json.dumps({"username": ADMIN, "password": _token()}))
+    _once(of_server / "mlflow-admin", lambda: json.dumps({"username": ADMIN, "password": admin or _token()}))
+    _once(of_server / "mlflow-database", _token)
+    _once(of_server / "mlflow-secret-key", lambda: secrets.token_hex(64))
+    _once(layout.secrets / "mlflow", lambda: json.dumps({"username": TASKS, "password": _token()}))
     _once(layout.secrets / "airflow-fernet-key", _fernet_key)
     make_removal_key(layout.secrets / REMOVAL_KEY)
-    for name in ("airflow-jwt-secret", "airflow-api-secret-key", "mlflow-secret-key"):
+    for name in ("airflow-jwt-secret", "airflow-api-secret-key"):
         _once(layout.secrets / name, lambda: secrets.token_hex(64))
-    _write_derived(layout)
+    _write_derived(layout, of_server)
 
 
-def postgres_roles(layout: Layout) -> tuple[Role, ...]:
-    """The roles of the platform's databases; the ledger's owner has no password, so that no secret reaches it."""
+def postgres_roles(layout: Layout, server: Layout | None = None) -> tuple[Role, ...]:
+    """The roles of the platform's databases; the ledger's owner has no password, so that no secret reaches it.
+
+    ``server`` as in ``ensure_secrets``.
+    """
     passwords = _read(layout.secrets / "postgres.json")
     people = _password(layout.people_login)
+    passwords["mlflow"] = ((server or layout).secrets / "mlflow-database").read_text()
     owning = (Role(name, passwords[name], owns=(name,)) for name in ("airflow", "mlflow"))
     appending = (Role(WRITER, passwords[WRITER], enters=(OWNER,)), Role(PEOPLE, people, enters=(OWNER,)))
     return (*owning, Role(OWNER, "", owns=(OWNER,)), *appending)
@@ -55,6 +72,11 @@ def sqlalchemy_url(layout: Layout, role: str) -> str:
     """The SQLAlchemy URL of the database that has its role's name; holds no password."""
     url = layout.cluster.url(role, role, passfile=str(passfile(layout, role)))
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def mlflow_admin(layout: Layout) -> Path:
+    """The login of MLflow's administrator, for people."""
+    return layout.secrets / "mlflow-admin"
 
 
 def mlflow_config(layout: Layout) -> Path:
@@ -77,16 +99,34 @@ def mlflow_auth(database_url: str, username: str, password: str) -> str:
     return f"[mlflow]\n{text}"
 
 
-def _write_derived(layout: Layout) -> None:
-    passwords = {role.name: role.password for role in postgres_roles(layout)}
-    for role in ("airflow", "mlflow"):
-        _write(passfile(layout, role), f"*:*:*:{role}:{passwords[role]}\n")
+def _write_derived(layout: Layout, of_server: Path) -> None:
+    passwords = _read(layout.secrets / "postgres.json")
+    _write(passfile(layout, "airflow"), f"*:*:*:airflow:{passwords['airflow']}\n")
     _write(layout.secrets / "database", layout.cluster.url(WRITER, OWNER, passwords[WRITER]) + "\n")
     # Beside no other secret: who has those has not this one, where it lies elsewhere.
-    _write(layout.people_login, layout.cluster.url(PEOPLE, OWNER, passwords[PEOPLE]) + "\n")
-    login = _read(layout.secrets / "mlflow")
+    _write(layout.people_login, layout.cluster.url(PEOPLE, OWNER, _password(layout.people_login)) + "\n")
+    _write(of_server / "mlflow.pgpass", f"*:*:*:mlflow:{(of_server / 'mlflow-database').read_text()}\n")
+    login = _read(of_server / "mlflow-admin")
+    # Its volume is mounted where this one is: the server finds its files by the names that they have here.
     text = mlflow_auth(sqlalchemy_url(layout, "mlflow"), login["username"], login["password"])
-    _write(mlflow_config(layout), text)
+    _write(of_server / "mlflow-auth.ini", text)
+    if of_server != layout.secrets:
+        _write(of_server / "mlflow", (layout.secrets / "mlflow").read_text())
+
+
+def _give_server(layout: Layout, of_server: Path) -> None:
+    """Give MLflow's server what an earlier version gave to tasks: its administrator's login and its database's."""
+    passwords, login = _read(layout.secrets / "postgres.json"), layout.secrets / "mlflow"
+    if "mlflow" in passwords:
+        _once(of_server / "mlflow-database", lambda: passwords["mlflow"])
+        del passwords["mlflow"]
+        _write(layout.secrets / "postgres.json", json.dumps(passwords))
+    if login.exists() and _read(login)["username"] == ADMIN:
+        _once(of_server / "mlflow-admin", login.read_text)
+        login.unlink()
+    if of_server != layout.secrets:
+        for name in _OF_SERVER:
+            (layout.secrets / name).unlink(missing_ok=True)
 
 
 def _forget_owner(layout: Layout) -> None:

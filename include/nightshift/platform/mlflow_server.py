@@ -1,12 +1,12 @@
 """MLflow's server where its secrets are files that others wrote, such as a mounted Secret.
 
 ``python -m nightshift.platform.mlflow_server SECRETS PRIVATE`` reads the files of the folder SECRETS: ``database`` (a
-libpq URL), ``login`` (the file that ``NIGHTSHIFT_MLFLOW_LOGIN_FILE`` names elsewhere) and ``cookie-key``. MLflow and
-libpq want them in other forms and readable by nobody else: so they are written into PRIVATE, which should be memory.
-What is no secret is in the environment: where artifacts are kept, the names that browsers use.
+libpq URL), ``login`` (MLflow's first administrator, for people), ``tasks-login`` (the file that
+``NIGHTSHIFT_MLFLOW_LOGIN_FILE`` names elsewhere) and ``cookie-key``. MLflow and libpq want them in other forms and
+readable by nobody else: so they are written into PRIVATE, which should be memory. What is no secret is in the
+environment: where artifacts are kept, the names that browsers use.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from nightshift import storage
 from nightshift.errors import PlatformError
 from nightshift.platform.logins import mlflow_auth
+from nightshift.platform.mlflow_account import read_account
 
 PORT = "5000"
 MINIMUM_KEY = 32
@@ -29,7 +30,8 @@ def main() -> None:
         environment = prepare(secrets, private)
     except PlatformError as error:
         sys.exit(str(error))
-    argv = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    argv = [sys.executable, "-m", "nightshift.platform.mlflow_account", str(secrets / "tasks-login")]
+    argv += [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     argv += ["--host", "0.0.0.0", "--port", PORT, "--workers", os.environ.get("MLFLOW_WORKERS", "1")]  # noqa: S104
     os.execve(sys.executable, argv, {**os.environ, **environment})  # noqa: S606
 
@@ -37,7 +39,8 @@ def main() -> None:
 def prepare(secrets: Path, private: Path) -> dict[str, str]:
     """Writes what MLflow reads, and returns the variables that name it. Raises PlatformError."""
     url = _database(secrets / "database", private)
-    login = _login(secrets / "login")
+    admin = read_account(secrets / "login")
+    read_account(secrets / "tasks-login")
     key = _read(secrets / "cookie-key").strip()
     if len(key) < MINIMUM_KEY:
         raise PlatformError(
@@ -47,7 +50,7 @@ def prepare(secrets: Path, private: Path) -> dict[str, str]:
             do="make one: openssl rand -hex 32",
         )
     configuration = private / "auth.ini"
-    storage.write_bytes(str(configuration), mlflow_auth(url, *login).encode())
+    storage.write_bytes(str(configuration), mlflow_auth(url, admin.username, admin.password).encode())
     return {
         "MLFLOW_BACKEND_STORE_URI": url,
         "MLFLOW_AUTH_CONFIG_PATH": str(configuration),
@@ -85,23 +88,6 @@ def _database(path: Path, private: Path) -> str:
     return URL.create("postgresql+psycopg", user, None, host, port, database, found).render_as_string()
 
 
-def _login(path: Path) -> tuple[str, str]:
-    """Who the first administrator is, and the password."""
-    try:
-        document = json.loads(_read(path))
-        username, password = str(document["username"]), str(document["password"])
-    except (ValueError, KeyError, TypeError):
-        username, password = "", ""
-    if not username or not password or "\n" in username + password:
-        raise PlatformError(
-            "the MLflow login cannot be read",
-            where=str(path),
-            allowed='a JSON file {"username": …, "password": …}',
-            do="correct it",
-        )
-    return username, password
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -110,7 +96,7 @@ def _read(path: Path) -> str:
         raise PlatformError(
             f"MLflow's secret {path.name!r} cannot be read: {why}",
             where=str(path),
-            allowed="the files database, login and cookie-key",
+            allowed="the files database, login, tasks-login and cookie-key",
             do="add it to the Secret",
         ) from None
 

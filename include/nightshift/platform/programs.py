@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nightshift.errors import PlatformError
 from nightshift.platform import layout as places
 from nightshift.platform import logins
 from nightshift.platform.layout import Layout
@@ -56,15 +57,27 @@ def programs(settings: Settings) -> tuple[Program, ...]:
     return tuple(_after_its_predecessor(program) if program.port else program for program in found)
 
 
-def served(settings: Settings) -> dict[str, Program]:
-    """The programs that run in a container each, where others must find them: all but Postgres, by name."""
+def served(settings: Settings, name: str) -> Program:
+    """A program that runs in a container, where others must find it. Raises PlatformError for a name that is none.
+
+    The names are those of ``NAMES`` but Postgres'. Of MLflow the secrets are read, which no other container has.
+    """
+    if name == "mlflow":
+        return _served_mlflow(settings)
+    programs = {program.name: program for program in (*_airflow(settings, 0), _WATCHER)}
+    if name not in programs:
+        allowed = ", ".join(("mlflow", *programs))
+        raise PlatformError(f"there is no program {name!r}", allowed=allowed, do="name one of them")
+    return programs[name]
+
+
+def _served_mlflow(settings: Settings) -> Program:
     port = urlsplit(settings.mlflow_uri).port or 5000
     mlflow = _mlflow(settings, Layout(settings.var, settings.postgres), "0.0.0.0", port)  # noqa: S104
     # MLflow answers those alone who call it by a name that it knows.
     hosts = [urlsplit(url).netloc for url in (settings.mlflow_uri, settings.mlflow_address)]
     known = {"MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(["localhost:*", "127.0.0.1:*", *hosts])}
-    mlflow = replace(mlflow, environment={**mlflow.environment, **known})
-    return {program.name: program for program in (mlflow, *_airflow(settings, 0), _WATCHER)}
+    return replace(mlflow, environment={**mlflow.environment, **known})
 
 
 def _after_its_predecessor(program: Program) -> Program:
@@ -86,7 +99,8 @@ def _postgres(layout: Layout) -> Program:
 
 
 def _mlflow(settings: Settings, layout: Layout, host: str, port: int) -> Program:
-    argv = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    argv = [sys.executable, "-m", "nightshift.platform.mlflow_account", str(layout.secrets / "mlflow")]
+    argv += [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     argv += ["--host", host, "--port", str(port), "--workers", "1"]
     environment = {
         "MLFLOW_BACKEND_STORE_URI": logins.sqlalchemy_url(layout, "mlflow"),

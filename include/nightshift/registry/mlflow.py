@@ -118,11 +118,13 @@ def champion_version(settings: Settings, pipeline: str) -> str | None:
 
     with _talking(settings) as client:
         try:
-            return str(client.get_model_version_by_alias(registered_name(settings, pipeline), CHAMPION).version)
+            # Asked by its alias, a model that is not there is a refusal to all but administrators.
+            aliases = client.get_registered_model(registered_name(settings, pipeline)).aliases
         except MlflowException as error:
-            if _code(error) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if _code(error) == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+    return str(aliases[CHAMPION]) if CHAMPION in aliases else None
 
 
 def champions_shown(settings: Settings, pipelines: Sequence[str]) -> dict[str, str]:
@@ -333,7 +335,14 @@ def _login(settings: Settings) -> dict[str, str]:
 
 def _explained(settings: Settings, error: Exception) -> NightshiftError:
     code = _code(error)
-    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED") or " 401" in str(error):
+    if code == "PERMISSION_DENIED":
+        return NightshiftError(
+            "the login of tasks may not do this in MLflow",
+            where=settings.mlflow_uri,
+            allowed="to record runs, register versions, set tags and aliases; nothing is deleted",
+            do="if a retrain did it, restart MLflow: its start gives that login its rights",
+        )
+    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED") or " 401" in str(error):
         return NightshiftError(
             "MLflow turned the login down",
             where=settings.mlflow_uri,

@@ -132,6 +132,28 @@ def test_mlflow_is_told_names_of_secrets_and_may_nothing() -> None:
     assert "nightshift-mlflow" not in accounts
 
 
+def test_the_administrators_login_of_mlflow_is_its_servers_alone() -> None:
+    items = [
+        item["key"]
+        for name in ("mlflow", "a watcher")
+        for found in render(CHART, *(SECRET if name == "mlflow" else VARIANTS[name]))
+        if found["kind"] == "Deployment"
+        for volume in found["spec"]["template"]["spec"]["volumes"]
+        for source in [volume, *volume.get("projected", {}).get("sources", [])]
+        for item in source.get("secret", {}).get("items", [])
+        if found["metadata"]["name"] != "nightshift-mlflow"
+    ]
+    assert "login" not in items
+    values = yaml.safe_load((PROJECT / "include" / "k8s" / "airflow-values.yaml").read_text())
+    [secret] = [
+        source["secret"]
+        for volume in values["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if source["secret"]["name"] == "nightshift-mlflow"
+    ]
+    assert secret["items"] == [{"key": "tasks-login", "path": "tasks-login"}]
+
+
 def test_who_is_told_is_a_secret_that_the_watcher_alone_mounts() -> None:
     assert not [item for item in render(CHART, *SECRET) if item["metadata"]["name"] == "nightshift-watcher"]
     objects = render(CHART, *VARIANTS["a watcher"])

@@ -16,6 +16,7 @@ PASSWORD = "of: the \\ database % @/"
 GIVEN = {
     "database": "postgresql://mlflow:of%3A%20the%20%5C%20database%20%25%20%40%2F@db.example.org/records?sslmode=require\n",
     "login": json.dumps({"username": "admin", "password": "100% of tests"}),
+    "tasks-login": json.dumps({"username": "nightshift", "password": "of all the tasks"}),
     "cookie-key": "0123456789abcdef" * 4 + "\n",
 }
 
@@ -49,6 +50,7 @@ def test_no_password_is_in_a_variable(secrets: Path, tmp_path: Path) -> None:
     assert config["mlflow"]["admin_password"] == "100% of tests"
     assert config["mlflow"]["database_uri"] == environment["MLFLOW_BACKEND_STORE_URI"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in private.iterdir()} == {0o600}
+    assert "of all the tasks" not in str(environment)
     assert environment["MLFLOW_FLASK_SERVER_SECRET_KEY"] == GIVEN["cookie-key"].strip()
 
 
@@ -71,6 +73,8 @@ def test_libpq_reads_the_words_that_it_writes_itself(secrets: Path, tmp_path: Pa
         ("login", "s3cret", "login: the MLflow login cannot be read."),
         ("login", '{"username": "admin", "password": ""}', "login: the MLflow login cannot be read."),
         ("login", '{"username": "admin", "password": "s3cret\\nadmin_username = eve"}', "the MLflow login cannot"),
+        ("tasks-login", None, "tasks-login: there is no login of this name"),
+        ("tasks-login", '{"user": "s3cret"}', "tasks-login: the MLflow login cannot be read."),
         ("cookie-key", "s3cret", "cookie-key: the cookie key is too short to be a secret."),
     ],
 )

@@ -330,11 +330,11 @@ def _away(*_: object) -> None:
     raise NightshiftError("MLflow does not answer")
 
 
-def test_champion_that_was_deleted_in_mlflow_is_no_reason_to_fail(retrain: Job) -> None:
+def test_champion_that_was_deleted_in_mlflow_is_no_reason_to_fail(retrain: Job, mlflow_server: MlflowServer) -> None:
     retrain = with_spec(retrain, promotion=VETO)
     publish(retrain, [day.isoformat() for day in days_between(date(2024, 2, 1), date(2024, 2, 22))])
     all_steps(retrain)
-    with mlflow._talking(retrain.settings) as client:
+    with mlflow._talking(mlflow_server.by_admin(retrain.settings)) as client:
         client.delete_model_version(f"{retrain.settings.env}.parcels", "1")
 
     deleted = all_steps(again(retrain, days=1))["promote"].message
