@@ -233,7 +233,7 @@ class TestCancel:
 
 def another(live: Live, user: str, role: str) -> dict[str, str]:
     """The header of somebody else's login, which the platform's own secret signs: it has one login."""
-    token = cookies(live)["_token"]
+    token = live.cookies()["_token"]
     claims = jwt.decode(token, options={"verify_signature": False}) | {"sub": user, "role": role}
     secret = (live.settings.var / "secrets" / "airflow-jwt-secret").read_text()
     signed = jwt.encode(claims, secret, jwt.get_unverified_header(token)["alg"])
@@ -251,7 +251,7 @@ class TestOrders:
             requests.post(address, json=self.FREEZE, timeout=30, **more).status_code
             for more in (
                 {},
-                {"cookies": cookies(live)},
+                {"cookies": live.cookies()},
                 {"headers": viewer},
                 {"headers": {"Authorization": "Bearer x"}},
             )

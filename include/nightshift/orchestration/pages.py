@@ -21,6 +21,7 @@ from nightshift import storage, tonight
 from nightshift.gates import kept
 from nightshift.orchestration import pipeline_routes
 from nightshift.orchestration import tonight as tonight_page
+from nightshift.orchestration.approval_endpoint import add_approvals
 from nightshift.orchestration.links import shown
 from nightshift.orchestration.order_endpoint import add_orders
 from nightshift.orchestration.run_row import known
@@ -63,6 +64,7 @@ def application() -> FastAPI:
         return Response(page, media_type=TYPES[".html"], headers=HEADERS)
 
     add_orders(app, settings)
+    add_approvals(app, settings)
     pipeline_routes.add(app, settings)
     return app
 
@@ -105,8 +107,7 @@ def _refusal(dag_id: str, error: kept.ReportAltered) -> str:
     said = (
         f'<p class="failed">{escape(error.what)}.</p><p>{escape(error.where)}</p><p>What to do: {escape(error.do)}.</p>'
     )
-    template = Template(Path(__file__).with_name("run.html").read_text())
-    return template.substitute(dag=escape(dag_id), run="gate report", ds="Not as it was written", content=said)
+    return filled("run.html", dag=escape(dag_id), run="gate report", ds="Not as it was written", content=said)
 
 
 def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> str:

@@ -17,7 +17,7 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # What a person decides: a database role of its own appends these and no others, and the tasks' role none of them.
 PEOPLES: tuple[Kind, ...] = (
-    "rollback", "retirement", "override", "freeze", "unfreeze", "waiver", "restore",
+    "approval", "rollback", "retirement", "override", "freeze", "unfreeze", "waiver", "restore",
 )  # fmt: skip
 # In the details of an entry of a person: who was said to have ordered it, without having signed in as that.
 CLAIMED = "claimed"

@@ -23,6 +23,12 @@ def stated(reason: str) -> str:
     return line
 
 
+def proposal_of(event: Mapping[str, Any]) -> int | None:
+    """The proposal that an answer names; None where it names none."""
+    number = (event.get("params_input") or {}).get(PROPOSAL)
+    return number if type(number) is int else None
+
+
 def answered(event: Mapping[str, Any], proposal: int, where: Mapping[str, str]) -> tuple[Answer, str]:
     """The answer that Airflow resumes the task with, and why it cannot count; empty where it may.
 

@@ -5,11 +5,13 @@ decides, which people may edit.
 """
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from nightshift.database import advisory_lock
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, PlatformError
 from nightshift.job import Job
 from nightshift.registry.alias import alias_lock, mirrored
+from nightshift.registry.conclusion import refuse
 from nightshift.registry.decisions import Recorded
 from nightshift.registry.entry import Entry, NewEntry
 from nightshift.registry.ledger import Ledger
@@ -18,14 +20,16 @@ from nightshift.registry.proposals import (
     Fate,
     Proposal,
     compared_still,
-    concluded,
+    ended,
     fate,
     find_proposal,
     proposed,
 )
+from nightshift.settings import Settings
 from nightshift.training.evidence import Evidence
 
 STEP = "approval"
+_SERVER_SECONDS = 30.0
 
 
 def propose(job: Job, evidence: Evidence) -> tuple[Entry | None, bool]:
@@ -67,9 +71,11 @@ def leave_answer(job: Job, proposal: int, answer: Answer) -> None:
 
 
 def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
-    """Records what was answered, behind the ledger's lock, and what of MLflow's alias.
+    """Returns the entry that ends the proposal, and what came of MLflow's alias.
 
-    Raises NightshiftError where nobody has answered this very proposal, as where somebody marked the window as done.
+    A refusal is recorded here. An approval is recorded by Airflow's API server, which has the role of people and reads
+    Airflow's own record. Raises NightshiftError where nobody has answered this very proposal, as where somebody marked
+    the window as done, and PlatformError where the server records nothing.
     """
     left = job.left(STEP)
     if left["proposal"] != proposal:
@@ -78,19 +84,35 @@ def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
             where=f"{job.pipeline.name} {job.day}",
             do=f"clear the task {STEP}, which asks again",
         )
-    answer, stands = Answer(**left["answer"]), False
-
-    def compose(past: list[Entry], now: datetime) -> NewEntry | Entry:
-        nonlocal stands
-        found = concluded(past, job.pipeline, proposal, answer, now)
-        stands = isinstance(found, Entry)
-        return found
-
-    ledger, name = Ledger.of(job.settings), job.pipeline.name
+    ledger, name, answer = Ledger.of(job.settings), job.pipeline.name, Answer(**left["answer"])
+    stands = ended(ledger.entries(name), proposal) is not None
+    entry = refuse(job.settings, job.pipeline, proposal, answer)
+    if entry is None:
+        _ask_server(job.settings, answer)
+        entry = refuse(job.settings, job.pipeline, proposal, answer)
+    if entry is None:
+        raise PlatformError(
+            f"Airflow's record of the window does not say that {answer.by} approved proposal {proposal}",
+            where=f"{answer.dag_id} {answer.run_id}, task {STEP}",
+            do=f"clear the task {STEP}, which asks again",
+        )
     with advisory_lock(job.settings, alias_lock(name)) as lock:
-        entry = ledger.append_seeing(name, compose)
-        assert entry is not None  # noqa: S101
         entries = ledger.entries(name)
         lock.confirm()
         alias = mirrored(job.settings, job.pipeline, entries)
     return Recorded(entry, stands), alias
+
+
+def _ask_server(settings: Settings, answer: Answer) -> None:
+    """Asks the API server to record what a person has approved. Raises PlatformError where it does not answer."""
+    import httpx
+
+    path = f"/nightshift/approvals/{quote(answer.dag_id)}/{quote(answer.run_id, safe='')}"
+    try:
+        httpx.post(f"{settings.airflow_url}{path}", timeout=_SERVER_SECONDS, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        raise PlatformError(
+            f"Airflow's API server did not record the approval ({type(error).__name__})",
+            where=f"{settings.airflow_url}{path}",
+            do="see the log of airflow-api-server, then clear this task",
+        ) from None

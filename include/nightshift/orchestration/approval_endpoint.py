@@ -1,0 +1,72 @@
+"""The address at which a retrain asks that an approval is recorded: this process alone has the role of people.
+
+It believes nothing that is sent. Who answered, what and why is read from Airflow's own record of the window, which
+neither a task nor an XCom can write in somebody's name. So it needs no login: who asks can only have recorded what a
+person has approved.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import FastAPI, HTTPException, Response
+
+from nightshift import tonight
+from nightshift.errors import NightshiftError, foreseen
+from nightshift.plan import RETRAIN_SUFFIX, pipeline_of
+from nightshift.registry.conclusion import approve
+from nightshift.registry.entry import Entry
+from nightshift.registry.ledger import Ledger
+from nightshift.registry.proposals import find_proposal
+from nightshift.registry.window import TASK, answered, proposal_of
+from nightshift.settings import Settings
+from nightshift.specs.load import load_pipeline, spec_files
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+def add_approvals(app: FastAPI, settings: Settings) -> None:
+    """Adds the address to an application."""
+
+    @app.post("/approvals/{dag_id}/{run_id}")
+    def approval(dag_id: str, run_id: str, session: SessionDep) -> Response:
+        """Record what a person has approved of the run's proposal; 204 whether there is such an answer or none."""
+        event = record_of(session, dag_id, run_id)
+        if event is not None:
+            try:
+                with foreseen():
+                    recorded(settings, dag_id, run_id, event)
+            except NightshiftError:
+                raise HTTPException(503, "The approval could not be recorded; the log says why.") from None
+        return Response(status_code=204)
+
+
+def record_of(session: "Session", dag_id: str, run_id: str) -> dict[str, Any] | None:
+    """Airflow's record of the answer to a run's window, as it resumes the task with it; None where there is none."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    window = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == TASK)
+    query = select(HITLDetail).join(TaskInstance, TaskInstance.id == HITLDetail.ti_id).where(*window)
+    found = session.scalar(query.where(HITLDetail.responded_at.is_not(None)))
+    if found is None:
+        return None
+    names = ("responded_by_user", "responded_at", "chosen_options", "params_input")
+    return {name: getattr(found, name) for name in names}
+
+
+def recorded(settings: Settings, dag_id: str, run_id: str, event: dict[str, Any]) -> Entry | None:
+    """The approval by Airflow's record of a window; None where that approves nothing. Raises NightshiftError."""
+    name = pipeline_of(dag_id)
+    seq = proposal_of(event)
+    if dag_id != f"{name}{RETRAIN_SUFFIX}" or name not in [path.stem for path in spec_files(settings)] or seq is None:
+        return None
+    spec = load_pipeline(settings, name)
+    proposal = find_proposal(Ledger.of(settings).entries(name), seq)
+    answer, why = answered(event, seq, {"dag_id": dag_id, "run_id": run_id, "task_id": TASK})
+    if why or answer.choice != "approve" or proposal.run_id != run_id:
+        return None
+    entry = approve(settings, spec, seq, answer)
+    tonight.update(settings, spec)
+    return entry
