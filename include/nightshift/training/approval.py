@@ -23,9 +23,8 @@ from nightshift.registry.proposals import (
     find_proposal,
     proposed,
 )
+from nightshift.run_facts import WINDOW
 from nightshift.training.evidence import Evidence
-
-STEP = "approval"
 
 
 def propose(job: Job, evidence: Evidence) -> tuple[Entry | None, bool]:
@@ -63,7 +62,7 @@ def waiting_for(job: Job) -> tuple[Proposal, Fate] | None:
 
 def leave_answer(job: Job, proposal: int, answer: Answer) -> None:
     """Leaves the answer to a proposal for ``promote``."""
-    job.leave(STEP, {"proposal": proposal, "answer": answer.document()})
+    job.leave(WINDOW, {"proposal": proposal, "answer": answer.document()})
 
 
 def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
@@ -71,12 +70,12 @@ def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
 
     Raises NightshiftError where nobody has answered this very proposal, as where somebody marked the window as done.
     """
-    left = job.left(STEP)
+    left = job.left(WINDOW)
     if left["proposal"] != proposal:
         raise NightshiftError(
             f"the answer that is there is to proposal {left['proposal']}, not to {proposal}",
             where=f"{job.pipeline.name} {job.day}",
-            do=f"clear the task {STEP}, which asks again",
+            do=f"clear the task {WINDOW}, which asks again",
         )
     answer, stands = Answer(**left["answer"]), False
 
