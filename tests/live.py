@@ -26,6 +26,8 @@ COPIED = ("dags", "plugins", "spark_jobs", "include/pipelines")
 # What tests wait for comes sooner than on an operator's platform, and one that waits takes less of the processor.
 PACE = {
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "3",
+    # The second person approves what the first one orders.
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:user,vic:viewer",
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "8",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "8",
@@ -76,10 +78,10 @@ class Live:
         """What an ``airflow … -o json`` command says."""
         return json.loads(self.run("airflow", *arguments, "-o", "json").stdout)
 
-    def api(self, path: str, method: str = "GET", document: Any = None) -> Any:
-        """The answer of Airflow's REST API to its admin, for example of ``/api/v2/dags``."""
+    def api(self, path: str, method: str = "GET", document: Any = None, user: str = "admin") -> Any:
+        """The answer of Airflow's REST API to its admin or another user, for example of ``/api/v2/dags``."""
         passwords = json.loads((self.settings.var / "secrets" / "airflow-passwords.json").read_text())
-        login = {"username": "admin", "password": passwords["admin"]}
+        login = {"username": user, "password": passwords[user]}
         token = self._ask("POST", "/auth/token", login, {})["access_token"]
         return self._ask(method, path, document, {"Authorization": f"Bearer {token}"})
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
+from nightshift.run_facts import WINDOW
 from nightshift.specs.calendar import days, last_run
 from nightshift.specs.model import Input, Pipeline, seconds
 
@@ -218,7 +219,7 @@ def _approval(pipeline: Pipeline) -> tuple[tuple[str, Kind, int, str], ...]:
         "Waits for a person's answer to the proposal that decide made; skipped where it made none, as in a backfill. "
         f"After {pipeline.promotion.approve_within} the proposal has expired."
     )
-    return (("approval", "approval", 1, doc),)
+    return ((WINDOW, "approval", 1, doc),)
 
 
 def _tags(pipeline: Pipeline, kind: str) -> tuple[str, ...]:

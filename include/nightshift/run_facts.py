@@ -9,6 +9,9 @@ from nightshift.run_state import RunState
 LAST_STEPS = ("monitor", "promote")
 """The step that a night, or a retrain, ends with."""
 
+WINDOW = "approval"
+"""The task of a retrain that waits for a person, before its last step. It is no step: only Airflow can open one."""
+
 UNFINISHED = ("queued", "running")
 """Airflow's states of a run that goes on."""
 

@@ -15,11 +15,12 @@ from nightshift import storage
 from nightshift.job import Outcome, earlier_run_name, new_attempt, run_name
 from nightshift.lineage import canonical, sha256
 from nightshift.plan import pipeline_of
-from nightshift.run_facts import LAST_STEPS
+from nightshift.run_facts import LAST_STEPS, WINDOW
 from nightshift.settings import Settings
-from nightshift.steps import STEPS, shards_line
+from nightshift.steps import SAY_SOMETHING, STEPS, shards_line
 
 MOST_LINKS = 10
+_RETRAIN = {WINDOW, *(name for name, step in STEPS.items() if step.dag == "retrain")}
 _ROWS = {"gate_predictions": "scored", "gate_features": "of features", "gate_inputs": "landed"}
 
 
@@ -103,7 +104,7 @@ def _steps(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if "score" in said and "plan_scoring" in said:  # an earlier plan of the run may have had more shards
         planned = said["plan_scoring"][0]["counts"].get("shards", len(said["score"]))
         said["score"] = [shard for shard in said["score"] if (shard.get("part") or 0) < planned]
-    return [_whole(said[name]) for name in STEPS if said.get(name)]
+    return [_whole(said[name]) for name in SAY_SOMETHING if said.get(name)]
 
 
 def _root(settings: Settings, dag: str) -> str:
@@ -139,7 +140,7 @@ def summary(said: Sequence[Mapping[str, Any]]) -> str:
     steps = {step["step"]: step for step in said}
     failed = [name for name, step in steps.items() if step["status"] == "failed"]
     words = [f"failed in {', '.join(failed)}"] if failed else []
-    words += _trained(steps) if any(STEPS[name].dag == "retrain" for name in steps) else _scored(steps)
+    words += _trained(steps) if any(name in _RETRAIN for name in steps) else _scored(steps)
     words += [f"without {item['names']['without']}" for item in said if item.get("names", {}).get("without")]
     words.append(f"{_total(steps.values(), 'rows_quarantined', 'quarantined'):,.0f} quarantined")
     warnings = _total(steps.values(), "warnings")
@@ -156,7 +157,7 @@ def refused_corrections(said: Sequence[Mapping[str, Any]]) -> int:
     return int(_total(said, "corrections_refused"))
 
 
-_ALWAYS = ("inputs_landed", "training_set", "gate_training", "decide")
+_ALWAYS = ("inputs_landed", "training_set", "gate_training", "decide", WINDOW)
 """Steps that say ``done`` even where nothing was to be done."""
 
 

@@ -16,6 +16,7 @@ from nightshift.commands import FeaturesCommand, ScoreCommand
 from nightshift.errors import NightshiftError, foreseen, said
 from nightshift.exit_status import signal_text
 from nightshift.job import Job, Outcome
+from nightshift.run_facts import WINDOW
 from nightshift.settings import Settings
 from nightshift.spark_local import run_local
 from nightshift.specs.model import seconds
@@ -71,6 +72,9 @@ _ALL = (
 )  # fmt: skip
 
 STEPS: Mapping[str, Step] = {step.name: step for step in _ALL}
+
+SAY_SOMETHING = (*(name for name in STEPS if name != "promote"), WINDOW, "promote")
+"""The tasks that a run's page has something of, in their order."""
 
 
 def find_step(name: str) -> Step:

@@ -168,7 +168,6 @@ def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summar
     return replace(known, at=now.isoformat(timespec="seconds"), published=published)
 
 
-
 def _asked(proposal: Proposal) -> str:
     entry, by = proposal.entry, proposal.ordered_by or "the schedule"
     since = f"since {entry.recorded_at:%Y-%m-%d %H:%M} UTC, ordered by {by}"

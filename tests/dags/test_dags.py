@@ -194,6 +194,7 @@ def test_parsing_imports_nothing_heavy(parsed: dict[str, Any]) -> None:
         "matplotlib", "fastapi", "pyarrow", "numpy",
         "airflow.providers.apache.spark.operators", "airflow.providers.apache.spark.hooks",
         "airflow.providers.cncf.kubernetes.operators", "airflow.providers.cncf.kubernetes.hooks",
+        "airflow.providers.standard.operators.hitl",
     )  # fmt: skip
     assert [
         name for name in parsed["modules"] if name in heavy or name.startswith(tuple(f"{one}." for one in heavy))

@@ -18,10 +18,15 @@ import yaml
 
 from nightshift import storage
 from nightshift.actor import system_account
+from nightshift.job import Job
 from nightshift.orchestration.last_valid import BROKEN
 from nightshift.platform.airflow_client import login
-from nightshift.registry.entry import NewEntry
+from nightshift.registry.entry import Entry, NewEntry
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.promotion import Decision
+from nightshift.specs.load import load_pipeline
+from nightshift.training.approval import propose
+from nightshift.training.evidence import Evidence
 from tests.conftest import spec_document
 from tests.live import Live
 from tests.unit.cli.test_orders import digest, keep_model
@@ -299,6 +304,78 @@ def told(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:  # it has ended
         return ""
+
+
+class TestApproval:
+    """What ``decide`` leaves is made here, since a retrain would take minutes; all that comes after it is real."""
+
+    PIPELINE = "packets"
+
+    @pytest.fixture(scope="class")
+    def proposal(self, live: Live) -> tuple[Entry, str]:
+        """A proposal of a run that admin ordered, and the address of its window, which is open."""
+        home, name = live.settings.home, self.PIPELINE
+        (home / "spark_jobs" / "features" / f"{name}.py").write_text(MODULE)
+        day = datetime.now(UTC).date() - timedelta(days=2)
+        schedule = {**spec_document()["schedule"], "start": f"{day - timedelta(days=9)}", "end": None}
+        asks = {**spec_document()["promotion"], "approval": "required"}
+        document = spec_document(pipeline=name, schedule={**schedule, "retrain": "never"}, promotion=asks)
+        (home / "include" / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+        dag = f"{name}__retrain"
+        until(lambda: dag in active(live))
+        live.api(f"/api/v2/dags/{dag}", "PATCH", {"is_paused": True})
+        run = trigger(live, dag, None, {"business_date": day.isoformat(), "reason": "ticket 4711"})
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(run, safe='')}"
+        for task in live.api(f"{path}/taskInstances")["task_instances"]:
+            if task["task_id"] not in ("approval", "promote"):
+                live.api(f"{path}/taskInstances/{task['task_id']}", "PATCH", {"new_state": "success"})
+        job = Job(live.settings, load_pipeline(live.settings, name), day, run_id=run, actor="admin", ordered_by="admin")
+        better = Decision(promote=True, reasons=("it is better",))
+        entry, _ = propose(job, Evidence(better, "3", "5" * 64))
+        assert entry is not None
+        job.leave("decide", Evidence(better, "3", "5" * 64, proposal=entry.seq).document())
+        live.api(f"/api/v2/dags/{dag}", "PATCH", {"is_paused": False})
+        until(lambda: live.api(f"{path}/taskInstances/approval")["state"] == "awaiting_input")
+        return entry, path
+
+    def test_what_waits_is_shown(self, live: Live, proposal: tuple[Entry, str]) -> None:
+        entry, path = proposal
+        [found] = json.loads(live.run("nightshift", "proposals", "--json").stdout)["proposals"]
+        assert (found["proposal"], found["ordered_by"], found["state"]) == (entry.seq, "admin", "open")
+        window = live.api(f"{path}/taskInstances/approval/-1/hitlDetails")
+        assert "version 3 of packets waits for approval" in window["subject"]
+        assert window["params"]["proposal"]["value"] == entry.seq
+        answer = requests.get(f"{live.settings.airflow_url}/nightshift/tonight", cookies=live.cookies(), timeout=30)
+        assert f"nightshift approve packets --proposal {entry.seq}" in answer.text
+
+    def test_who_ordered_it_does_not_approve_it_however_they_ask(self, live: Live, proposal: tuple[Entry, str]) -> None:
+        entry, path = proposal
+        done = live.run("nightshift", "approve", self.PIPELINE, "--reason", "mine", check=False)
+        assert done.returncode == 3
+        assert "admin ordered its run, and another person must approve it" in done.stderr
+        window = f"{path}/taskInstances/approval/-1/hitlDetails"
+        given = {"chosen_options": ["Approve"], "params_input": {"reason": "mine", "proposal": entry.seq}}
+        live.api(window, "PATCH", given)
+        until(lambda: "another person must approve it" in str(live.api(f"{path}/taskInstances/approval/logs/1")))
+        until(lambda: live.api(f"{path}/taskInstances/approval")["state"] == "awaiting_input")
+        assert live.api(window)["responded_at"] is None
+        with pytest.raises(requests.HTTPError, match="403"):
+            live.api(window, "PATCH", given, "vic")
+
+    def test_another_person_does_and_the_ledger_says_who(self, live: Live, proposal: tuple[Entry, str]) -> None:
+        entry, path = proposal
+        done = live.run("nightshift", "approve", self.PIPELINE, "--reason", "a usual week", "--login", "ada", "--json")
+        found = json.loads(done.stdout)
+        approval = found["entry"]
+        assert (approval["kind"], approval["actor"], approval["version"]) == ("approval", "ada", "3")
+        assert approval["reason"] == "approved by ada: a usual week; the rule: it is better"
+        told = approval["details"]["answer"]
+        assert (told["dag_id"], told["task_id"], told["login"]) == ("packets__retrain", "approval", "ada")
+        assert told["at"] > entry.recorded_at.isoformat()
+        until(lambda: live.api(path)["state"] == "success")
+        assert live.api(path)["note"].startswith("Nightshift: OK")
+        again = live.run("nightshift", "reject", self.PIPELINE, "--reason", "no", check=False)
+        assert (again.returncode, "no proposal waits" in again.stderr) == (3, True)
 
 
 class TestPages:

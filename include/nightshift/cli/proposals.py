@@ -89,7 +89,8 @@ def reject(
 def _answered(name: str, choice: str, reason: str, number: int | None, login: str, as_json: bool) -> None:
     from nightshift.plan import RETRAIN_SUFFIX
     from nightshift.registry.ledger import Ledger
-    from nightshift.registry.window import APPROVE, PROPOSAL, REASON, TASK, stated
+    from nightshift.registry.window import APPROVE, PROPOSAL, REASON, stated
+    from nightshift.run_facts import WINDOW
     from nightshift.settings import Settings
     from nightshift.specs.load import load_pipeline
 
@@ -105,7 +106,7 @@ def _answered(name: str, choice: str, reason: str, number: int | None, login: st
         if choice == APPROVE:
             _may(item, client.user)
         given = {REASON: reason, PROPOSAL: item.seq}
-        by = client.answer(name + RETRAIN_SUFFIX, item.run_id, TASK, choice, given)
+        by = client.answer(name + RETRAIN_SUFFIX, item.run_id, WINDOW, choice, given)
     entry = _ended(settings, name, item.seq)
     if entry is None:
         said = f"{by} answered proposal {item.seq} ({choice}); its run will record it: nightshift proposals {name}"

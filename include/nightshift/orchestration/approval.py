@@ -24,6 +24,15 @@ from nightshift.registry.window import APPROVE, PROPOSAL, REASON, REJECT, answer
 _LATER = timedelta(seconds=5)
 
 
+def approval_operator(pipeline: str, **arguments: Any) -> "ApprovalOperator":
+    """The task of a pipeline's retrain; what it asks is known when it runs."""
+    params = {
+        REASON: Param("", type=["null", "string"], title="Reason", description="why; kept in the ledger"),
+        PROPOSAL: Param(None, type=["null", "integer"], title="Proposal", description="its number in the ledger"),
+    }
+    return ApprovalOperator(subject=f"a proposal of {pipeline}", options=[APPROVE, REJECT], params=params, **arguments)
+
+
 class ApprovalOperator(HITLOperator):
     """Waits, without a slot, until a person has approved or rejected the proposal that ``decide`` made, or it expired.
 
@@ -35,13 +44,6 @@ class ApprovalOperator(HITLOperator):
     waits_on: tuple[type[NightshiftError], ...] = ()
     links: Mapping[str, str] = NO_LINKS
     headline = ""
-
-    def __init__(self, *, pipeline: str, **others: Any) -> None:
-        params = {
-            REASON: Param("", type=["null", "string"], title="Reason", description="why; kept in the ledger"),
-            PROPOSAL: Param(None, type=["null", "integer"], title="Proposal", description="its number in the ledger"),
-        }
-        super().__init__(subject=f"A proposal of {pipeline}", options=[APPROVE, REJECT], params=params, **others)
 
     def execute(self, context: Context) -> None:
         """Opens the window. Skipped where nobody is to be asked; done where the proposal's fate is known already."""

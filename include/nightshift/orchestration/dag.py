@@ -128,10 +128,10 @@ def _operator(task: TaskPlan, dag: DAG, settings: Settings, upstream: list[Any])
             return TurnOperator(**waiting, **arguments)
         case "approval":
             # The provider of Airflow's windows is imported where a spec asks for one.
-            from nightshift.orchestration.approval import ApprovalOperator
+            from nightshift.orchestration.approval import approval_operator
 
             wait = timedelta(seconds=task.wait)
-            return ApprovalOperator(pipeline=pipeline_of(dag.dag_id), response_timeout=wait, **arguments)
+            return approval_operator(pipeline_of(dag.dag_id), response_timeout=wait, **arguments)
         case "shard":
             # What scores ends at its deadline and says so; Airflow's own limit is for when even that hangs.
             arguments["execution_timeout"] += timedelta(minutes=1)

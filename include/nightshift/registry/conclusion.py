@@ -1,4 +1,4 @@
-"""How a proposal ends in the ledger: an approval is of a person and appended by their role, the rest by that of tasks."""
+"""The end of a proposal in the ledger: the role of people appends an approval, that of tasks whatever else it is."""
 
 from datetime import datetime
 

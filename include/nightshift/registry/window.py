@@ -1,4 +1,4 @@
-"""The window on a proposal that Airflow shows: its task, its choices, and how its record of an answer is read. Pure."""
+"""The window on a proposal that Airflow shows: its choices, and how its record of an answer is read. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,6 @@ from typing import Any
 
 from nightshift.registry.proposals import Answer, Choice
 
-TASK = "approval"
 APPROVE, REJECT = "Approve", "Reject"
 REASON, PROPOSAL = "reason", "proposal"
 LONGEST = 500

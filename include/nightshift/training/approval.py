@@ -25,10 +25,10 @@ from nightshift.registry.proposals import (
     find_proposal,
     proposed,
 )
+from nightshift.run_facts import WINDOW
 from nightshift.settings import Settings
 from nightshift.training.evidence import Evidence
 
-STEP = "approval"
 _SERVER_SECONDS = 30.0
 
 
@@ -67,7 +67,7 @@ def waiting_for(job: Job) -> tuple[Proposal, Fate] | None:
 
 def leave_answer(job: Job, proposal: int, answer: Answer) -> None:
     """Leaves the answer to a proposal for ``promote``."""
-    job.leave(STEP, {"proposal": proposal, "answer": answer.document()})
+    job.leave(WINDOW, {"proposal": proposal, "answer": answer.document()})
 
 
 def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
@@ -77,12 +77,12 @@ def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
     Airflow's own record. Raises NightshiftError where nobody has answered this very proposal, as where somebody marked
     the window as done, and PlatformError where the server records nothing.
     """
-    left = job.left(STEP)
+    left = job.left(WINDOW)
     if left["proposal"] != proposal:
         raise NightshiftError(
             f"the answer that is there is to proposal {left['proposal']}, not to {proposal}",
             where=f"{job.pipeline.name} {job.day}",
-            do=f"clear the task {STEP}, which asks again",
+            do=f"clear the task {WINDOW}, which asks again",
         )
     ledger, name, answer = Ledger.of(job.settings), job.pipeline.name, Answer(**left["answer"])
     stands = ended(ledger.entries(name), proposal) is not None
@@ -93,8 +93,8 @@ def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
     if entry is None:
         raise PlatformError(
             f"Airflow's record of the window does not say that {answer.by} approved proposal {proposal}",
-            where=f"{answer.dag_id} {answer.run_id}, task {STEP}",
-            do=f"clear the task {STEP}, which asks again",
+            where=f"{answer.dag_id} {answer.run_id}, task {WINDOW}",
+            do=f"clear the task {WINDOW}, which asks again",
         )
     with advisory_lock(job.settings, alias_lock(name)) as lock:
         entries = ledger.entries(name)

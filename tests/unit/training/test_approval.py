@@ -12,9 +12,10 @@ from nightshift.registry.alias import DECISION
 from nightshift.registry.entry import NewEntry
 from nightshift.registry.ledger import Ledger
 from nightshift.registry.proposals import Answer
+from nightshift.run_facts import WINDOW
 from nightshift.specs.calendar import current_ds
 from nightshift.specs.calendar import days as days_between
-from nightshift.training import approval, run
+from nightshift.training import run
 from nightshift.training.approval import leave_answer, waiting_for
 from nightshift.training.evidence import Evidence
 from nightshift.training.run import promote
@@ -180,4 +181,4 @@ def test_a_champion_that_changes_between_comparison_and_proposal_is_compared_aga
 def test_the_answers_document_is_the_steps(asking: Job) -> None:
     until_decided(asking)
     leave_answer(asking, 1, YES)
-    assert asking.left(approval.STEP) == {"proposal": 1, "answer": YES.document()}
+    assert asking.left(WINDOW) == {"proposal": 1, "answer": YES.document()}

@@ -1,0 +1,167 @@
+"""The window on a proposal as the task runner calls it; the ledger and Airflow's record are stood in for."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+
+from nightshift import runs
+from nightshift.orchestration.context import job_of
+from nightshift.orchestration.dag import build_dag
+from nightshift.plan import make_plan
+from nightshift.registry.entry import NewEntry, chained
+from nightshift.registry.proposals import Answer, Fate, proposals
+from nightshift.settings import Settings
+from tests.conftest import make_pipeline, spec_document
+from tests.dags.conftest import context, execute
+
+ASKS = {**spec_document()["promotion"], "approval": "required"}
+RUN = "scheduled__2024-02-05"
+EVENT = {
+    "chosen_options": ["Approve"],
+    "params_input": {"reason": "ticket 4711", "proposal": 1},
+    "responded_at": datetime(2024, 2, 5, tzinfo=UTC),
+    "responded_by_user": {"id": "ada", "name": "ada"},
+    "timedout": False,
+}
+
+
+class Window:
+    """What the ledger knows, what was asked of Airflow, and what was left for ``promote``."""
+
+    def __init__(self, ordered_by: str = "") -> None:
+        expires_at = datetime.now(UTC) + timedelta(days=1)
+        details = {
+            "champion_sha256": "", "history": False, "run_id": RUN, "ordered_by": ordered_by, "supersedes": None,
+            "expires_at": expires_at.isoformat(),
+        }  # fmt: skip
+        new = NewEntry(
+            "parcels", "proposal", "airflow", "rmse 2 is better", date(2024, 2, 5), None, "3", "abc", details
+        )
+        self.proposal = proposals([chained(new, "local", datetime.now(UTC), None)])[0]
+        self.fate: Fate | None = Fate("open")
+        self.asked: list[dict[str, Any]] = []
+        self.left: list[tuple[int, Answer]] = []
+
+    def waiting_for(self, job: Any) -> Any:
+        return None if self.fate is None else (self.proposal, self.fate)
+
+
+@pytest.fixture
+def window(home: Path, monkeypatch: pytest.MonkeyPatch) -> Window:
+    (home / "include" / "pipelines" / "parcels.yaml").write_text(yaml.safe_dump(spec_document(promotion=ASKS)))
+    found = Window()
+    monkeypatch.setattr("nightshift.training.approval.waiting_for", found.waiting_for)
+    monkeypatch.setattr(
+        "nightshift.training.approval.leave_answer", lambda _, seq, answer: found.left.append((seq, answer))
+    )
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **asked: found.asked.append(asked)
+    )
+    monkeypatch.setattr("nightshift.tonight.waiting", lambda *_: None)
+    return found
+
+
+def task(name: str = "approval") -> Any:
+    plan = make_plan(make_pipeline(promotion=ASKS))
+    return build_dag(plan.retrain, Settings.from_env()).get_task(name).prepare_for_execution()
+
+
+def given(run_type: str = "scheduled") -> Any:
+    found = context(dag_id="parcels__retrain", run_id=RUN, run_type=run_type)
+    found["ti"].id = "ti"
+    found["task_instance"] = found["ti"]
+    return found
+
+
+def resumed(operator: Any, event: dict[str, Any]) -> Any:
+    from airflow.sdk.bases.operator import ExecutorSafeguard
+
+    token = ExecutorSafeguard.tracker.set(operator)
+    try:
+        return operator.execute_complete(given(), event)
+    finally:
+        ExecutorSafeguard.tracker.reset(token)
+
+
+def test_where_nothing_is_proposed_the_window_is_skipped_and_the_decision_recorded(window: Window) -> None:
+    window.fate = None
+    with pytest.raises(AirflowSkipException, match="there is no proposal"):
+        execute(task(), given("backfill"))
+    assert window.asked == []
+    assert task("promote").trigger_rule == "none_failed"
+
+
+def test_the_window_shows_the_proposal_and_waits_until_it_expires(window: Window) -> None:
+    with pytest.raises(TaskAwaitingInput) as parked:
+        execute(task(), given())
+    [asked] = window.asked
+    assert "version 3 of parcels waits for approval" in asked["subject"]
+    assert "nightshift approve parcels --proposal 1" in asked["subject"]
+    assert "rmse 2 is better" in asked["body"]
+    assert asked["options"] == ["Approve", "Reject"]
+    assert asked["defaults"] is None
+    assert asked["params"]["proposal"]["value"] == 1
+    left = window.proposal.expires_at - datetime.now(UTC)
+    assert left < parked.value.timeout < left + timedelta(minutes=1)
+    assert window.left == []
+
+
+@pytest.mark.parametrize("state", ["approved", "refused", "expired", "superseded"])
+def test_what_is_over_is_not_asked(window: Window, state: Any) -> None:
+    window.fate = Fate(state, "it is over")
+    execute(task(), given())
+    assert window.asked == []
+    assert window.left == [(1, Answer("expire"))]
+    assert runs.read_run(Settings.from_env(), "parcels__retrain", RUN)[-1]["message"] == "it is over"
+
+
+def test_an_answer_is_left_for_promote(window: Window) -> None:
+    resumed(task(), EVENT)
+    [(seq, answer)] = window.left
+    assert (seq, answer.choice, answer.by, answer.reason) == (1, "approve", "ada", "ticket 4711")
+    assert (answer.dag_id, answer.run_id, answer.task_id) == ("parcels__retrain", RUN, "approval")
+
+
+def test_nobodys_answer_is_an_expiry(window: Window) -> None:
+    resumed(task(), {"error": "late", "error_type": "timeout"})
+    assert [(answer.choice, answer.by) for _, answer in window.left] == [("expire", "")]
+
+
+@pytest.mark.parametrize(
+    ("ordered_by", "changes", "words"),
+    [
+        ("ada", {}, "ada ordered its run, and another person must approve it"),
+        ("", {"responded_by_user": None}, "nobody had signed in who answered"),
+        ("", {"params_input": {"reason": "", "proposal": 1}}, "ada gave no reason"),
+        ("", {"params_input": {"reason": "why", "proposal": 9}}, "ada answered to another proposal than 1"),
+    ],
+)
+def test_an_answer_that_cannot_count_is_told_and_the_window_opens_again(
+    window: Window, ordered_by: str, changes: dict[str, Any], words: str
+) -> None:
+    window.proposal = Window(ordered_by).proposal
+    with pytest.raises(TaskAwaitingInput):
+        resumed(task(), {**EVENT, **changes})
+    assert (window.left, len(window.asked)) == ([], 1)
+    [said] = runs.read_run(Settings.from_env(), "parcels__retrain", RUN)
+    assert words in said["warnings"][0]
+
+
+def test_who_ordered_it_may_reject_it(window: Window) -> None:
+    window.proposal = Window("ada").proposal
+    resumed(task(), {**EVENT, "chosen_options": ["Reject"]})
+    assert window.left[0][1].choice == "reject"
+
+
+def test_only_a_run_of_the_schedule_or_by_hand_can_ask(window: Window) -> None:
+    assert job_of(given(), "parcels").ordered_by == ""
+    by_hand = given("manual")
+    by_hand["dag_run"].conf = {"business_date": "2024-02-05"}
+    assert job_of(by_hand, "parcels").ordered_by == "ada"
+    by_hand["dag_run"].triggering_user_name = None
+    assert job_of(by_hand, "parcels").ordered_by == "airflow", "which nobody can be another person than"
+    assert job_of(given("backfill"), "parcels").ordered_by is None
