@@ -65,13 +65,19 @@ def ledger_of(database: Database, env: str = "local", place: str = "") -> "Ledge
     from nightshift.registry.entry import PEOPLES, Entry, NewEntry
     from nightshift.registry.ledger import Ledger
 
-    people = Ledger(database.people_url, env, place)
-
     class OfBoth(Ledger):
+        people = Ledger(database.people_url, env, place)
+
         def append(self, new: NewEntry) -> Entry:
-            return people.append(new) if new.kind in PEOPLES else super().append(new)
+            return self.people.append(new) if new.kind in PEOPLES else super().append(new)
 
     return OfBoth(database.writer_url, env, place)
+
+
+def of_people(ledger: "Ledger") -> "Ledger":
+    """The same ledger, which ``ledger_of`` made, with the role of people alone."""
+    people: Ledger = ledger.people  # type: ignore[attr-defined]
+    return people
 
 
 def end_locks(database: Database) -> None:

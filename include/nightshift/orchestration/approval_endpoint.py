@@ -17,7 +17,8 @@ from nightshift.registry.conclusion import approve
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
 from nightshift.registry.proposals import find_proposal
-from nightshift.registry.window import TASK, answered, proposal_of
+from nightshift.registry.window import answered, proposal_of
+from nightshift.run_facts import WINDOW
 from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline, spec_files
 
@@ -47,7 +48,7 @@ def record_of(session: "Session", dag_id: str, run_id: str) -> dict[str, Any] | 
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
 
-    window = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == TASK)
+    window = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == WINDOW)
     query = select(HITLDetail).join(TaskInstance, TaskInstance.id == HITLDetail.ti_id).where(*window)
     found = session.scalar(query.where(HITLDetail.responded_at.is_not(None)))
     if found is None:
@@ -64,9 +65,9 @@ def recorded(settings: Settings, dag_id: str, run_id: str, event: dict[str, Any]
         return None
     spec = load_pipeline(settings, name)
     proposal = find_proposal(Ledger.of(settings).entries(name), seq)
-    answer, why = answered(event, seq, {"dag_id": dag_id, "run_id": run_id, "task_id": TASK})
+    answer, why = answered(event, seq, {"dag_id": dag_id, "run_id": run_id, "task_id": WINDOW})
     if why or answer.choice != "approve" or proposal.run_id != run_id:
         return None
-    entry = approve(settings, spec, seq, answer)
+    entry = approve(Ledger.of_people(settings), spec, seq, answer)
     tonight.update(settings, spec)
     return entry

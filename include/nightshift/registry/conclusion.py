@@ -5,26 +5,25 @@ from datetime import datetime
 from nightshift.registry.entry import Entry, NewEntry
 from nightshift.registry.ledger import Ledger
 from nightshift.registry.proposals import Answer, concluded
-from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
 
-def approve(settings: Settings, pipeline: Pipeline, proposal: int, answer: Answer) -> Entry | None:
+def approve(ledger: Ledger, pipeline: Pipeline, proposal: int, answer: Answer) -> Entry | None:
     """Append the approval that an answer gives, and return it, or the entry that ended the proposal before.
 
-    None where the answer approves nothing, which is for ``refuse`` to record. Raises NightshiftError where this
-    process has not the role of people, and PromotionRefused where there is no such proposal.
+    None where the answer approves nothing, which is for ``refuse`` to record. ``ledger`` is that of people. Raises
+    PlatformError where it is not, and PromotionRefused where there is no such proposal.
     """
-    return _ended(Ledger.of_people(settings), pipeline, proposal, answer, approves=True)
+    return _ended(ledger, pipeline, proposal, answer, approves=True)
 
 
-def refuse(settings: Settings, pipeline: Pipeline, proposal: int, answer: Answer) -> Entry | None:
+def refuse(ledger: Ledger, pipeline: Pipeline, proposal: int, answer: Answer) -> Entry | None:
     """Append the refusal that an answer gives, and return it, or the entry that ended the proposal before.
 
-    None where the answer approves, which is for ``approve`` to record. Raises PromotionRefused where there is no such
-    proposal.
+    None where the answer approves, which is for ``approve`` to record. ``ledger`` is that of tasks. Raises
+    PromotionRefused where there is no such proposal.
     """
-    return _ended(Ledger.of(settings), pipeline, proposal, answer, approves=False)
+    return _ended(ledger, pipeline, proposal, answer, approves=False)
 
 
 def _ended(ledger: Ledger, pipeline: Pipeline, proposal: int, answer: Answer, *, approves: bool) -> Entry | None:

@@ -86,10 +86,10 @@ def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
         )
     ledger, name, answer = Ledger.of(job.settings), job.pipeline.name, Answer(**left["answer"])
     stands = ended(ledger.entries(name), proposal) is not None
-    entry = refuse(job.settings, job.pipeline, proposal, answer)
+    entry = refuse(ledger, job.pipeline, proposal, answer)
     if entry is None:
         _ask_server(job.settings, answer)
-        entry = refuse(job.settings, job.pipeline, proposal, answer)
+        entry = refuse(ledger, job.pipeline, proposal, answer)
     if entry is None:
         raise PlatformError(
             f"Airflow's record of the window does not say that {answer.by} approved proposal {proposal}",

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from nightshift.actor import SERVICE
 from nightshift.errors import PromotionRefused
 from nightshift.registry.champions import champion_as_of
+from nightshift.registry.conclusion import approve, refuse
 from nightshift.registry.decisions import Verdict, ruled, standing
 from nightshift.registry.effective import next_ds
 from nightshift.registry.entry import Entry, NewEntry, chained
@@ -33,6 +34,7 @@ from nightshift.registry.proposals import (
 from nightshift.registry.window import APPROVE, LONGEST, PROPOSAL, REASON, REJECT, answered
 from nightshift.specs.calendar import current_ds, cutoff
 from tests.conftest import make_pipeline, spec_document
+from tests.postgres import of_people
 
 PIPELINE = make_pipeline(
     promotion={**spec_document()["promotion"], "approval": "required", "approve_within": "2d"},
@@ -273,7 +275,8 @@ def appended(ledger: Ledger, ordered_by: str = "") -> Entry:
 
 
 def end(ledger: Ledger, seq: int, answer: Answer) -> Entry:
-    entry = ledger.append_seeing("parcels", lambda past, now: concluded(past, PIPELINE, seq, answer, now))
+    """By the role that may, as the API server and the task ``promote`` do between them."""
+    entry = refuse(ledger, PIPELINE, seq, answer) or approve(of_people(ledger), PIPELINE, seq, answer)
     assert entry is not None
     return entry
 

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, PlatformError
 from nightshift.job import Job, Outcome
 from nightshift.registry import mlflow
 from nightshift.registry.alias import DECISION
+from nightshift.registry.conclusion import approve, refuse
 from nightshift.registry.entry import NewEntry
 from nightshift.registry.ledger import Ledger
 from nightshift.registry.proposals import Answer
@@ -49,9 +50,12 @@ def until_decided(job: Job) -> Outcome:
 
 
 def answer(job: Job, given: Answer = YES) -> Outcome:
+    """What the API server records of an approval is recorded here, by the same use case."""
     found = waiting_for(job)
     assert found is not None
     leave_answer(job, found[0].seq, given)
+    if given.choice == "approve":
+        approve(Ledger.of_people(job.settings), job.pipeline, found[0].seq, given)
     return promote(job)
 
 
@@ -73,7 +77,7 @@ def test_what_the_rule_would_promote_is_proposed_and_an_approval_promotes_it(ask
 
     entry = ledger(asking)[1]
     assert (entry.kind, entry.actor, entry.effective_from) == ("approval", "ada", asking.ds + timedelta(days=1))
-    assert said.message.startswith("entry 2 of the ledger: version 1 is champion from")
+    assert said.message.startswith("entry 2 of the ledger stands: version 1 is champion from")
     assert promote(asking).status == "up_to_date"
     assert kinds(asking) == ["proposal", "approval"]
 
@@ -99,6 +103,20 @@ def test_a_window_that_somebody_marked_as_done_promotes_nothing(asking: Job) -> 
     assert kinds(asking) == ["proposal"]
 
 
+def test_an_approval_that_a_task_made_up_promotes_nothing(asking: Job) -> None:
+    """A feature module can leave any answer, and reach the ledger as the tasks' role."""
+    until_decided(asking)
+    leave_answer(asking, 1, YES)
+    asking = replace(asking, settings=replace(asking.settings, airflow_url="http://127.0.0.1:9"))
+    with pytest.raises(PlatformError, match="did not record the approval"):
+        promote(asking)
+    assert refuse(Ledger.of(asking.settings), asking.pipeline, 1, YES) is None
+    forged = NewEntry("parcels", "approval", "ada", "yes", asking.ds, asking.ds + timedelta(days=1), "1", "5" * 64)
+    with pytest.raises(PlatformError, match="of people"):
+        Ledger.of(asking.settings).append(forged)
+    assert kinds(asking) == ["proposal"]
+
+
 @pytest.mark.parametrize("changes", [{"backfill": True, "ordered_by": None}, {"ordered_by": None}])
 def test_a_run_that_cannot_ask_promotes_nothing_live(asking: Job, changes: dict[str, object]) -> None:
     job = again(asking, **changes)
@@ -118,7 +136,7 @@ def test_history_of_a_backfill_goes_by_the_rule(asking: Job) -> None:
 
 
 def test_a_frozen_pipeline_asks_nobody(asking: Job) -> None:
-    Ledger.of(asking.settings).append(NewEntry("parcels", "freeze", "ann", "audit"))
+    Ledger.of_people(asking.settings).append(NewEntry("parcels", "freeze", "ann", "audit"))
     until_decided(asking)
     assert waiting_for(asking) is None
     promote(asking)
@@ -169,7 +187,7 @@ def test_a_champion_that_changes_between_comparison_and_proposal_is_compared_aga
     def and_then_another(*arguments: object) -> Evidence:
         found = compared(*arguments)  # type: ignore[arg-type]
         if new := next(news, None):
-            Ledger.of(asking.settings).append(new)
+            Ledger.of_people(asking.settings).append(new)
         return found
 
     monkeypatch.setattr(run, "gather", and_then_another)
