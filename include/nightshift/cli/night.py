@@ -12,8 +12,8 @@ from nightshift.cli.output import Json, day, emit, progress, table
 log = logging.getLogger("nightshift")
 
 _ONE_ACCOUNT = (
-    "one account owns ledger, lake and MLflow here: it can rewrite all of them unseen; a change of one alone is found "
-    "by `nightshift ledger verify`"
+    "one account owns ledger, lake and MLflow here, and reads every secret, the login for orders of people too: it can "
+    "rewrite all of them unseen; a change of one alone is found by `nightshift ledger verify`"
 )
 
 
