@@ -77,8 +77,8 @@ def test_the_newest_entry_comes_first_with_who_and_why() -> None:
     rows = [text for text in found.split("<tr>") if text.startswith("<td>")]
     assert [row[4] for row in rows] == ["4", "3", "2", "1"]
     assert '<span class="kind freeze">freeze</span>' in rows[0]
-    assert '<td>ann<td class="why">audit &lt;until&gt; Friday</tr>' in rows[0]
-    assert '<td class="day">2024-03-09<small>as of 2024-03-08</small><td>retrain' in rows[2]
+    assert '<td class="who">ann<td class="why">audit &lt;until&gt; Friday</tr>' in rows[0]
+    assert '<td class="day">2024-03-09<small>as of 2024-03-08</small><td class="who">retrain' in rows[2]
     assert "2024-03-12 09:00:00" in rows[2]
     assert "frozen since 2024-03-12 09:00 UTC by ann: audit &lt;until&gt; Friday (entry 4)" in found
 
@@ -122,12 +122,11 @@ def test_a_version_that_names_two_models_is_offered_by_their_digits() -> None:
     assert '<option value="1">' not in rollback
 
 
-@given(TEXTS, TEXTS, TEXTS)
+@given(TEXTS, TEXTS, TEXTS.filter(bool))
 def test_nothing_in_the_ledger_is_markup(actor: str, reason: str, version: str) -> None:
     new = NewEntry("parcels", "promotion", actor, reason, FIRST, FIRST + DAY, version, "9" * 64)
-    plain, odd = (
-        shown(entries(item), token=token, troubles=(text,)) for item, text in ((promotion(9), ""), (new, reason))
-    )
+    plain = shown(entries(promotion(9)), token=token, troubles=("no order can be given",))
+    odd = shown(entries(new), token=token, troubles=(reason,))
     expected, found = Tags(plain), Tags(odd)
     assert sorted(set(found.tags)) == sorted(set(expected.tags))
     assert (found.attributes, found.addresses) == (expected.attributes, expected.addresses)
