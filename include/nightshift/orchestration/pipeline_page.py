@@ -71,8 +71,9 @@ def plan_page(report: Report, form: Form, token: str) -> str:
     content = (
         f'<p class="summary">{escape(report.heading())}</p>{_report(report)}'
         f'<div class="card"><p>By {escape(report.plan.order.actor)}, because: {escape(report.plan.order.reason)}</p>'
-        f'<form class="confirm" method="post" action="order">{_hidden(fields)}<button class="record">Record this order</button>'
-        f"<p>It counts at once. This form is good for ten minutes, and for the ledger as it is now.</p></form></div>"
+        f'<form class="confirm" method="post" action="order">{_hidden(fields)}'
+        '<button class="record">Record this order</button>'
+        "<p>It counts at once. This form is good for ten minutes, and for the ledger as it is now.</p></form></div>"
         f'<p><a href="../{escape(name)}">Record nothing, back to {escape(name)}</a></p>'
     )
     return filled(
