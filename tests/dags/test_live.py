@@ -291,7 +291,8 @@ class TestPipelinePage:
         assert (answer.status_code, "<form" in answer.text) == (200, orders)
         assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-        assert answer.text.index("<tr><td>2<td>") < answer.text.index("<tr><td>1<td>")
+        numbers = [int(number) for number in re.findall(r"<tr><td>(\d+)<td>", answer.text)]
+        assert numbers == [entry.seq for entry in reversed(ledger.entries("parcels"))]
 
     def test_nobody_without_a_login(self, live: Live) -> None:
         assert requests.get(address(live), timeout=30).status_code == 401
