@@ -83,12 +83,13 @@ def test_a_form_becomes_an_order_of_who_is_signed_in() -> None:
 @pytest.mark.parametrize(
     ("sent", "says"),
     [
-        (b"", "no form of this page"),
+        (b"", "no order that people may give"),
         (b"kind", "no form of this page"),
         (b"kind=freeze&\xff=1", "no form of this page"),
         (b"kind=freeze&reason=%ff", "no form of this page"),
         (b"kind=freeze&kind=unfreeze", "fields twice"),
-        (body(actor="joe"), "no form of this page"),
+        (body(actor="joe"), "such that this page's forms have not"),
+        (body(actor="joe", plan="", more="joe"), "no form of this page"),
         (b"kind=freeze&actor=joe", "such that this page's forms have not"),
         (body(kind="approval"), "no order that people may give"),
         (body(kind="promotion"), "no order that people may give"),

@@ -1,6 +1,8 @@
 """What the pages show and refuse; who may see them is tested against a live api-server."""
 
+import re
 from html import unescape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from nightshift.gates.results import GateReport
 from nightshift.job import Outcome
 from nightshift.lineage import sha256
 from nightshift.orchestration.pages import read_report, run_page
+from nightshift.orchestration.template import filled
 from nightshift.settings import Settings
 
 DS = "2024-02-05"
@@ -158,6 +161,19 @@ def test_a_dag_is_a_name(settings: Settings, reports: Path, dag: str) -> None:
         run_page(settings, dag, RUN)
 
 
+def test_all_pages_have_one_style() -> None:
+    """Each had its own, and one colour of them differed in a digit."""
+    style = files("nightshift.orchestration").joinpath("page.css").read_text()
+    for name, values in {
+        "tonight.html": {"at": "", "summary": ""},
+        "run.html": {"dag": "", "title": "", "run": "", "ds": ""},
+        "pipeline.html": {"title": "", "under": ""},
+    }.items():
+        page = filled(name, content="", **values)
+        assert style in page
+        assert set(re.findall(r"#[0-9a-f]{3,6}\b", page)) == set(re.findall(r"#[0-9a-f]{3,6}\b", style))
+
+
 def test_a_link_that_leaves_the_folder_is_not_followed(settings: Settings, reports: Path) -> None:
     (reports / "parcels" / "way").symlink_to(reports.parent / "secrets")
     assert refused(settings, "parcels", "way/key.html")
@@ -173,6 +189,7 @@ class TestRunPage:
         assert page.index("gate_features") < page.index("monitor")
         assert '<td class="failed">failed<td>the gate &lt;blocked&gt; 7 rows.' in page
         assert "<small>warning: &lt;one&gt; day</small><small>days 2</small>" in page
+        assert '<h1><a href="/nightshift/pipelines/parcels">parcels</a></h1>' in page
         assert RUN in page
 
     def test_opens_reports_and_runs_and_shows_the_rest_as_text(self, settings: Settings) -> None:

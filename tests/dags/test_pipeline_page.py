@@ -1,8 +1,10 @@
 """The page of a pipeline: what it shows, what it offers, and that nothing in it is markup."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,14 @@ from hypothesis import strategies as st
 
 from nightshift.orchestration.forms import FormRefused, parsed
 from nightshift.orchestration.pipeline_page import FEW, Shown, done_page, page, plan_page, refusal_page
+from nightshift.orchestration.pipeline_routes import look
 from nightshift.orchestration.template import FORM_HEADERS, HEADERS
 from nightshift.orchestration.tonight import Live, line
 from nightshift.orders.order import Order, plan
 from nightshift.orders.report import Report
 from nightshift.orders.scored import Scored
 from nightshift.registry.entry import Entry, NewEntry, chained
+from nightshift.settings import Settings
 from nightshift.tonight import Summary
 from tests.conftest import make_pipeline
 
@@ -77,8 +81,8 @@ def test_the_newest_entry_comes_first_with_who_and_why() -> None:
     rows = [text for text in found.split("<tr>") if text.startswith("<td>")]
     assert [row[4] for row in rows] == ["4", "3", "2", "1"]
     assert '<span class="kind freeze">freeze</span>' in rows[0]
-    assert '<td>ann<td class="why">audit &lt;until&gt; Friday</tr>' in rows[0]
-    assert '<td class="day">2024-03-09<small>as of 2024-03-08</small><td>retrain' in rows[2]
+    assert '<td class="who">ann<td class="why">audit &lt;until&gt; Friday</tr>' in rows[0]
+    assert '<td class="day">2024-03-09<small>as of 2024-03-08</small><td class="who">retrain' in rows[2]
     assert "2024-03-12 09:00:00" in rows[2]
     assert "frozen since 2024-03-12 09:00 UTC by ann: audit &lt;until&gt; Friday (entry 4)" in found
 
@@ -122,12 +126,11 @@ def test_a_version_that_names_two_models_is_offered_by_their_digits() -> None:
     assert '<option value="1">' not in rollback
 
 
-@given(TEXTS, TEXTS, TEXTS)
+@given(TEXTS, TEXTS, TEXTS.filter(bool))
 def test_nothing_in_the_ledger_is_markup(actor: str, reason: str, version: str) -> None:
     new = NewEntry("parcels", "promotion", actor, reason, FIRST, FIRST + DAY, version, "9" * 64)
-    plain, odd = (
-        shown(entries(item), token=token, troubles=(text,)) for item, text in ((promotion(9), ""), (new, reason))
-    )
+    plain = shown(entries(promotion(9)), token=token, troubles=("no order can be given",))
+    odd = shown(entries(new), token=token, troubles=(reason,))
     expected, found = Tags(plain), Tags(odd)
     assert sorted(set(found.tags)) == sorted(set(expected.tags))
     assert (found.attributes, found.addresses) == (expected.attributes, expected.addresses)
@@ -171,3 +174,24 @@ def test_pages_with_forms_may_send_them_home_and_nothing_else(directive: str) ->
     assert directive in forms
     assert ("form-action 'none'" in plain, "form-action 'self'" in forms) == (True, True)
     assert plain.replace("form-action 'none'", "form-action 'self'") == forms
+
+
+class TestLook:
+    """What the page says where something cannot be read. With a ledger: ``test_live.py``."""
+
+    def test_without_a_database_there_is_no_timeline_and_no_form(self, settings: Settings) -> None:
+        found = look(settings, "flights", {}, "ann")
+        [trouble] = found.troubles
+        assert trouble.startswith("what was decided is not shown: the Nightshift database is unknown")
+        assert (found.token, found.entries) == (None, [])
+        assert "WAITING" in page(found)
+
+    def test_with_a_broken_spec_there_is_no_form(self, settings: Settings, tmp_path: Path) -> None:
+        home = replace(settings, home=tmp_path)
+        home.pipelines.mkdir(parents=True)
+        (home.pipelines / "parcels.yaml").write_text("pipeline: parcels\nower: <nobody>\n")
+        found = look(home, "parcels", {}, "ann")
+        assert found.troubles[0].startswith("no order can be given: ")
+        assert "parcels.yaml:" in found.troubles[0]
+        assert found.token is None
+        assert "<nobody>" not in page(found)

@@ -179,6 +179,7 @@ def test_only_what_the_reader_may_see_is_shown_and_nothing_is_markup(
     assert "has not landed &lt;yet&gt; (since 2024-02-10 07:00 UTC)" in page
     assert 'class="state waiting">WAITING' in page
     assert '<a href="/nightshift/runs/parcels/run-10">parcels</a>' in page
+    assert '<a href="/nightshift/pipelines/parcels">nobody</a>' in page
     assert "letters" not in page
     assert "retrain" not in page
     assert "the retrain as of 2024-02-09 failed" in pages.render_tonight(home, {"parcels", "parcels__retrain"}, session)

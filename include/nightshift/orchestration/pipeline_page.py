@@ -71,8 +71,9 @@ def plan_page(report: Report, form: Form, token: str) -> str:
     content = (
         f'<p class="summary">{escape(report.heading())}</p>{_report(report)}'
         f'<div class="card"><p>By {escape(report.plan.order.actor)}, because: {escape(report.plan.order.reason)}</p>'
-        f'<form method="post" action="order">{_hidden(fields)}<button class="record">Record this order</button>'
-        f"<p>It counts at once. This form is good for ten minutes, and for the ledger as it is now.</p></form></div>"
+        f'<form class="confirm" method="post" action="order">{_hidden(fields)}'
+        '<button class="record">Record this order</button>'
+        "<p>It counts at once. This form is good for ten minutes, and for the ledger as it is now.</p></form></div>"
         f'<p><a href="../{escape(name)}">Record nothing, back to {escape(name)}</a></p>'
     )
     return filled(
@@ -140,7 +141,7 @@ def _row(entry: Entry) -> str:
     return (
         f"<tr><td>{entry.seq}<td>{entry.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         f'<td><span class="kind {escape(entry.kind)}">{escape(entry.kind)}</span> {escape(of)}{digest}'
-        f'<td class="day">{entry.effective_from or ""}{as_of}<td>{escape(entry.actor)}'
+        f'<td class="day">{entry.effective_from or ""}{as_of}<td class="who">{escape(entry.actor)}'
         f'<td class="why">{escape(entry.reason)}</tr>'
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -187,8 +188,9 @@ async def _body(request: Request) -> bytes:
     return body
 
 
+@cache
 def _secret() -> str:
-    """The key of the API server, which all of its processes have."""
+    """The key of the API server, which all of its processes have; a command may print it, once is enough."""
     return str(conf.get_mandatory_value("api", "secret_key"))
 
 

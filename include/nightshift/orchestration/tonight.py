@@ -229,10 +229,11 @@ def page(found: Sequence[Line], now: datetime) -> str:
 
 
 def _row(item: Line) -> str:
-    name = f'<a href="{escape(item.run)}">{escape(item.pipeline)}</a>' if item.run else escape(item.pipeline)
+    there = pipeline_path(item.pipeline)
+    name = f'<a href="{escape(item.run or there)}">{escape(item.pipeline)}</a>'
     what = "".join(f"<p>{escape(words)}</p>" for words in item.what)
     command = f"<code>{escape(item.next)}</code>" if item.next else ""
-    who = f'<a href="{escape(pipeline_path(item.pipeline))}">{escape(item.champion or "nobody")}</a>'
+    who = f'<a href="{escape(there)}">{escape(item.champion or "nobody")}</a>'
     cells = (escape(item.readers or "nothing"), who, escape(item.owner), escape(item.told))
     return (
         f'<tr><td>{name}<td class="state {item.state.name.lower()}">{escape(item.state)}<td>{escape(item.day)}'
