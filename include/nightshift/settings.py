@@ -33,7 +33,7 @@ class Settings:
     ``heads`` is where the ledger's heads are kept beside the lake: who can write there, the lake and the database can
     rewrite the past. ``removal_key`` is a file that another place than ``var`` has, see ``removal_key_file``; so is
     ``notify_file``, with the channels that people are told by. ``alertmanager`` is the URL of one whose alerts they are
-    told of, too.
+    told of, too. ``log_days`` is for how many days the logs of tasks are kept.
     """
 
     home: Path
@@ -69,6 +69,7 @@ class Settings:
     removal_key: Path | None = None
     notify_file: Path | None = None
     alertmanager: str = ""
+    log_days: int = 400
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -117,6 +118,7 @@ class Settings:
             removal_key=Path(env["NIGHTSHIFT_REMOVAL_KEY_FILE"]) if env.get("NIGHTSHIFT_REMOVAL_KEY_FILE") else None,
             notify_file=Path(env["NIGHTSHIFT_NOTIFY_FILE"]) if env.get("NIGHTSHIFT_NOTIFY_FILE") else None,
             alertmanager=env.get("NIGHTSHIFT_ALERTMANAGER", "").rstrip("/"),
+            log_days=int(_matching(env, "NIGHTSHIFT_LOG_DAYS", "400", r"[1-9]\d{0,4}")),
         )
 
     @property
