@@ -20,14 +20,12 @@ import requests
 from nightshift.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
-# People of each role of Airflow's, beside its admin. They sign in with their own name.
-PEOPLE = {"vera": "viewer", "ulla": "user", "olaf": "op"}
 COPIED = ("dags", "plugins", "spark_jobs", "include/pipelines")
 # What tests wait for comes sooner than on an operator's platform, and one that waits takes less of the processor.
 PACE = {
     "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "3",
     # The second person approves what the first one orders.
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:user,vic:viewer",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:user,olaf:op,vic:viewer",
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "8",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "8",
@@ -127,19 +125,6 @@ def copied_project(folder: Path) -> Path:
     return folder
 
 
-def name_people(settings: Settings) -> None:
-    """Makes people of every role known to Airflow: by a plugin, since a local platform has a login for its admin."""
-    users = ",".join(f"{name}:{role}" for name, role in {"admin": "admin", **PEOPLE}.items())
-    variable = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
-    (settings.home / "plugins" / "people.py").write_text(f"import os\n\nos.environ[{variable!r}] = {users!r}\n")
-
-
-def give_passwords(settings: Settings) -> None:
-    """Gives each of them a password."""
-    file = settings.var / "secrets" / "airflow-passwords.json"
-    file.write_text(json.dumps({**{name: f"of {name}" for name in PEOPLE}, **json.loads(file.read_text())}))
-
-
 def live_settings(folder: Path, **environ: str) -> Settings:
     """Settings of a platform in ``folder``, on free ports."""
     return Settings.from_env(
@@ -199,7 +184,6 @@ def running_platform(folder: Path, **environ: str) -> Iterator[Live]:
         port = str(statsd.getsockname()[1])
         settings = live_settings(folder, NIGHTSHIFT_STATSD_HOST="127.0.0.1", NIGHTSHIFT_STATSD_PORT=port, **environ)
         copied_project(settings.home)
-        name_people(settings)
         with _unmeasured():
             live, ended = Live(settings, process_environment(settings)), threading.Event()
         listener = threading.Thread(target=_listen, args=(statsd, live.datagrams, ended), daemon=True)
@@ -207,7 +191,6 @@ def running_platform(folder: Path, **environ: str) -> Iterator[Live]:
         try:
             with _unmeasured():
                 up(settings)
-            give_passwords(settings)
             yield live
         finally:
             down(settings)

@@ -35,6 +35,7 @@ class Settings:
     ``notify_file``, with the channels that people are told by. ``alertmanager`` is the URL of one whose alerts they are
     told of, too. ``people_file`` has the libpq URL of the role that appends what people decide: for the API server.
     ``airflow_user`` is who signs in to that server for an order, with the password in ``airflow_password_file``.
+    ``log_days`` is for how many days the logs of tasks are kept.
     """
 
     home: Path
@@ -73,6 +74,7 @@ class Settings:
     people_file: Path | None = None
     airflow_user: str = ""
     airflow_password_file: Path | None = None
+    log_days: int = 400
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -124,6 +126,7 @@ class Settings:
             people_file=_file(env, "NIGHTSHIFT_PEOPLE_FILE"),
             airflow_user=env.get("NIGHTSHIFT_AIRFLOW_USER", ""),
             airflow_password_file=_file(env, "NIGHTSHIFT_AIRFLOW_PASSWORD_FILE"),
+            log_days=int(_matching(env, "NIGHTSHIFT_LOG_DAYS", "400", r"[1-9]\d{0,4}")),
         )
 
     @property

@@ -17,10 +17,12 @@ import psutil
 import pytest
 import requests
 
+from nightshift.actor import system_account
 from nightshift.errors import PlatformError
 from nightshift.platform import health, local, processes, supervisor
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
+from nightshift.upkeep_record import last_stop
 from tests.live import Live, free_port, live_settings, rows_of
 from tests.needs import needs
 
@@ -247,8 +249,14 @@ def test_down_leaves_no_process(half_up: Settings) -> None:
     assert processes.of_platform(layout) == []
     assert lines == ["down"]
     assert postgres_was_shut_down(layout)
+    said = last_stop(half_up)
+    assert said.startswith("stopped last at 2")
+    assert said.endswith(f" by {system_account()}")
     local.down(half_up, lines.append)
     assert lines == ["down", "nothing was running"]
+    assert last_stop(half_up) == said
+    folder = half_up.var / "_upkeep"
+    assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
 
 
 def test_down_leaves_no_process_when_the_supervisor_was_killed(half_up: Settings) -> None:

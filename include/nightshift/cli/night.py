@@ -67,6 +67,7 @@ def _status(as_json: bool) -> None:
     from nightshift.platform.layout import Layout
     from nightshift.platform.logins import ADMIN, mlflow_admin
     from nightshift.settings import Settings
+    from nightshift.upkeep_record import last_stop
 
     settings = Settings.from_env()
     found = local.status(settings)
@@ -82,7 +83,8 @@ def _status(as_json: bool) -> None:
     damaged, standing = list(damage_lines(settings)), list(standing_lines(settings))
     watches = any(item.name == "watcher" and item.pid for item in found)
     unsaid = [f"watcher: {problem}" for problem in look_problems(settings)] if watches else []
-    lines += [*unsound, *untried, *damaged, *standing, *unsaid, _ONE_ACCOUNT]
+    stopped = last_stop(settings)
+    lines += [*unsound, *untried, *damaged, *standing, *unsaid, *filter(None, [stopped]), _ONE_ACCOUNT]
     document = {
         "healthy": healthy,
         "unsound": unsound,
@@ -90,6 +92,7 @@ def _status(as_json: bool) -> None:
         "damaged": damaged,
         "standing": standing,
         "unsaid": unsaid,
+        "stopped": stopped,
         "trust": _ONE_ACCOUNT,
         "components": [asdict(item) for item in found],
         "urls": urls,

@@ -132,21 +132,27 @@ def prune(
     """Remove files of attempts that were never published.
 
     Whatever a version of a table names stays, however old. Staged partitions are first set aside, and go with the
-    next prune that is a day later. Exit code 1 where a spec is not valid: its tables are not looked at.
+    next prune that is a day later. Who removed how much of which table is kept in the lake, below `_upkeep`. Exit code
+    1 where a spec is not valid: its tables are not looked at.
 
     Example: nightshift prune flights --older-than 30d --dry-run
     """
-    from nightshift import storage
+    from nightshift import storage, upkeep_record
     from nightshift.settings import Settings
     from nightshift.specs.load import load_all, load_pipeline
+    from nightshift.tables.prune import Pruned, table_roots
     from nightshift.tables.prune import prune as prune_table
-    from nightshift.tables.prune import table_roots
 
     settings = Settings.from_env()
     specs, broken = ([load_pipeline(settings, pipeline)], []) if pipeline else load_all(settings)
     names, left = [spec.name for spec in specs], [f"not looked at, the spec is not valid: {it.where}" for it in broken]
     roots = [root for name in names for root in table_roots(storage.join(settings.tables, name))]
-    found = [prune_table(root, older_than, dry_run=dry_run) for root in roots]
+
+    def record(done: Pruned) -> None:
+        removed = {"files": done.files, "bytes": done.bytes, "set_aside": len(done.expired)}
+        upkeep_record.pruned(settings, table=done.table, older_than_seconds=older_than, **removed)
+
+    found = [prune_table(root, older_than, dry_run=dry_run, record=record) for root in roots]
     rows = [
         (item.table[len(settings.tables) + 1 :], item.files, f"{item.bytes / 1e6:.1f}", len(item.expired))
         for item in found

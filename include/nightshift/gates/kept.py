@@ -56,7 +56,7 @@ def read(settings: Settings, pipeline: str, path: str) -> bytes:
             own = storage.read_bytes(storage.join(settings.reports, pipeline, f"{path.removesuffix('.html')}.json"))
         except OSError:
             raise _altered(path, "the report for programs, which has its digest, is gone") from None
-    vouched = _vouched(settings, pipeline, place)
+    vouched = _vouched(settings, pipeline, place.groupdict())
     if vouched and sha256(own) != vouched:
         raise _altered(path, "its digest is not the one that the manifest of the published partition has")
     document = _document(own, path)

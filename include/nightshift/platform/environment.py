@@ -119,6 +119,7 @@ def _nightshift(settings: Settings) -> dict[str, str]:
         "REMOVAL_KEY_FILE": settings.removal_key or "",
         "NOTIFY_FILE": settings.notify_file or "",
         "ALERTMANAGER": settings.alertmanager,
+        "LOG_DAYS": settings.log_days,
     }
     return {f"NIGHTSHIFT_{name}": str(value) for name, value in names.items()}
 

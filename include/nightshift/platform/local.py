@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from nightshift import upkeep_record
 from nightshift.database import refuse_pooler
 from nightshift.errors import PlatformError
 from nightshift.platform import health, logins, migration, postgres, processes, supervisor
@@ -48,11 +49,15 @@ def up(settings: Settings, report: Report = print) -> None:
 
 
 def down(settings: Settings, report: Report = print) -> None:
-    """Stops every process of the platform, whoever started it. Raises PlatformError when one survives."""
+    """Stops every process of the platform, whoever started it, and keeps who asked for it.
+
+    Raises PlatformError when one survives.
+    """
     layout = of_this_machine(settings)
     # Somebody may have deleted the folders of what runs.
     with alone(layout) if layout.run.exists() else nullcontext():
-        _down(layout, report)
+        if _down(layout, report):
+            upkeep_record.stopped(settings)
 
 
 def stop_all_but_postgres(settings: Settings) -> None:
@@ -96,7 +101,7 @@ def last_lines(path: Path, count: int = LOG_LINES) -> str:
     return "\n".join(f"  {line[:300]}" for line in lines[-count:]) or "  (empty)"
 
 
-def _down(layout: Layout, report: Report) -> None:
+def _down(layout: Layout, report: Report) -> bool:
     was_up = supervisor.answers(layout)
     if was_up:
         _stop_programs(layout)
@@ -110,6 +115,7 @@ def _down(layout: Layout, report: Report) -> None:
     for socket in (layout.supervisor_socket, layout.supervisor_pid):
         socket.unlink(missing_ok=True)
     report("down" if was_up or left else "nothing was running")
+    return bool(was_up or left)
 
 
 def _ensure_supervisor(settings: Settings, layout: Layout, wanted: Sequence[Program], report: Report) -> None:

@@ -1,4 +1,8 @@
-"""The process that tells people: ``python -m nightshift.platform.watcher``. It looks, tells, and says that it lives."""
+"""The process that tells people: ``python -m nightshift.platform.watcher``. It looks, tells, and says that it lives.
+
+Once a day it deletes the logs of tasks that are older than they are kept. On Kubernetes it sees none: there the DAG
+``maintenance`` does it.
+"""
 
 import logging
 import sys
@@ -11,6 +15,7 @@ from nightshift.errors import NightshiftError
 from nightshift.platform.health import LOOK
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
+from nightshift.task_logs import DAY, delete_old_logs
 
 if TYPE_CHECKING:
     from nightshift.platform.watch import Watch
@@ -32,6 +37,7 @@ def main() -> None:
     looks = Looks(Settings.from_env())
     while True:
         looks.look()
+        looks.clear(time.time())
         time.sleep(SOON_SECONDS if looks.problems else EVERY_SECONDS)
 
 
@@ -41,6 +47,16 @@ class Looks:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.problems = settings, list[str]()
         self._watch: Watch | None = None
+        self._cleared_at = 0.0
+
+    def clear(self, now: float) -> None:
+        """Delete the logs of tasks that are old, unless that was done less than a day ago."""
+        if now < self._cleared_at + DAY:
+            return
+        self._cleared_at = now
+        folder = Layout(self.settings.var).airflow / "logs"
+        if deleted := delete_old_logs(folder, self.settings.log_days, now):
+            log.info("%d logs of tasks deleted, which were older than %d days", deleted, self.settings.log_days)
 
     def look(self) -> None:
         """Look once, and keep how it went; after a look that saw and said everything, the heartbeat."""

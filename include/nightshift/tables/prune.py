@@ -31,8 +31,17 @@ class Pruned:
     expired: list[str] = field(default_factory=list)
 
 
-def prune(table: str, older_than: float, *, dry_run: bool = False, now: Callable[[], float] = time.time) -> Pruned:
+def prune(
+    table: str,
+    older_than: float,
+    *,
+    dry_run: bool = False,
+    now: Callable[[], float] = time.time,
+    record: Callable[[Pruned], None] = lambda done: None,
+) -> Pruned:
     """Remove what attempts left in a table more than ``older_than`` seconds ago and nobody can read.
+
+    ``record`` is called with what is about to be removed, where that is anything.
 
     Raises NightshiftError where the table's log has a gap, which would hide what older versions name.
     """
@@ -50,7 +59,8 @@ def prune(table: str, older_than: float, *, dry_run: bool = False, now: Callable
             kept |= names
     removable = [file for file in files if _relative(table, file.uri) not in kept]
     done.files, done.bytes = len(removable), sum(file.size for file in removable)
-    if not dry_run:
+    if not dry_run and (removable or done.expired):
+        record(done)
         for file in removable:
             storage.delete(file.uri)
         for uri in done.expired:

@@ -2,10 +2,14 @@
 
 import json
 import os
+import time
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from nightshift import storage, tables
+from nightshift.actor import system_account
 from nightshift.cli import backfill
 from nightshift.features.rebuilds import new_rebuild, ordered
 from nightshift.registry.decisions import Verdict, record_decision
@@ -16,6 +20,7 @@ from nightshift.registry.promotion import Decision
 from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline
 from tests.unit.cli.conftest import Cli
+from tests.unit.tables.test_publish import SCHEMA, staged
 
 
 @pytest.mark.usefixtures("ledger")
@@ -96,6 +101,23 @@ def test_where_nothing_is_published_there_is_nothing_to_audit_or_prune(cli: Cli)
     assert (done.returncode, done.stdout) == (1, "nothing of parcels is published from 2024-03-04 to 2024-03-05\n")
     done = cli("prune", "parcels", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "nothing in 0 tables is old and unread\n")
+
+
+def test_who_pruned_what_is_kept_beside_the_lake(cli: Cli, home: Settings) -> None:
+    table = f"{home.tables}/parcels/features"
+    tables.publish(table, SCHEMA, [staged(table, "2024-03-04", "aa", "1")])
+    tables.write_partition(table, "9", "2024-03-04", "zz", SCHEMA, [])
+    old = time.time() - 40 * 86_400
+    for path in Path(table, "attempt=9").rglob("*"):
+        os.utime(path, (old, old))
+    assert cli("prune", "parcels", "--dry-run").returncode == 0
+    assert storage.list_files(f"{home.lake}/_upkeep") == []
+    for _ in range(2):
+        assert cli("prune", "parcels", LOGNAME="mallory").returncode == 0
+    [file] = storage.list_files(f"{home.lake}/_upkeep")
+    record = storage.read_json(file.uri)
+    assert (record["what"], record["table"], record["files"]) == ("prune", table, 1)
+    assert record["actor"] == system_account()
 
 
 def test_a_prune_that_leaves_a_pipeline_out_is_1(cli: Cli, home: Settings) -> None:

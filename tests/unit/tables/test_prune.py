@@ -9,7 +9,7 @@ import pytest
 from nightshift import storage, tables
 from nightshift.errors import NightshiftError
 from nightshift.lineage import DataFile, find_staged
-from nightshift.tables.prune import DAY, prune, table_roots
+from nightshift.tables.prune import DAY, Pruned, prune, table_roots
 from tests.unit.tables.test_publish import DAY as DS
 from tests.unit.tables.test_publish import SCHEMA, staged
 
@@ -54,6 +54,24 @@ def test_every_version_stays_readable_and_what_was_never_published_goes_a_day_la
     assert tables.read(table, tables.state(table, replaced).files(DS)).equals(before)
     assert tables.read(table, tables.state(table).files(DS)).num_rows == 3
     assert prune(table, OLD).expired == []
+
+
+def test_what_goes_is_recorded_before_it_goes_and_only_where_anything_does(table: str) -> None:
+    tables.publish(table, SCHEMA, [staged(table, DS, "aa", "1")])
+    orphan = tables.write_partition(table, "9", DS, "zz", SCHEMA, [])[0]
+    records: list[tuple[int, bool]] = []
+
+    def record(done: Pruned) -> None:
+        records.append((done.files, Path(table, orphan.path).exists()))
+
+    prune(table, OLD, record=record)
+    age(table, OLD + 60)
+    prune(table, OLD, dry_run=True, record=record)
+    assert records == []
+    prune(table, OLD, record=record)
+    prune(table, OLD, record=record)
+    assert records == [(1, True)]
+    assert not Path(table, orphan.path).exists()
 
 
 def test_what_is_young_or_staged_lately_stays(table: str) -> None:
