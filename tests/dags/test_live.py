@@ -257,7 +257,7 @@ class TestOrders:
             )
         ]
         assert refused == [401, 401, 403, 403]
-        assert Ledger.of(live.settings).entries("letters") == []
+        assert Ledger.of(live.settings).entries("letters", ["freeze"]) == []
 
     def test_the_command_signs_in_and_the_order_counts_within_two_seconds(self, live: Live) -> None:
         ledger, account = Ledger.of(live.settings), system_account()
@@ -376,7 +376,9 @@ class TestApproval:
 class TestPages:
     @pytest.fixture
     def report(self, live: Live) -> str:
+        """One that an earlier version wrote, without a digest."""
         storage.create_bytes(f"{live.settings.reports}/{REPORT}", b"<p>a report</p>")
+        storage.create_bytes(f"{live.settings.reports}/{REPORT.replace('.html', '.json')}", b"{}")
         return f"{live.settings.airflow_url}/nightshift/reports/{REPORT}"
 
     @pytest.fixture
@@ -393,7 +395,7 @@ class TestPages:
 
     def test_who_is_logged_in_reads_it(self, report: str, login: dict[str, str]) -> None:
         answer = requests.get(report, cookies=login, timeout=30)
-        assert (answer.status_code, answer.text) == (200, "<p>a report</p>")
+        assert (answer.status_code, "<p>a report</p>" in answer.text) == (200, True)
         assert answer.headers["Content-Type"].startswith("text/html")
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 

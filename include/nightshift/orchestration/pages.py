@@ -107,7 +107,8 @@ def _refusal(dag_id: str, error: kept.ReportAltered) -> str:
     said = (
         f'<p class="failed">{escape(error.what)}.</p><p>{escape(error.where)}</p><p>What to do: {escape(error.do)}.</p>'
     )
-    return filled("run.html", dag=escape(dag_id), run="gate report", ds="Not as it was written", content=said)
+    names = {"dag": _pipeline_link(dag_id), "title": escape(dag_id), "run": "gate report"}
+    return filled("run.html", **names, ds="Not as it was written", content=said)
 
 
 def run_page(settings: Settings, dag_id: str, run_id: str, **airflow: Any) -> str:
