@@ -7,6 +7,10 @@ umask 077
 # The folder is its owner's alone. The files are not, since containers read them as users of their own.
 mkdir -p var/compose-secrets
 [ -e .env ] || cp .env.example .env
+# What a later version asks for.
+for variable in $(sed -n 's/^\([A-Z_]*_FILE\)=$/\1/p' .env.example); do
+    grep -q "^$variable=" .env || echo "$variable=" >>.env
+done
 for variable in $(sed -n 's/^\([A-Z_]*_FILE\)=$/\1/p' .env); do
     file=var/compose-secrets/$(echo "${variable%_FILE}" | tr 'A-Z_' 'a-z-')
     [ -s "$file" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$file"

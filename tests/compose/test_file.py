@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nightshift.platform.containers import OBJECTS
 from tests.conftest import PROJECT
 from tests.needs import needs
 
@@ -25,6 +26,7 @@ SECRETS = {
     "MLFLOW_PASSWORD_FILE",
     "GRAFANA_PASSWORD_FILE",
     "OBJECT_STORE_KEY_FILE",
+    "UPSTREAM_KEY_FILE",
 }
 SERVICES: dict[str, Any] = yaml.safe_load(FILE.read_text())["services"]
 EXAMPLES = dict(re.findall(r"^([A-Z_0-9]+)=(.*)$", EXAMPLE.read_text(), flags=re.MULTILINE))
@@ -149,6 +151,22 @@ def test_the_environment_is_made_once_and_keeps_its_passwords(folder: Path) -> N
     )
     assert (folder / ".env").read_text() == before
     assert [file.read_text() for file in secrets] == kept
+
+
+@pytest.mark.process
+def test_a_secret_of_a_later_version_is_added(folder: Path) -> None:
+    lines = (folder / ".env").read_text().splitlines()
+    (folder / ".env").write_text("".join(f"{line}\n" for line in lines if not line.startswith("UPSTREAM")))
+    argv = ["sh", str(PROJECT / "include" / "docker" / "compose-env.sh"), str(folder)]
+    subprocess.run(argv, check=True, capture_output=True)
+    assert "UPSTREAM_KEY_FILE=./var/compose-secrets/upstream-key" in (folder / ".env").read_text().splitlines()
+
+
+def test_upstreams_key_is_the_object_stores_alone() -> None:
+    assert SERVICES["airflow-init"]["environment"][OBJECTS] == "/objects"
+    assert [name for name, service in SERVICES.items() if "upstream_key" in service.get("secrets", [])] == [
+        "object-store"
+    ]
 
 
 @needs_compose

@@ -83,7 +83,7 @@ def test_no_process_is_roots(containers: Containers) -> None:
 
 def test_no_password_is_seen_from_outside(containers: Containers) -> None:
     secrets = containers.secrets()
-    assert len(set(secrets)) == 5
+    assert len(set(secrets)) == 6
     told = json.dumps(containers.inspect()) + containers.run("docker compose logs --no-color")
     assert [secret for secret in secrets if secret in told] == []
 

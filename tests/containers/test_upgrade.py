@@ -81,3 +81,10 @@ def test_no_secret_that_tasks_can_read_reaches_the_ledgers_owner(upgraded: Conta
     assert '"nightshift"' not in upgraded.run(
         "docker compose exec -T airflow-scheduler cat /var/lib/nightshift/secrets/postgres.json"
     )
+
+
+def test_tasks_are_no_longer_mlflows_administrator(upgraded: Containers) -> None:
+    secrets = "/var/lib/nightshift/secrets"
+    there = upgraded.run(f"docker compose exec -T airflow-scheduler ls {secrets}").split()
+    assert {name for name in there if "mlflow" in name} == {"mlflow"}
+    assert '"nightshift"' in upgraded.run(f"docker compose exec -T airflow-scheduler cat {secrets}/mlflow")

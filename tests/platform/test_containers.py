@@ -81,7 +81,9 @@ def given(tmp_path: Path) -> dict[str, str]:
     }
     for name, secret in files.items():
         (tmp_path / name).write_text(f"{secret}\n")
-    return {**{name: str(tmp_path / name) for name in files}, containers.MLFLOW_VAR: str(tmp_path / "mlflow")}
+    (tmp_path / "objects").mkdir()
+    volumes = {containers.MLFLOW_VAR: str(tmp_path / "mlflow"), containers.OBJECTS: str(tmp_path / "objects")}
+    return {**{name: str(tmp_path / name) for name in files}, **volumes}
 
 
 @pytest.fixture
@@ -93,6 +95,7 @@ def contained(settings: Settings, server: str, monkeypatch: pytest.MonkeyPatch) 
     return replace(
         settings,
         postgres=server,
+        landing="s3://nightshift/landing",
         airflow_url="http://airflow-api-server:8080",
         mlflow_uri="http://mlflow:5000",
         people_file=settings.var.parent / "people" / "login",
@@ -125,6 +128,12 @@ def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, s
     hidden = ("of mlflow", own["mlflow-database"].read_text())
     assert not [file for file in secrets.iterdir() if any(secret in file.read_text() for secret in hidden)]
     assert {file.stat().st_mode & 0o777 for file in [*own.values(), *secrets.iterdir()]} == {0o600}
+    policy = json.loads(os.getxattr(tmp_path / "objects" / "nightshift", containers.POLICY))
+    [statement] = policy["Statement"]
+    assert (statement["Principal"], statement["Resource"]) == (
+        {"AWS": ["upstream"]},
+        ["arn:aws:s3:::nightshift/landing/*"],
+    )
     assert Ledger(contained.database, "local").verify() == 0
     # What the API server alone has lies in a volume that no task sees, and in no file beside the other secrets.
     people = contained.people_login

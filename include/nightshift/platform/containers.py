@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from nightshift import storage
 from nightshift.database import refuse_pooler
@@ -26,6 +27,10 @@ POSTGRES, AIRFLOW, MLFLOW = (
 # Of the object store, where there is one; the file's user is the one that the compose file gives the store.
 STORE_KEY = "NIGHTSHIFT_OBJECT_STORE_KEY_FILE"
 STORE_USER = "nightshift"
+# Its volume, seen from the step that prepares it. The gateway keeps a bucket's policy as this attribute of its folder.
+OBJECTS = "NIGHTSHIFT_OBJECTS"
+UPSTREAM = "upstream"
+POLICY = "user.policy"
 # MLflow's volume, seen from the step that prepares it.
 MLFLOW_VAR = "NIGHTSHIFT_MLFLOW_VAR"
 _POSTGRES_SECONDS = 120
@@ -58,8 +63,43 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
         key = _secret(environ, STORE_KEY)
         text = f"[default]\naws_access_key_id = {STORE_USER}\naws_secret_access_key = {key}\n"
         storage.write_bytes(str(layout.secrets / "object-store"), text.encode())
+    if folder := environ.get(OBJECTS):
+        let_upstream_deliver(settings.landing, Path(folder))
     report("secrets: there")
     _prepare_databases(settings, layout, server, report)
+
+
+def let_upstream_deliver(landing: str, objects: Path) -> None:
+    """Lets the object store's user ``upstream`` write below landing, ``s3://bucket/folder``, and do nothing else.
+
+    ``objects`` is the folder of the buckets. Raises PlatformError.
+    """
+    place = urlsplit(landing)
+    folder = place.path.strip("/")
+    if place.scheme != "s3" or not place.netloc or not folder:
+        raise PlatformError(
+            "landing is no folder of a bucket, so that nothing else of the bucket can be closed to upstream systems",
+            where="NIGHTSHIFT_LANDING",
+            allowed="s3://BUCKET/FOLDER",
+            do=f"correct it, or unset {OBJECTS}",
+        )
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": [UPSTREAM]},
+        "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "Resource": [f"arn:aws:s3:::{place.netloc}/{folder}/*"],
+    }
+    bucket = objects / place.netloc
+    bucket.mkdir(exist_ok=True)
+    try:
+        os.setxattr(bucket, POLICY, json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode())
+    except OSError as error:
+        raise PlatformError(
+            f"the bucket's policy cannot be written ({error.strerror})",
+            where=str(bucket),
+            allowed="a file system with extended attributes, which the object store needs as well",
+            do="move the volume `objects` to one",
+        ) from None
 
 
 def serve(settings: Settings, name: str) -> NoReturn:
