@@ -27,7 +27,7 @@ class Giver:
     def place(self, settings: "Settings", spec: "Pipeline", found: "Plan") -> "Entry":
         """Records a plan and returns its entry. Raises NightshiftError."""
         from nightshift import tonight
-        from nightshift.orders.asked import AskedOrder
+        from nightshift.orders.asked import AskedOrder, asked
         from nightshift.orders.place import place
 
         if self.server is None:
@@ -35,21 +35,21 @@ class Giver:
             tonight.update(settings, spec)
             return entry
         order = found.order
-        asked = AskedOrder(
-            kind=order.kind, reason=order.reason, version=order.version, effective_from=order.effective_from,
-            seen=found.seen, claimed=order.claimed,
+        sent = asked(
+            AskedOrder, kind=order.kind, reason=order.reason, version=order.version, claimed=order.claimed,
+            effective_from=order.effective_from, seen=found.seen,
         )  # fmt: skip
-        return self.server.order(spec.name, asked)
+        return self.server.order(spec.name, sent)
 
     def waive(self, settings: "Settings", spec: "Pipeline", source: str, ds: date, reason: str) -> "Entry":
         """Waives a day of a source and returns the entry. Raises NightshiftError."""
         from nightshift.inputs.waive import waive
-        from nightshift.orders.asked import AskedWaiver
+        from nightshift.orders.asked import AskedWaiver, asked
 
         if self.server is None:
             return waive(settings, spec, source, ds, actor=self.actor, reason=reason)
-        asked = AskedWaiver(source=source, ds=ds, reason=reason, claimed=self.claimed)
-        return self.server.waive(spec.name, asked)
+        sent = asked(AskedWaiver, source=source, ds=ds, reason=reason.strip(), claimed=self.claimed)
+        return self.server.waive(spec.name, sent)
 
 
 @contextmanager

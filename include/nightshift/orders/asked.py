@@ -1,10 +1,11 @@
 """What is sent to the API server for an order or a waiver: the fields of its JSON, each checked."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from nightshift.errors import OrderRefused
 from nightshift.orders.order import Order, OrderKind
 
 
@@ -47,3 +48,16 @@ class AskedWaiver(BaseModel):
     ds: date
     reason: Reason
     claimed: Line = ""
+
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+def asked(model: type[Asked], /, **fields: Any) -> Asked:
+    """The order or waiver of these fields. Raises OrderRefused, which names the first that is not allowed."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise OrderRefused(f"{name}: {first['msg']}", do=f"correct the {name}; nothing was recorded") from None

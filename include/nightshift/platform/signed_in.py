@@ -60,7 +60,7 @@ class SignedIn:
             )
         if status != _OK:
             raise said(str(answer.get("error") or f"PlatformError: Airflow's API server answered {status} at {path}"))
-        wanted = answer.get("entry", {}).get("hash")
+        wanted = (answer.get("entry") or {}).get("hash")
         found = [entry for entry in Ledger.of(self._settings).entries(pipeline) if entry.hash == wanted]
         if not found:
             raise PlatformError(
