@@ -147,3 +147,27 @@ def test_what_new_writes_is_checked_and_never_overwritten(cli: Cli, home: Settin
     document = json.loads(cli("new", "later_parcels", "--json").stdout)
     assert document["spec"] == "include/pipelines/later_parcels.yaml"
     assert cli("new", "../parcels").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin"}, "promotion.approval: 1 login is known here"),
+        ({"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:op"}, ""),
+        ({}, "whether two people can sign in, as promotions of parcels want, is not known here"),
+        ({"AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.FabAuthManager"}, "is not known here"),
+    ],
+)
+def test_an_approval_that_nobody_could_give(cli: Cli, home: Settings, environ: dict[str, str], words: str) -> None:
+    add_spec(home, "parcels", promotion={**spec_document()["promotion"], "approval": "required"})
+    done = cli("check", **environ)
+    assert done.returncode == (1 if words.startswith("promotion") else 0)
+    assert words in done.stdout + done.stderr
+
+
+def test_the_logins_of_this_machines_platform_are_known(cli: Cli, home: Settings) -> None:
+    add_spec(home, "parcels", promotion={**spec_document()["promotion"], "approval": "required"})
+    storage.write_json(f"{home.var}/secrets/airflow-passwords.json", {"admin": "a"})
+    assert "1 login is known here" in cli("check").stdout
+    storage.write_json(f"{home.var}/secrets/airflow-passwords.json", {"admin": "a", "ada": "b"})
+    assert cli("check").returncode == 0
