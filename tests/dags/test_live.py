@@ -357,6 +357,16 @@ class TestApproval:
         with pytest.raises(requests.HTTPError, match="403"):
             live.api(window, "PATCH", given, "vic")
 
+    def test_who_asks_for_an_approval_that_nobody_gave_has_none(self, live: Live, proposal: tuple[Entry, str]) -> None:
+        """The address asks for no login; the window is open, and its answer by who ordered the run counts for none."""
+        _, path = proposal
+        run = path.rpartition("/")[2]
+        for there in (f"packets__retrain/{run}", "packets__retrain/no%2Fsuch", f"packets/{run}", f"..%2Fx/{run}"):
+            address = f"{live.settings.airflow_url}/nightshift/approvals/{there}"
+            answer = requests.post(address, json={"answer": {"choice": "approve", "by": "ada"}}, timeout=30)
+            assert (answer.status_code, answer.text) in ((204, ""), (404, '{"detail":"Not Found"}'))
+        assert Ledger.of(live.settings).entries(self.PIPELINE, ["approval"]) == []
+
     def test_another_person_does_and_the_ledger_says_who(self, live: Live, proposal: tuple[Entry, str]) -> None:
         entry, path = proposal
         done = live.run("nightshift", "approve", self.PIPELINE, "--reason", "a usual week", "--login", "ada", "--json")
