@@ -470,7 +470,7 @@ class TestPipelinePage:
         assert ledger.entries() == before, "a plan records nothing, whatever ends then"
         fields, began = form_of(plan.text), time.monotonic()
         done = post(live, "ada", "order", fields)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # this whole test took 0.7; other tests run beside it
         assert (done.status_code, "freeze by ada (&lt;audit&gt; until Friday)" in done.text) == (200, True)
         [entry] = ledger.entries()[len(before) :]
         assert (entry.kind, entry.actor, entry.reason) == ("freeze", "ada", "<audit> until Friday")
