@@ -4,13 +4,14 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from nightshift.errors import PlatformError
 from nightshift.platform import airflow_client
-from nightshift.platform.airflow_client import AirflowClient
+from nightshift.platform.airflow_client import AirflowClient, Backfill
 from nightshift.settings import Settings
 
 
@@ -35,7 +36,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = _answer  # noqa: N815
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -70,7 +71,7 @@ def test_one_that_stays_busy_is_an_error_in_a_sentence(settings: Settings, busy:
         asking.has_dag("flights")
     assert str(caught.value) == (
         f"http://127.0.0.1:{busy.server_port}/api/v2/dags/flights: Airflow's API server does not answer as it should: "
-        "HTTPStatusError. What to do: look at `nightshift status` and the log of airflow-api-server."
+        "HTTPStatusError 503. What to do: look at `nightshift status` and the log of airflow-api-server."
     )
 
 
@@ -80,3 +81,15 @@ def test_what_is_not_there_is_asked_for_once(settings: Settings, busy: Busy) -> 
     with client(settings, busy) as asking:
         assert not asking.has_dag("flights")
     assert len(busy.asked) == 2
+
+
+@pytest.mark.process
+def test_a_cancellation_whose_first_answer_was_lost_is_one(settings: Settings, busy: Busy) -> None:
+    """Airflow cancels, fails to say so, and then says that the backfill has ended."""
+    backfill = Backfill(2, "flights", date(2024, 2, 5), date(2024, 2, 6))
+    busy.answers = [200, 502, 409]
+    with client(settings, busy) as asking:
+        asking.cancel_backfill(backfill)
+    busy.answers = [200, 404]
+    with client(settings, busy) as asking, pytest.raises(PlatformError, match="HTTPStatusError 404"):
+        asking.cancel_backfill(backfill)

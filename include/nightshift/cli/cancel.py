@@ -8,6 +8,7 @@ from nightshift.cli.output import emit
 from nightshift.errors import PlatformError
 
 if TYPE_CHECKING:
+    from nightshift.platform.airflow_client import AirflowClient, Backfill, Run
     from nightshift.settings import Settings
     from nightshift.specs.model import Pipeline
 
@@ -28,9 +29,10 @@ def cancel(settings: "Settings", spec: "Pipeline", reason: str, as_json: bool, *
         found = client.active_backfill(dag_id)
         if found is None:
             raise PlatformError("no backfill is active", where=dag_id, do="nothing; `nightshift diagnose` has its runs")
-        runs = [run for run in client.runs(dag_id, found.first, found.last) if run.run_type == "backfill"]
+        waiting = {run.run_id for run in _runs(client, found) if run.state == "queued"}
         client.cancel_backfill(found)
-        queued = [run for run in runs if run.state == "queued"]
+        runs = _runs(client, found)  # one that waited may have begun meanwhile
+        queued = [run for run in runs if run.run_id in waiting and run.state == "failed"]
         for run in queued:
             client.note(dag_id, run.run_id, f"cancelled by {by}{f': {reason}' if reason else ''}")
     going_on = [run.ds for run in runs if run.state == "running"]
@@ -51,3 +53,8 @@ def cancel(settings: "Settings", spec: "Pipeline", reason: str, as_json: bool, *
         "running": going_on,
     }
     emit(as_json, document, "\n".join(lines))
+
+
+def _runs(client: "AirflowClient", backfill: "Backfill") -> "list[Run]":
+    found = client.runs(backfill.dag_id, backfill.first, backfill.last)
+    return [run for run in found if run.run_type == "backfill"]

@@ -27,6 +27,8 @@ _REFUSALS = {
     409: "somebody has answered already",
 }
 
+_CONFLICT = 409
+
 # A busy machine answers late: what is only asked is asked again, so many seconds later.
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
@@ -174,8 +176,15 @@ class AirflowClient:
         return None
 
     def cancel_backfill(self, backfill: Backfill) -> None:
-        """Cancel a backfill: its queued runs fail, those that run go on. Airflow's audit log has the login."""
-        self._ask("PUT", f"/api/v2/backfills/{backfill.id}/cancel")
+        """Cancel a backfill: its queued runs fail, those that run go on. Airflow's audit log has the login.
+
+        One that has ended is none to cancel. So is one whose first request was carried out and answered too late.
+        """
+        try:
+            self._ask("PUT", f"/api/v2/backfills/{backfill.id}/cancel")
+        except PlatformError as error:
+            if _status(error.__cause__) != _CONFLICT:
+                raise
 
     def note(self, dag_id: str, run_id: str, text: str) -> None:
         """Put a note on a run, in place of the one it has."""
@@ -186,14 +195,11 @@ class AirflowClient:
 
         Raises OrderRefused where the task does not wait, somebody was quicker, or the login may not.
         """
-        import httpx
-
         path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/-1/hitlDetails"
         try:
             answer = self._ask("PATCH", path, json={"chosen_options": [choice], "params_input": dict(given)})
         except PlatformError as error:
-            cause = error.__cause__
-            status = cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else None
+            status = _status(error.__cause__)
             if status not in _REFUSALS:
                 raise
             raise OrderRefused(_REFUSALS[status], where=f"{dag_id} {run_id}, task {task}") from None
@@ -223,8 +229,9 @@ class AirflowClient:
             except (httpx.HTTPError, json.JSONDecodeError) as error:
                 pause = next(pauses, None) if _may_pass(error) else None
                 if pause is None:
+                    said = " ".join(filter(None, (type(error).__name__, str(_status(error) or ""))))
                     raise PlatformError(
-                        f"Airflow's API server does not answer as it should: {type(error).__name__}",
+                        f"Airflow's API server does not answer as it should: {said}",
                         where=f"{self._url}{path}",
                         do="look at `nightshift status` and the log of airflow-api-server",
                     ) from error
@@ -232,6 +239,13 @@ class AirflowClient:
                 time.sleep(pause)
             else:
                 return answer
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The status of an answer that is an error; None where there was no answer."""
+    import httpx
+
+    return error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
 
 
 def _may_pass(error: Exception) -> bool:
