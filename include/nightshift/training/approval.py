@@ -36,7 +36,10 @@ def propose(job: Job, evidence: Evidence) -> tuple[Entry | None, bool]:
     """Records the proposal of a challenger that the rule would promote, and whether its comparison still holds.
 
     No entry where a person is not to be asked, or where champion or open proposal changed meanwhile: compare again.
+    Raises PlatformError where the table does not know proposals yet.
     """
+    import psycopg
+
     ledger, name, verdict = Ledger.of(job.settings), job.pipeline.name, evidence.verdict(job)
     assert job.ordered_by is not None  # noqa: S101
     ordered_by, holds = job.ordered_by, True
@@ -47,7 +50,14 @@ def propose(job: Job, evidence: Evidence) -> tuple[Entry | None, bool]:
         return proposed(past, job.pipeline, verdict, evidence.rival, ordered_by, now)
 
     with advisory_lock(job.settings, alias_lock(name)) as lock:
-        entry = ledger.append_seeing(name, compose)
+        try:
+            entry = ledger.append_seeing(name, compose)
+        except psycopg.errors.CheckViolation:  # as after the restore of an older backup
+            raise PlatformError(
+                "the ledger's table was made before there were proposals; nothing was recorded",
+                where=name,
+                do="run `nightshift up`, which adds the kind, elsewhere what prepares the databases; then clear decide",
+            ) from None
         if entry is not None:  # MLflow shows it, and the ledger's head with it
             entries = ledger.entries(name)
             lock.confirm()

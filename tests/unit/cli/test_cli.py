@@ -18,7 +18,18 @@ PLATFORM = ["up", "down", "status", "env", "demo", "prepare", "serve"]
 PIPELINES = ["new", "check", "land", "try", "run", "retrain", "score"]
 REPAIRS = ["backfill", "diagnose", "waive", "repair", "audit", "prune", "backup", "restore", "notify"]
 ORDERS = ["rollback", "retire", "override", "freeze", "unfreeze"]
-COMMANDS = [*PLATFORM, *PIPELINES, *REPAIRS, "champions", "history", "ledger", *ORDERS]
+COMMANDS = [
+    *PLATFORM,
+    *PIPELINES,
+    *REPAIRS,
+    "champions",
+    "history",
+    "ledger",
+    *ORDERS,
+    "proposals",
+    "approve",
+    "reject",
+]
 HEAVY = (
     "pyspark mlflow great_expectations xgboost pandas kubernetes deltalake psycopg airflow pyarrow numpy pydantic yaml"
 )
