@@ -45,6 +45,11 @@ def person(actor: str, services: Collection[str] = ()) -> str:
     return "" if name in {_name(service) for service in services} else name
 
 
+def named(actor: str, claimed: str) -> str:
+    """Return an actor's name, with whom an order was said to come from where that is another person."""
+    return f"{actor}, said to be {claimed}" if person(claimed) not in ("", person(actor)) else actor
+
+
 def _account(number: int) -> str:
     try:
         return f"{pwd.getpwuid(number).pw_name} (uid {number})"

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from nightshift.actor import system_account
+from nightshift.actor import named, system_account
 from nightshift.cli.output import emit
 from nightshift.errors import PlatformError
 
@@ -24,8 +24,8 @@ def cancel(settings: "Settings", spec: "Pipeline", reason: str, as_json: bool, *
     from nightshift.platform.airflow_client import login
 
     dag_id = spec.name + RETRAIN_SUFFIX if retrain else spec.name
-    by = system_account()
     with login(settings) as client:
+        by = named(client.user, system_account())
         found = client.active_backfill(dag_id)
         if found is None:
             raise PlatformError("no backfill is active", where=dag_id, do="nothing; `nightshift diagnose` has its runs")

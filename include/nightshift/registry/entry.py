@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
-from nightshift.actor import person
+from nightshift.actor import named
 from nightshift.errors import LedgerCorrupt
 from nightshift.lineage import sha256
 
@@ -77,8 +77,7 @@ class Entry:
     @property
     def by(self) -> str:
         """The actor, and whom the order was said to come from where that is another person than who signed in."""
-        claimed = str(self.details.get(CLAIMED, ""))
-        return f"{self.actor}, said to be {claimed}" if person(claimed) not in ("", person(self.actor)) else self.actor
+        return named(self.actor, str(self.details.get(CLAIMED, "")))
 
     def document(self) -> dict[str, Any]:
         """The entry as plain data, for ``--json``."""
