@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from nightshift.actor import SERVICE
+from nightshift.actor import SERVICE, person
 from nightshift.errors import PromotionRefused
 from nightshift.registry.champions import Champion, champion_as_of
 from nightshift.registry.decisions import Standing, Verdict, live_decision, standing
@@ -122,14 +122,14 @@ def why_not_by(proposal: Proposal, *names: str) -> str:
 
     What the schedule ordered any person approves; what a person ordered, another one.
     """
-    known = {_folded(name) for name in names if _folded(name)}
+    known = {person(name) for name in names if person(name)}
     if not known:
         return "nobody has signed in"
     if SERVICE in known:
         return f"{SERVICE} is the platform's own account, and no person"
     if proposal.ordered_by == SERVICE:
         return "it is not known who ordered its run, so that nobody is known to be another person"
-    if proposal.ordered_by and _folded(proposal.ordered_by) in known:
+    if proposal.ordered_by and person(proposal.ordered_by) in known:
         return f"{proposal.ordered_by} ordered its run, and another person must approve it"
     return ""
 
@@ -284,7 +284,3 @@ def _read(entry: Entry) -> Proposal:
         expires_at=datetime.fromisoformat(details["expires_at"]),
         supersedes=details["supersedes"],
     )
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.split()).casefold()
