@@ -259,7 +259,10 @@ def test_keys_that_came_later_change_the_hash_only_where_they_say_something() ->
     for source in before["inputs"].values():
         del source["marker"], source["quiet"], source["columns_policy"], source["max_age"]
     del before["features"]["reads"], before["label"]["wait"], before["schedule"]["deliver_by"], before["notify"]
+    del before["promotion"]["approval"], before["promotion"]["approve_within"]
     text = json.dumps(before, separators=(",", ":"), ensure_ascii=False)
+    asked = make_pipeline(promotion={**spec_document()["promotion"], "approval": "required", "approve_within": "1d"})
+    assert spec_hash(asked) == spec_hash(plain), "who is asked changes nothing of what is made"
     assert spec_hash(plain) == hashlib.sha256(text.encode()).hexdigest()[:16], "as before there were such keys"
     for key, value, same in (
         ("marker", None, True), ("quiet", "0s", True), ("columns_policy", "lenient", True),
