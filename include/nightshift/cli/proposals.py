@@ -21,7 +21,7 @@ Number = Annotated[
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger with who answered.")]
 Login = Annotated[
     str,
-    typer.Option("--login", metavar="NAME", help="Your login of Airflow. Default: the one that `up` made."),
+    typer.Option("--login", metavar="NAME", help="Your login of Airflow. Default: that of the settings, or of `up`."),
 ]
 
 # What the run needs to record an answer: two tasks of Airflow, one after the other.
@@ -146,13 +146,15 @@ def _may(item: "Proposal", user: str) -> None:
 
 
 def _signed_in(settings: "Settings", name: str) -> Any:
-    """A client of Airflow with a person's login; asks for the password where this machine does not have it."""
-    from nightshift.platform.airflow_client import AirflowClient, login, passwords
+    """A client of Airflow with a person's login, as orders have it; ``name`` stands for the one of settings."""
+    from dataclasses import replace
 
-    if not name:
-        return login(settings)
-    known = passwords(settings).get(name)
-    return AirflowClient(settings, name, known or typer.prompt(f"password of {name}", hide_input=True, err=True))
+    from nightshift.platform.airflow_client import AirflowClient
+    from nightshift.platform.signed_in import credentials
+
+    other = name and name != settings.airflow_user
+    settings = replace(settings, airflow_user=name, airflow_password_file=None) if other else settings
+    return AirflowClient(settings, *credentials(settings))
 
 
 def _ended(settings: "Settings", name: str, seq: int) -> "Entry | None":

@@ -27,7 +27,7 @@ _REFUSALS = {
     409: "somebody has answered already",
 }
 
-_CONFLICT = 409
+_UNAUTHORISED, _CONFLICT = 401, 409
 
 # A busy machine answers late: what is only asked is asked again, so many seconds later.
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -94,8 +94,20 @@ class AirflowClient:
 
         self._url, self._patient, self.user = settings.airflow_url, patient, user
         self._client = httpx.Client(base_url=self._url, timeout=30 if patient else 10)
-        answer = self._ask("POST", "/auth/token", json={"username": user, "password": password})
+        answer = self._signed_in(user, password)
         self._client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def _signed_in(self, user: str, password: str) -> dict[str, Any]:
+        try:
+            return self._ask("POST", "/auth/token", json={"username": user, "password": password})
+        except PlatformError as error:
+            if _status(error.__cause__) != _UNAUTHORISED:
+                raise
+            raise PlatformError(
+                f"Airflow does not know the login {user} with that password",
+                where=self._url,
+                do="correct NIGHTSHIFT_AIRFLOW_USER and NIGHTSHIFT_AIRFLOW_PASSWORD_FILE",
+            ) from None
 
     def __enter__(self) -> Self:
         return self

@@ -1,15 +1,14 @@
 """A person who has signed in to Airflow's API server, which records orders: the command line's way to it."""
 
 import getpass
-import json
 import logging
 import sys
-from pathlib import Path
 from typing import Any, Self
 
 from nightshift.actor import signed_in, system_account
 from nightshift.errors import PlatformError, said
 from nightshift.orders.asked import AskedOrder, AskedWaiver
+from nightshift.platform.airflow_client import passwords
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -88,7 +87,7 @@ def sign_in(settings: Settings) -> SignedIn | None:
         return None
     except httpx.HTTPError:
         pass  # somebody listens there: what he lacks the next question says
-    login, password = _login(settings)
+    login, password = credentials(settings)
     status, answer = _post(settings, client, "/auth/token", {"username": login, "password": password})
     if status == _UNAUTHORISED:
         raise PlatformError(
@@ -109,36 +108,43 @@ def sign_in(settings: Settings) -> SignedIn | None:
         raise PlatformError(str(error), where="NIGHTSHIFT_AIRFLOW_USER") from None
 
 
-def _login(settings: Settings) -> tuple[str, str]:
-    """Who signs in, and the password: from a file, by hand at a terminal, or the platform's own login."""
-    if not settings.airflow_user:
-        return _platform_login(settings.var / "secrets" / "airflow-passwords.json")
+def credentials(settings: Settings) -> tuple[str, str]:
+    """Return the login that settings name and its password, else the platform's own login.
+
+    The password is that of a file, the one that this machine made for the login, or asked for at a terminal. Raises
+    PlatformError where it is not known.
+    """
+    name = settings.airflow_user
+    if not name:
+        return _platform_login(settings)
     if settings.airflow_password_file:
         try:
-            return settings.airflow_user, settings.airflow_password_file.read_text().strip()
+            return name, settings.airflow_password_file.read_text().strip()
         except OSError as error:
             raise PlatformError(
-                f"the password of {settings.airflow_user} cannot be read ({error.strerror})",
+                f"the password of {name} cannot be read ({error.strerror})",
                 where=str(settings.airflow_password_file),
                 do="correct NIGHTSHIFT_AIRFLOW_PASSWORD_FILE",
             ) from None
+    if known := passwords(settings).get(name):
+        return name, known
     if not sys.stdin.isatty():
         raise PlatformError(
-            f"the password of {settings.airflow_user} is not known",
+            f"the password of {name} is not known",
             where="NIGHTSHIFT_AIRFLOW_PASSWORD_FILE",
             allowed="a file that holds it",
             do="set it, or give the order at a terminal, where you are asked",
         )
-    return settings.airflow_user, getpass.getpass(f"Airflow's password of {settings.airflow_user}: ")
+    return name, getpass.getpass(f"Airflow's password of {name}: ")
 
 
-def _platform_login(file: Path) -> tuple[str, str]:
+def _platform_login(settings: Settings) -> tuple[str, str]:
     try:
-        login, password = next(iter(json.loads(file.read_text()).items()))
-    except (OSError, ValueError, StopIteration, AttributeError):
+        login, password = next(iter(passwords(settings).items()))
+    except (ValueError, StopIteration, AttributeError):
         raise PlatformError(
             "an order needs a login of Airflow, and none is known here; nothing was recorded",
-            where=str(file),
+            where=str(settings.var / "secrets" / "airflow-passwords.json"),
             do="set NIGHTSHIFT_AIRFLOW_USER, and NIGHTSHIFT_AIRFLOW_PASSWORD_FILE or a terminal to be asked at",
         ) from None
     log.info("signed in to Airflow as %s, the platform's own login; NIGHTSHIFT_AIRFLOW_USER signs in a person", login)

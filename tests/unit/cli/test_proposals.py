@@ -69,4 +69,4 @@ def test_a_frozen_one_is_not_approved(cli: Cli, ledger: Ledger, proposal: Entry)
 
 def test_without_a_platform_nobody_signs_in(cli: Cli, proposal: Entry) -> None:
     done = cli("approve", "parcels", "--reason", "yes")
-    assert (done.returncode, "no login can be read" in done.stderr) == (3, True)
+    assert (done.returncode, "needs a login of Airflow, and none is known here" in done.stderr) == (3, True)
