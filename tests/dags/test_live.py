@@ -278,7 +278,7 @@ class TestOrders:
         assert f"unfreeze by admin, said to be {account} (over)" in done.stdout
         assert "signed in to Airflow as admin, the platform's own login" in done.stderr
 
-        wrong = live.settings.var / "wrong"
+        wrong = live.settings.home / "wrong"
         wrong.write_text("no password")
         environment = {"NIGHTSHIFT_AIRFLOW_USER": "admin", "NIGHTSHIFT_AIRFLOW_PASSWORD_FILE": str(wrong)}
         somebody = replace(live, environment={**live.environment, **environment})
