@@ -51,16 +51,14 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
     layout = Layout(settings.var, settings.postgres, superuser, settings.people_file)
     os.umask(0o077)
     layout.make()
-    passwords = layout.secrets / logins.PASSWORDS
-    known = json.loads(passwords.read_text()) if passwords.exists() else {}
-    storage.write_bytes(str(passwords), json.dumps({**known, logins.ADMIN: airflow}).encode())
+    storage.write_bytes(str(layout.secrets / "airflow-passwords.json"), json.dumps({logins.ADMIN: airflow}).encode())
     _require_own_place(layout)
     server = layout
     if folder := environ.get(MLFLOW_VAR):
         server = Layout(Path(folder))
         server.make()
     # MLflow keeps the password of its first start: it is changed there.
-    logins.ensure_secrets(layout, server, mlflow, environ.get(logins.LOGINS, ""))
+    logins.ensure_secrets(layout, server, mlflow)
     if STORE_KEY in environ:
         key = _secret(environ, STORE_KEY)
         text = f"[default]\naws_access_key_id = {STORE_USER}\naws_secret_access_key = {key}\n"

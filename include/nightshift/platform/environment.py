@@ -17,6 +17,8 @@ from nightshift.platform.airflow_client import passwords
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
+# Who may sign in to Airflow, `name:role` by commas. A variable of this name outside adds people.
+LOGINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 # Tells a connection that was made from settings from one that an operator set, in a shell that has both.
 _MADE = "made by Nightshift from its settings"
 # How often Airflow looks, and how soon it tries again: measured on two cores (docs/adr/0001-supervisor.md). A variable
@@ -54,7 +56,7 @@ def platform_environment(settings: Settings, environ: Mapping[str, str] | None =
     outer = os.environ if environ is None else environ
     pace = {name: outer.get(name) or value for name, value in _PACE.items()}
     made = airflow_environment(settings)
-    return {**made, **pace, logins.LOGINS: outer.get(logins.LOGINS) or made[logins.LOGINS]}
+    return {**made, **pace, LOGINS: outer.get(LOGINS) or made[LOGINS]}
 
 
 def process_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -145,7 +147,7 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        logins.LOGINS: f"{logins.ADMIN}:admin",
+        LOGINS: f"{logins.ADMIN}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.secrets / "airflow-passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         # A look-up of the machine's name can hang without a network.
@@ -218,6 +220,6 @@ def known_logins(settings: Settings, environ: Mapping[str, str] | None = None) -
     outer = os.environ if environ is None else environ
     if not outer.get("AIRFLOW__CORE__AUTH_MANAGER", "SimpleAuthManager").endswith("SimpleAuthManager"):
         return None
-    if people := outer.get(logins.LOGINS):
-        return frozenset(logins.login_names(people))
+    if users := outer.get(LOGINS):
+        return frozenset(user.partition(":")[0].strip() for user in users.split(",") if user.strip())
     return frozenset(passwords(settings)) or None

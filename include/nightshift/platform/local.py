@@ -1,6 +1,5 @@
 """The local platform as one: ``up``, ``down``, ``status``."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
@@ -35,7 +34,7 @@ def up(settings: Settings, report: Report = print) -> None:
     layout = of_this_machine(settings)
     layout.make()
     with alone(layout):
-        logins.ensure_secrets(layout, people=os.environ.get(logins.LOGINS, ""))
+        logins.ensure_secrets(layout)
         wanted = programs(settings)
         _ensure_supervisor(settings, layout, wanted, report)
         _refuse_taken_ports(layout, wanted)

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,28 +18,27 @@ from nightshift.settings import REMOVAL_KEY
 # The database of the ledger has the name of the role that owns it.
 OWNER, WRITER, PEOPLE = "nightshift", "nightshift_writer", ledger_table.PEOPLE
 ADMIN = "admin"
+# Airflow adds the other logins that it is configured with.
 PASSWORDS = "airflow-passwords.json"
-# Who may sign in to Airflow, `name:role` by commas. A variable of this name outside adds people.
-LOGINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+
 # Tasks are no administrator of MLflow, which knows them by this name.
 TASKS = "nightshift"
 # Of MLflow's server alone; ``mlflow`` is the login of tasks.
 _OF_SERVER = ("mlflow-admin", "mlflow-database", "mlflow-secret-key", "mlflow.pgpass", "mlflow-auth.ini")
 
 
-def ensure_secrets(layout: Layout, server: Layout | None = None, admin: str = "", people: str = "") -> None:
+def ensure_secrets(layout: Layout, server: Layout | None = None, admin: str = "") -> None:
     """Generates what is not there, and writes anew what follows from it.
 
     ``server`` has what MLflow's server alone may read, where that is another volume; ``admin`` is the password of
-    MLflow's administrator at its first start, where people chose it. ``people`` are Airflow's logins, as ``LOGINS`` has
-    them.
+    MLflow's administrator at its first start, where people chose it.
     """
     of_server = (server or layout).secrets
     _once(layout.secrets / "postgres.json", lambda: json.dumps({role: _token() for role in ("airflow", WRITER)}))
     _once(layout.people_login, lambda: layout.cluster.url(PEOPLE, OWNER, _token()) + "\n")
     _forget_owner(layout)
     _give_server(layout, of_server)
-    _give_passwords(layout.secrets / PASSWORDS, login_names(people))
+    _once(layout.secrets / PASSWORDS, lambda: json.dumps({ADMIN: _token()}))
     _once(of_server / "mlflow-admin", lambda: json.dumps({"username": ADMIN, "password": admin or _token()}))
     _once(of_server / "mlflow-database", _token)
     _once(of_server / "mlflow-secret-key", lambda: secrets.token_hex(64))
@@ -49,11 +48,6 @@ def ensure_secrets(layout: Layout, server: Layout | None = None, admin: str = ""
     for name in ("airflow-jwt-secret", "airflow-api-secret-key"):
         _once(layout.secrets / name, lambda: secrets.token_hex(64))
     _write_derived(layout, of_server)
-
-
-def login_names(people: str) -> list[str]:
-    """The names in the value of ``LOGINS``."""
-    return [user.partition(":")[0].strip() for user in people.split(",") if user.strip()]
 
 
 def postgres_roles(layout: Layout, server: Layout | None = None) -> tuple[Role, ...]:
@@ -141,13 +135,6 @@ def _forget_owner(layout: Layout) -> None:
     if passwords.pop(OWNER, None) is not None:
         _write(layout.secrets / "postgres.json", json.dumps(passwords))
     (layout.secrets / "database-owner").unlink(missing_ok=True)
-
-
-def _give_passwords(file: Path, people: Collection[str]) -> None:
-    """Give each login of Airflow a password: those that Airflow makes itself it prints into its log."""
-    known = _read(file) if file.exists() else {}
-    if missing := [name for name in (ADMIN, *people) if name not in known]:
-        _write(file, json.dumps({**known, **{name: _token() for name in missing}}))
 
 
 def _token() -> str:
