@@ -17,7 +17,8 @@ from nightshift.platform.airflow_client import passwords
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
-# Who may sign in to Airflow, `name:role` by commas. A variable of this name outside adds people.
+# Who may sign in to Airflow, `name:role` by commas. A variable of this name outside adds people; a shell's exports have
+# none, since an old shell would take away who was added.
 LOGINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 # Tells a connection that was made from settings from one that an operator set, in a shell that has both.
 _MADE = "made by Nightshift from its settings"
@@ -52,11 +53,15 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def platform_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """``airflow_environment`` and the platform's pace, of which a variable outside may change any."""
+    """``airflow_environment``, the pace and who may sign in, of which a variable outside may change any."""
     outer = os.environ if environ is None else environ
     pace = {name: outer.get(name) or value for name, value in _PACE.items()}
-    made = airflow_environment(settings)
-    return {**made, **pace, LOGINS: outer.get(LOGINS) or made[LOGINS]}
+    return {**airflow_environment(settings), **pace, LOGINS: outer.get(LOGINS) or f"{logins.ADMIN}:admin"}
+
+
+def login_names(users: str) -> list[str]:
+    """The names of logins that are written as in ``LOGINS``."""
+    return [user.partition(":")[0].strip() for user in users.split(",") if user.strip()]
 
 
 def process_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -70,8 +75,8 @@ def process_environment(settings: Settings, environ: Mapping[str, str] | None = 
 def shell_exports(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
     """Lines for ``eval "$(nightshift env)"``, after which plain ``airflow …`` talks to this platform.
 
-    Connections that the operator set stay. The pace is not in them: a shell must not bring back that of its platform's
-    last version.
+    Connections that the operator set stay. Neither the pace nor who may sign in is in them: a shell must not bring back
+    those of its platform's last version.
     """
     variables = airflow_environment(settings) | _operators(os.environ if environ is None else environ)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
@@ -147,7 +152,6 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        LOGINS: f"{logins.ADMIN}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.secrets / "airflow-passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         # A look-up of the machine's name can hang without a network.
@@ -221,5 +225,5 @@ def known_logins(settings: Settings, environ: Mapping[str, str] | None = None) -
     if not outer.get("AIRFLOW__CORE__AUTH_MANAGER", "SimpleAuthManager").endswith("SimpleAuthManager"):
         return None
     if users := outer.get(LOGINS):
-        return frozenset(user.partition(":")[0].strip() for user in users.split(",") if user.strip())
+        return frozenset(login_names(users))
     return frozenset(passwords(settings)) or None
