@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nightshift import runs
-from nightshift.cli.diagnose import page
-from nightshift.cli.diagnosis import diagnose
+from nightshift.cli.diagnose import _brief, page
+from nightshift.cli.diagnosis import Diagnosis, diagnose
 from nightshift.cli.first_failure import failed_steps, own_lines
 from nightshift.cli.night_run import NightRun, waiting_line
 from nightshift.errors import GateFailed
@@ -20,6 +20,7 @@ from nightshift.features.run import gate_features
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, Outcome, new_attempt
 from nightshift.platform.airflow_client import Mark, Run, Task
+from nightshift.run_state import RunState
 from nightshift.settings import Settings
 from nightshift.specs.calendar import last_night
 from tests.postgres import Database
@@ -62,6 +63,14 @@ def test_a_night_that_went_well_is_well_even_without_airflow(job: Job) -> None:
     assert found.airflow.startswith("not known (")
     assert found.airflow.endswith("; this page is from files alone")
     assert [line.partition(":")[0] for line in found.readers] == ["features", "predictions"]
+
+
+def test_a_night_that_is_well_names_the_promotion_that_waits_for_a_person() -> None:
+    asked = "version 3 waits for approval since …: nightshift approve parcels --proposal 7 --reason WHY (or reject)"
+    found = Diagnosis("parcels", "depot", "parcels", "2024-02-10", RunState.OK, "", asked=asked, well=True)
+    assert f"\n\nWaits for a person\n  {asked}\n" in page(found)
+    assert _brief(found) == f"parcels 2024-02-10: OK. Owner: depot\n  {asked}"
+    assert _brief(replace(found, asked="")) == "parcels 2024-02-10: OK. Owner: depot"
 
 
 def test_a_night_that_scored_nothing_is_not_well(job: Job) -> None:
