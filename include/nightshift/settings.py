@@ -162,8 +162,8 @@ class Settings:
         raise PlatformError(
             f"what people decide cannot be recorded from here: {self.people_login} cannot be read ({why})",
             where="ledger",
-            do="order it where Airflow's API server answers, which has that login (record a restore in its container or "
-            "pod); locally `nightshift up` makes it",
+            do="order it where Airflow's API server answers, which has that login (record a restore in its "
+            "container or pod); locally `nightshift up` makes it",
         )
 
     @property

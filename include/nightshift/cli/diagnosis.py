@@ -74,7 +74,7 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
     failed = failed_steps(said, airflow)
     failure = first_failure(settings, dag, run_id, failed, said)
     asked = waiting_proposal(settings, pipeline)
-    opened = asked and any(task.task == WINDOW for task in airflow.open)
+    opened = any(task.task == WINDOW for task in airflow.open)
     night, unknown = (None, []) if retrain else _look(settings, pipeline, ds)
     damaged = any(item.damage for item in seen)
     nothing = not retrain and not facts.outside and scored.rows == 0
