@@ -13,6 +13,7 @@ from nightshift import runs
 from nightshift.cli.diagnose import _brief, page
 from nightshift.cli.diagnosis import Diagnosis, diagnose
 from nightshift.cli.first_failure import failed_steps, own_lines
+from nightshift.cli.next_commands import retrain_command
 from nightshift.cli.night_run import NightRun, waiting_line
 from nightshift.errors import GateFailed
 from nightshift.features.build import plan_features
@@ -23,6 +24,7 @@ from nightshift.platform.airflow_client import Mark, Run, Task
 from nightshift.run_state import RunState
 from nightshift.settings import Settings
 from nightshift.specs.calendar import last_night
+from tests.conftest import make_pipeline, spec_document
 from tests.postgres import Database
 from tests.unit.features.lake import MODULE, stage_plan
 from tests.unit.freshness.lake import DS, publish_night, publish_predictions
@@ -108,6 +110,13 @@ def test_a_night_that_fails_since_the_code_changed_says_so_though_a_retrain_buil
         "nightshift retrain parcels --as-of 2024-02-09   (first: the champion would be refused again)"
         in diagnose(job.settings, job.pipeline, DS).next
     )
+
+
+def test_where_a_person_must_approve_the_retrain_that_is_advised_asks_one() -> None:
+    asks = make_pipeline(promotion={**spec_document()["promotion"], "approval": "required"})
+    assert retrain_command(make_pipeline(), DS) == "nightshift retrain parcels --as-of 2024-02-10"
+    command = """airflow dags trigger parcels__retrain --conf '{"business_date": "2024-02-10"}'"""
+    assert retrain_command(asks, DS) == command
 
 
 def test_a_blocked_night_is_one_page(bad_night: Job) -> None:
