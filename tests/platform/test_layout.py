@@ -110,7 +110,7 @@ def test_every_login_has_a_password_before_airflow_makes_one_and_prints_it(setti
     layout = Layout(settings.var)
     layout.make()
     logins.ensure_passwords(layout, ["admin", "ada"], {"admin": "chosen"})
-    file = layout.secrets / logins.PASSWORDS
+    file = layout.secrets / "airflow-passwords.json"
     first = json.loads(file.read_text())
     assert (first["admin"], len(first["ada"]) >= 16, file.stat().st_mode & 0o777) == ("chosen", True, 0o600)
     logins.ensure_passwords(layout, ["admin", "ben"], {"admin": "another"})

@@ -7,7 +7,7 @@ from nightshift.cli.first_failure import Failure
 from nightshift.cli.night_run import NightRun
 from nightshift.freshness.nights import Night
 from nightshift.inputs.waive import why_not_waived
-from nightshift.plan import RETRAIN_SUFFIX, waits_for_people
+from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.run_state import RunState
 from nightshift.specs.model import Pipeline
 from nightshift.steps import STEPS
@@ -52,10 +52,9 @@ def next_commands(
 
 
 def retrain_command(pipeline: Pipeline, as_of: date) -> str:
-    """The command that retrains as of a day: where a person must approve, one whose run asks, as no shell does."""
-    if waits_for_people(pipeline):
-        conf = f'{{"business_date": "{as_of}"}}'
-        return f"airflow dags trigger {pipeline.name}{RETRAIN_SUFFIX} --conf '{conf}'"
+    """The command that retrains as of a day: where a person must approve, what asks one and knows who ordered it."""
+    if pipeline.promotion.approval == "required":
+        return f"in Airflow: Trigger of {pipeline.name}{RETRAIN_SUFFIX} with business_date {as_of}"
     return f"nightshift retrain {pipeline.name} --as-of {as_of}"
 
 
