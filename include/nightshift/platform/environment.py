@@ -17,8 +17,7 @@ from nightshift.platform.airflow_client import passwords
 from nightshift.platform.layout import Layout
 from nightshift.settings import Settings
 
-# Who may sign in to Airflow, `name:role` by commas. A variable of this name outside adds people; a shell's exports have
-# none, since an old shell would take away who was added.
+# Who may sign in to Airflow, `name:role` by commas. A variable of this name outside adds people.
 LOGINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 # Tells a connection that was made from settings from one that an operator set, in a shell that has both.
 _MADE = "made by Nightshift from its settings"
@@ -56,7 +55,8 @@ def platform_environment(settings: Settings, environ: Mapping[str, str] | None =
     """``airflow_environment``, the pace and who may sign in, of which a variable outside may change any."""
     outer = os.environ if environ is None else environ
     pace = {name: outer.get(name) or value for name, value in _PACE.items()}
-    return {**airflow_environment(settings), **pace, LOGINS: outer.get(LOGINS) or f"{logins.ADMIN}:admin"}
+    made = airflow_environment(settings)
+    return {**made, **pace, LOGINS: outer.get(LOGINS) or made[LOGINS]}
 
 
 def login_names(users: str) -> list[str]:
@@ -79,6 +79,7 @@ def shell_exports(settings: Settings, environ: Mapping[str, str] | None = None) 
     those of its platform's last version.
     """
     variables = airflow_environment(settings) | _operators(os.environ if environ is None else environ)
+    del variables[LOGINS]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
     return "\n".join([*lines, f'export PATH={shlex.quote(str(_bin()))}:"$PATH"', ""])
 
@@ -152,6 +153,7 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        LOGINS: f"{logins.ADMIN}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.secrets / "airflow-passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         # A look-up of the machine's name can hang without a network.

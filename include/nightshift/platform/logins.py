@@ -18,7 +18,7 @@ from nightshift.settings import REMOVAL_KEY
 # The database of the ledger has the name of the role that owns it.
 OWNER, WRITER, PEOPLE = "nightshift", "nightshift_writer", ledger_table.PEOPLE
 ADMIN = "admin"
-# Of Airflow's logins.
+# Airflow adds the other logins that it is configured with.
 PASSWORDS = "airflow-passwords.json"
 
 # Tasks are no administrator of MLflow, which knows them by this name.
@@ -55,7 +55,7 @@ def ensure_passwords(layout: Layout, names: Iterable[str], given: Mapping[str, s
 
     Airflow makes one for a login that has none, and prints it into its log.
     """
-    path = layout.secrets / PASSWORDS
+    path = layout.secrets / "airflow-passwords.json"
     before: dict[str, str] = _read(path) if path.exists() else {}
     known = {**before, **(given or {})}
     known |= {name: _token() for name in names if name not in known}
