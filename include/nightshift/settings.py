@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from nightshift import __version__
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, PlatformError
 
 PROJECT = Path(__file__).resolve().parents[2]
 # The name of the file with the key for the fingerprints of removed rows, among secrets and in a backup.
@@ -152,17 +152,18 @@ class Settings:
 
     @property
     def people(self) -> str:
-        """The libpq URL of the role that appends what people decide. Raises NightshiftError where it is not had."""
+        """The libpq URL of the role that appends what people decide. Raises PlatformError where it is not had."""
         why = "it is empty"
         try:
             if url := self.people_login.read_text().strip():
                 return url
         except OSError as error:
             why = str(error.strerror)
-        raise NightshiftError(
+        raise PlatformError(
             f"what people decide cannot be recorded from here: {self.people_login} cannot be read ({why})",
             where="ledger",
-            do="order it where Airflow's API server answers, which has that login; locally `nightshift up` makes it",
+            do="order it where Airflow's API server answers, which has that login (record a restore in its "
+            "container or pod); locally `nightshift up` makes it",
         )
 
     @property

@@ -17,12 +17,13 @@ from nightshift.database import advisory_lock
 from nightshift.errors import NightshiftError, foreseen
 from nightshift.job import Job, table_uri
 from nightshift.lineage import canonical, sha256
+from nightshift.orders.said import asked_line
 from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.registry.champions import reigns_from
 from nightshift.registry.entry import Entry
 from nightshift.registry.interventions import freeze_in_force
 from nightshift.registry.ledger import Ledger
-from nightshift.registry.proposals import Proposal, open_proposal
+from nightshift.registry.proposals import open_proposal
 from nightshift.run_facts import RunFacts
 from nightshift.settings import Settings
 from nightshift.specs.calendar import current_ds
@@ -155,7 +156,7 @@ def with_ledger(known: Summary, pipeline: Pipeline, entries: Sequence[Entry], no
         known,
         reigns=tuple((day.isoformat(), champion.version if champion else "") for day, champion in reigns),
         frozen=f"frozen by {frozen.by}: {frozen.reason}" if frozen else "",
-        asked=_asked(proposal) if proposal else "",
+        asked=asked_line(proposal) if proposal else "",
         asked_until=proposal.expires_at.isoformat(timespec="seconds") if proposal else "",
     )
 
@@ -166,13 +167,6 @@ def _looked_at(settings: Settings, pipeline: Pipeline, known: Summary) -> Summar
     known = with_ledger(known, pipeline, Ledger.of(settings).entries(pipeline.name), now)
     published = max(_published(settings, pipeline), default="")
     return replace(known, at=now.isoformat(timespec="seconds"), published=published)
-
-
-def _asked(proposal: Proposal) -> str:
-    entry, by = proposal.entry, proposal.ordered_by or "the schedule"
-    since = f"since {entry.recorded_at:%Y-%m-%d %H:%M} UTC, ordered by {by}"
-    command = f"nightshift approve {entry.pipeline} --proposal {entry.seq}"
-    return f"version {entry.version} waits for approval {since}: {command}"
 
 
 def _published(settings: Settings, pipeline: Pipeline) -> Collection[str]:

@@ -82,7 +82,7 @@ def test_a_waiver_is_recorded_with_its_claim(server: Settings) -> None:
 def test_a_server_without_the_role_records_nothing(server: Settings) -> None:
     server.people_login.unlink()
     answer = asked(server, FREEZE)
-    assert answer.status_code == subject.INVALID
+    assert answer.status_code == subject.UNABLE
     assert "what people decide cannot be recorded from here" in said(answer)["what"]
     assert Ledger.of(server).entries() == []
 

@@ -104,8 +104,15 @@ def test_what_is_not_pace_is_what_the_settings_say(settings: Settings) -> None:
 def test_a_shell_does_not_keep_the_pace_of_an_older_version(settings: Settings) -> None:
     exported = shell_exports(settings, {})
     assert [name for name in platform_environment(settings, {}) if f"export {name}=" not in exported] == [
-        *environment._PACE
+        environment.LOGINS,
+        *environment._PACE,
     ]
+
+
+def test_who_may_sign_in_is_what_the_operator_sets(settings: Settings) -> None:
+    assert platform_environment(settings, {})[environment.LOGINS] == "admin:admin"
+    assert platform_environment(settings, {environment.LOGINS: "admin:admin,ada:op"})[environment.LOGINS].endswith("op")
+    assert environment.login_names("admin:admin, ada:op,") == ["admin", "ada"]
 
 
 @pytest.mark.process

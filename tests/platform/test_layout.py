@@ -106,6 +106,19 @@ def test_secrets_are_generated_once(settings: Settings) -> None:
     assert not any("nightshift:" in text for text in first.values())  # the ledger's owner has no password
 
 
+def test_every_login_has_a_password_before_airflow_makes_one_and_prints_it(settings: Settings) -> None:
+    layout = Layout(settings.var)
+    layout.make()
+    logins.ensure_passwords(layout, ["admin", "ada"], {"admin": "chosen"})
+    file = layout.secrets / "airflow-passwords.json"
+    first = json.loads(file.read_text())
+    assert (first["admin"], len(first["ada"]) >= 16, file.stat().st_mode & 0o777) == ("chosen", True, 0o600)
+    logins.ensure_passwords(layout, ["admin", "ben"], {"admin": "another"})
+    assert json.loads(file.read_text()) == {**first, "admin": "another", "ben": json.loads(file.read_text())["ben"]}
+    logins.ensure_secrets(layout)
+    assert json.loads(file.read_text())["ada"] == first["ada"]
+
+
 def test_the_password_that_the_ledgers_owner_once_had_is_forgotten(settings: Settings) -> None:
     layout = Layout(settings.var)
     layout.make()

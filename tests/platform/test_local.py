@@ -98,7 +98,7 @@ def test_secrets_are_closed_and_in_no_argv(live_platform: Live) -> None:
     assert {path.stat().st_mode & 0o777 for path in layout.secrets.iterdir()} == {0o600}
     assert layout.var.stat().st_mode & 0o007 == 0
     secrets = secrets_of(live_platform.settings)
-    assert len(secrets) == 11
+    assert len(secrets) == 14
     shown = " ".join(" ".join(process.cmdline()) for process in processes.of_platform(layout))
     shown += json.dumps([asdict(component) for component in local.status(live_platform.settings)])
     shown += "".join(path.read_text() for path in layout.logs.iterdir())

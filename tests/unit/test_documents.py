@@ -59,3 +59,12 @@ def test_transforms_that_are_named_are_there() -> None:
     assert named <= there
     for block in shown("pipelines.md"):
         ast.parse(block)
+
+
+def test_what_is_not_run_stands_in_no_block_whose_lines_are_run() -> None:
+    documents = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
+    for path in documents:
+        for block in re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE):
+            for line in filter(None, block.splitlines()):
+                assert line.startswith(("make ", "eval ", "airflow ", "nightshift ", ".venv/bin/", "#")), (path, line)
+                assert "# not run" not in line, (path, line)

@@ -90,7 +90,7 @@ def _more_findings(
     yield from _wrong_parameters(spec)
     if spec.promotion.approval == "required" and people is not None and len(people) < _FEWEST:
         words = f"promotion.approval: {len(people)} login is known here, and what one person orders another approves"
-        yield ("promotion", "approval"), f"{words}; add logins by AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+        yield ("promotion", "approval"), f"{words}; add logins as docs/operating.md says (signing in)"
     for name, words in channels.unknown(spec.notify) if channels else ():
         yield ("notify", name), f"notify: {words}"
     for kind, template, problems in templates:

@@ -51,7 +51,7 @@ def diagnose(
 
 
 def _diagnose_all(settings: "Settings", ds: date | None, as_json: bool) -> None:
-    """The page of each night that is not well, and the first line of the others."""
+    """The page of each night that is not well; of the others the first line, and what waits for a person."""
     from nightshift.cli.diagnosis import diagnose as ask
     from nightshift.errors import NightshiftError, foreseen
     from nightshift.specs.calendar import cutoff, last_night
@@ -70,7 +70,7 @@ def _diagnose_all(settings: "Settings", ds: date | None, as_json: bool) -> None:
             unread[spec.name] = str(error)
     text = [f"a spec is not valid, its pipeline has no night: {error.where}; `nightshift check`" for error in broken]
     text += [f"{name}: its night cannot be looked at. {why}" for name, why in unread.items()]
-    text += [page(night) if not night.well else page(night).partition("\n")[0] for night in nights]
+    text += [_brief(night) if night.well else page(night) for night in nights]
     text += [f"{spec.name}: its first night, {spec.schedule.start}, is to come" for spec in to_come]
     document = {
         "nights": [night.document() for night in nights],
@@ -88,6 +88,7 @@ def page(found: "Diagnosis") -> str:
     lines = [_head(found)]
     lines += _part("Next", found.next)
     lines += _part("Why", found.reasons)
+    lines += _part("Waits for a person", [found.asked] if found.asked else [])
     if found.failure:
         lines += ["", f"First to fail: {found.failure.step}", *_failure(found.failure)]
     if found.later:
@@ -96,6 +97,10 @@ def page(found: "Diagnosis") -> str:
     lines += _part("What changed", found.changes)
     lines += _part("Readers see", found.readers)
     return "\n".join([*lines, "", f"Airflow: {found.airflow}" + (f" ({found.run_id})" if found.run_id else "")])
+
+
+def _brief(found: "Diagnosis") -> str:
+    return "\n".join([_head(found), *([f"  {found.asked}"] if found.asked else [])])
 
 
 def _head(found: "Diagnosis") -> str:

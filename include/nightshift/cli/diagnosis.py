@@ -11,7 +11,7 @@ from typing import Any
 
 from nightshift.cli.first_failure import Failure, failed_steps, first_failure
 from nightshift.cli.next_commands import next_commands
-from nightshift.cli.night_changes import changes, landed_since, orders, readers
+from nightshift.cli.night_changes import changes, landed_since, orders, readers, waiting_proposal
 from nightshift.cli.night_run import NightRun, ask_airflow, waiting_line
 from nightshift.cli.published import published
 from nightshift.errors import InputMissing, NightshiftError
@@ -20,8 +20,9 @@ from nightshift.freshness.scored import Scored, ScoredDays
 from nightshift.inputs.lacks import lack_lines
 from nightshift.inputs.run import inputs_landed
 from nightshift.job import Job
+from nightshift.orders.said import answer_command, asked_line
 from nightshift.plan import RETRAIN_SUFFIX
-from nightshift.run_facts import RunFacts
+from nightshift.run_facts import WINDOW, RunFacts
 from nightshift.run_state import RunState
 from nightshift.runs import read_run, run_ids, summary
 from nightshift.settings import Settings
@@ -34,8 +35,9 @@ HEALTHY = (RunState.OK, RunState.OK_WITH_WARNINGS, RunState.RUNNING, RunState.SK
 class Diagnosis:
     """One night. ``airflow`` is what Airflow says of the run, or why it is not known; ``reasons`` explain the state.
 
-    ``later`` are steps that failed as well. ``well``: nobody has to do anything for its readers. A night that scored
-    nothing is not well, whatever the state of its run; one with ``warnings`` may be.
+    ``later`` are steps that failed as well. ``asked`` is the proposal that waits for a person, in words, or
+    empty. ``well``: nobody has to do anything for its readers. A night that scored nothing is not well, whatever the
+    state of its run; one with ``warnings`` may be.
     """
 
     pipeline: str
@@ -52,6 +54,7 @@ class Diagnosis:
     warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
+    asked: str = ""
     well: bool = False
 
     def document(self) -> dict[str, Any]:
@@ -70,6 +73,8 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
     facts = RunFacts.of(said, **airflow.known) if retrain else scored.facts(said, **airflow.known)
     failed = failed_steps(said, airflow)
     failure = first_failure(settings, dag, run_id, failed, said)
+    asked = waiting_proposal(settings, pipeline)
+    opened = any(task.task == WINDOW for task in airflow.open)
     night, unknown = (None, []) if retrain else _look(settings, pipeline, ds)
     damaged = any(item.damage for item in seen)
     nothing = not retrain and not facts.outside and scored.rows == 0
@@ -80,7 +85,10 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
         ds=ds.isoformat(),
         state=facts.state,
         airflow=airflow.words,
-        next=tuple(next_commands(pipeline, dag, ds, facts.state, airflow, failure, night, damaged=damaged)),
+        next=(
+            *([answer_command(asked)] if asked and opened else ()),
+            *next_commands(pipeline, dag, ds, facts.state, airflow, failure, night, damaged=damaged),
+        ),
         reasons=(
             *airflow.mark_lines(),
             *_reasons(settings, pipeline, ds, facts, airflow, said, retrain=retrain),
@@ -99,6 +107,7 @@ def diagnose(settings: Settings, pipeline: Pipeline, ds: date, *, retrain: bool 
             *orders(settings, pipeline, ds, seen, retrain=retrain),
         ),
         readers=tuple(readers(settings, pipeline, ds, seen)),
+        asked=asked_line(asked) if asked else "",
         well=facts.state in HEALTHY and not damaged and not nothing,
     )
 
@@ -125,7 +134,7 @@ def _reasons(
     if facts.state != RunState.WAITING:
         return
     waits = sorted({task.task for task in airflow.open if airflow.waits} - {"inputs_landed"})
-    yield from (f"{step} waits, and looks again later" for step in waits)
+    yield from (f"{step} waits{' for a person' if step == WINDOW else ', and looks again later'}" for step in waits)
     if not waits and not retrain:
         yield from _missing(settings, pipeline, ds, airflow)
     elif not waits and airflow.run:

@@ -7,6 +7,7 @@ from nightshift.cli.first_failure import Failure
 from nightshift.cli.night_run import NightRun
 from nightshift.freshness.nights import Night
 from nightshift.inputs.waive import why_not_waived
+from nightshift.plan import RETRAIN_SUFFIX
 from nightshift.run_state import RunState
 from nightshift.specs.model import Pipeline
 from nightshift.steps import STEPS
@@ -30,8 +31,7 @@ def next_commands(
         yield f"nightshift repair {pipeline.name}"
     yield from _waivers(pipeline, failure)
     if night and night.predictions.state == "refused":
-        before = ds - timedelta(days=1)
-        yield f"nightshift retrain {pipeline.name} --as-of {before}   (first: the champion would be refused again)"
+        yield f"{retrain_command(pipeline, ds - timedelta(days=1))}   (first: the champion would be refused again)"
     option = " --retrain" if dag != pipeline.name else ""
     again = f"nightshift backfill {pipeline.name} {ds} {ds}{option}"
     if state == RunState.PAUSED:
@@ -49,6 +49,13 @@ def next_commands(
             yield f"nightshift champions {pipeline.name}"
         first = STEPS[failure.step].doc if failure.step in STEPS else failure.step
         yield f"{again}   (once it is corrected: {failure.step}, {first[0].lower()}{first[1:]})"
+
+
+def retrain_command(pipeline: Pipeline, as_of: date) -> str:
+    """The command that retrains as of a day: where a person must approve, what asks one and knows who ordered it."""
+    if pipeline.promotion.approval == "required":
+        return f"in Airflow: Trigger of {pipeline.name}{RETRAIN_SUFFIX} with business_date {as_of}"
+    return f"nightshift retrain {pipeline.name} --as-of {as_of}"
 
 
 def _waivers(pipeline: Pipeline, failure: Failure | None) -> Iterator[str]:

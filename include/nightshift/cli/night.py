@@ -33,6 +33,8 @@ def up(as_json: Json = False) -> None:
 def down(as_json: Json = False) -> None:
     """Stop the local platform; no process stays.
 
+    Who stopped it, and when, is kept below `var/_upkeep`; `nightshift status` shows the last.
+
     Example: nightshift down
     """
     from nightshift.platform import local
@@ -47,7 +49,7 @@ def status(as_json: Json = False) -> None:
     """The local platform's components and how they are, and what is not well of the pipelines.
 
     That is what another program changed in their tables, specs that are not valid, newest days that scored less than
-    landed for them, promotions that are frozen, and what the watcher could not see or say.
+    landed for them, promotions that are frozen or wait for a person, and what the watcher could not see or say.
 
     Tries what no promise holds without: a session of the database for each lock, and a store that keeps what it
     confirmed. Exit code 1 where a component is not healthy, or one of the two is not so. A store that no publication

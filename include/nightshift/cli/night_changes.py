@@ -14,6 +14,7 @@ from nightshift.inputs.snapshots import newest_snapshots
 from nightshift.job import Job
 from nightshift.orders.said import day_lines, freeze_lines
 from nightshift.registry.ledger import Ledger
+from nightshift.registry.proposals import Proposal, open_proposal
 from nightshift.settings import Settings
 from nightshift.specs.model import Pipeline
 
@@ -63,6 +64,15 @@ def orders(
         scored_by = next((item.model_sha256 for item in seen if item.dataset == "predictions"), "")
         yield from day_lines(entries, pipeline.name, ds, scored_by)
     yield from freeze_lines(entries)
+
+
+def waiting_proposal(settings: Settings, pipeline: Pipeline) -> Proposal | None:
+    """The proposal that waits for a person; None as well where the ledger cannot be read, which ``orders`` says."""
+    try:
+        entries = Ledger.of(settings).entries(pipeline.name)
+    except NightshiftError:
+        return None
+    return open_proposal(entries, pipeline.schedule, datetime.now(UTC))
 
 
 def readers(settings: Settings, pipeline: Pipeline, ds: date, seen: Sequence[Published]) -> Iterator[str]:

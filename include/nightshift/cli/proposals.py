@@ -21,7 +21,7 @@ Number = Annotated[
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger with who answered.")]
 Login = Annotated[
     str,
-    typer.Option("--login", metavar="NAME", help="Your login of Airflow. Default: that of the settings, or of `up`."),
+    typer.Option("--login", metavar="NAME", help="Your login of Airflow. Default: NIGHTSHIFT_AIRFLOW_USER, or admin."),
 ]
 
 # What the run needs to record an answer: two tasks of Airflow, one after the other.
@@ -65,7 +65,8 @@ def approve(
 ) -> None:
     """Approve what the rule would promote; it scores from the next night on.
 
-    What a person ordered, another one approves. You sign in to Airflow, whose record of you the ledger keeps.
+    What a person ordered, another one approves. You sign in to Airflow, whose record of you the ledger keeps. Exit code
+    1 where the answer was recorded as a refusal, since the champion has changed meanwhile, for one.
 
     Example: nightshift approve flights --reason "the holdout is a usual week, ticket 4711"
     """

@@ -108,7 +108,7 @@ def _headline(line: Line, entries: Sequence[Entry]) -> str:
     facts = [
         ("Champion", escape(line.champion or "nobody")),
         ("Readers see", escape(line.readers or "nothing")),
-        ("Promotions", escape(_frozen(frozen)) if frozen else "by the rule, not frozen"),
+        ("Promotions", escape(_frozen(frozen)) if frozen else "not frozen"),
         ("Owner", escape(line.owner)),
         ("Next", f"<code>{escape(line.next)}</code>" if line.next else "nothing to do"),
     ]

@@ -1,4 +1,4 @@
-"""Orders of people in words, for whoever asks about a pipeline or a day of it. Pure."""
+"""Orders of people, and what waits for one, in words, for whoever asks about a pipeline or a day of it. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date
@@ -8,6 +8,7 @@ from nightshift.registry.champions import Champion, champion_as_of
 from nightshift.registry.entry import Entry
 from nightshift.registry.interventions import freeze_in_force
 from nightshift.registry.models import withdrawals
+from nightshift.registry.proposals import Proposal
 
 ORDERED = ("rollback", "retirement", "override")
 
@@ -22,6 +23,21 @@ def freeze_lines(entries: Sequence[Entry]) -> Iterator[str]:
     """The freeze in force, if there is one: since when, by whom, why."""
     if frozen := freeze_in_force(entries):
         yield f"promotions are frozen since {frozen.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {told(frozen)}"
+
+
+def answer_command(item: Proposal) -> str:
+    """The command that approves a proposal."""
+    return f"nightshift approve {item.entry.pipeline} --proposal {item.seq} --reason WHY"
+
+
+def asked_line(item: Proposal) -> str:
+    """The proposal that waits for a person: since when, until when, and the command that answers."""
+    since, until = (f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for at in (item.entry.recorded_at, item.expires_at))
+    by = item.ordered_by or "the schedule"
+    return (
+        f"version {item.entry.version} waits for approval since {since}, ordered by {by}, until {until}: "
+        f"{answer_command(item)} (or reject)"
+    )
 
 
 def day_lines(entries: Sequence[Entry], pipeline: str, ds: date, scored_by: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ from nightshift import storage
 from nightshift.database import refuse_pooler
 from nightshift.errors import PlatformError
 from nightshift.platform import logins, migration, postgres
-from nightshift.platform.environment import process_environment
+from nightshift.platform.environment import LOGINS, login_names, platform_environment, process_environment
 from nightshift.platform.layout import Layout
 from nightshift.platform.programs import served
 from nightshift.settings import Settings
@@ -51,7 +51,8 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
     layout = Layout(settings.var, settings.postgres, superuser, settings.people_file)
     os.umask(0o077)
     layout.make()
-    storage.write_bytes(str(layout.secrets / "airflow-passwords.json"), json.dumps({logins.ADMIN: airflow}).encode())
+    people = login_names(platform_environment(settings, environ)[LOGINS])
+    logins.ensure_passwords(layout, people, {logins.ADMIN: airflow})
     _require_own_place(layout)
     server = layout
     if folder := environ.get(MLFLOW_VAR):

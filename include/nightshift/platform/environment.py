@@ -52,11 +52,16 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def platform_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """``airflow_environment`` and the platform's pace, of which a variable outside may change any."""
+    """``airflow_environment``, the pace and who may sign in, of which a variable outside may change any."""
     outer = os.environ if environ is None else environ
     pace = {name: outer.get(name) or value for name, value in _PACE.items()}
     made = airflow_environment(settings)
     return {**made, **pace, LOGINS: outer.get(LOGINS) or made[LOGINS]}
+
+
+def login_names(users: str) -> list[str]:
+    """The names of logins that are written as in ``LOGINS``."""
+    return [user.partition(":")[0].strip() for user in users.split(",") if user.strip()]
 
 
 def process_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -70,10 +75,11 @@ def process_environment(settings: Settings, environ: Mapping[str, str] | None = 
 def shell_exports(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
     """Lines for ``eval "$(nightshift env)"``, after which plain ``airflow …`` talks to this platform.
 
-    Connections that the operator set stay. The pace is not in them: a shell must not bring back that of its platform's
-    last version.
+    Connections that the operator set stay. Neither the pace nor who may sign in is in them: a shell must not bring back
+    those of its platform's last version.
     """
     variables = airflow_environment(settings) | _operators(os.environ if environ is None else environ)
+    del variables[LOGINS]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
     return "\n".join([*lines, f'export PATH={shlex.quote(str(_bin()))}:"$PATH"', ""])
 
@@ -221,5 +227,5 @@ def known_logins(settings: Settings, environ: Mapping[str, str] | None = None) -
     if not outer.get("AIRFLOW__CORE__AUTH_MANAGER", "SimpleAuthManager").endswith("SimpleAuthManager"):
         return None
     if users := outer.get(LOGINS):
-        return frozenset(user.partition(":")[0].strip() for user in users.split(",") if user.strip())
+        return frozenset(login_names(users))
     return frozenset(passwords(settings)) or None

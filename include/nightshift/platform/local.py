@@ -10,7 +10,7 @@ from nightshift.database import refuse_pooler
 from nightshift.errors import PlatformError
 from nightshift.platform import health, logins, migration, postgres, processes, supervisor
 from nightshift.platform.alone import alone
-from nightshift.platform.environment import platform_environment, process_environment
+from nightshift.platform.environment import LOGINS, login_names, platform_environment, process_environment
 from nightshift.platform.health import HEALTHY, Component
 from nightshift.platform.layout import Layout, of_this_machine, ports
 from nightshift.platform.programs import NAMES, Program, programs
@@ -35,6 +35,7 @@ def up(settings: Settings, report: Report = print) -> None:
     layout.make()
     with alone(layout):
         logins.ensure_secrets(layout)
+        logins.ensure_passwords(layout, login_names(platform_environment(settings)[LOGINS]))
         wanted = programs(settings)
         _ensure_supervisor(settings, layout, wanted, report)
         _refuse_taken_ports(layout, wanted)

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -48,6 +48,19 @@ def ensure_secrets(layout: Layout, server: Layout | None = None, admin: str = ""
     for name in ("airflow-jwt-secret", "airflow-api-secret-key"):
         _once(layout.secrets / name, lambda: secrets.token_hex(64))
     _write_derived(layout, of_server)
+
+
+def ensure_passwords(layout: Layout, names: Iterable[str], given: Mapping[str, str] | None = None) -> None:
+    """Keeps a password for each login of Airflow: one that is ``given``, the one that it has, or a new one.
+
+    Airflow makes one for a login that has none, and prints it into its log.
+    """
+    path = layout.secrets / "airflow-passwords.json"
+    before: dict[str, str] = _read(path) if path.exists() else {}
+    known = {**before, **(given or {})}
+    known |= {name: _token() for name in names if name not in known}
+    if known != before:
+        _write(path, json.dumps(known))
 
 
 def postgres_roles(layout: Layout, server: Layout | None = None) -> tuple[Role, ...]:

@@ -259,7 +259,9 @@ def _reason(pipeline: Pipeline, verdict: Verdict, found: Standing, held: Entry |
         what = "frozen" if held.kind == "freeze" else "its model was retired"
         return f"{what} by {held.actor} in entry {held.seq} ({held.reason}); the rule would promote it: {reason}"
     if because is None and verdict.decision.promote and _unasked(pipeline, found):
-        return f"a person must approve, whom no backfill, no shell and no second comparison asks; the rule: {reason}"
+        asks = "a run of the retrain's DAG that is triggered in Airflow does"
+        what = "a person must approve, whom no backfill, no shell and no second comparison asks"
+        return f"{what}; {asks}; the rule: {reason}"
     if because is None:
         return reason
     if found.role == "superseded":

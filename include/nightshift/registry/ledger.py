@@ -50,7 +50,7 @@ class Ledger:
 
     @classmethod
     def of_people(cls, settings: Settings) -> Self:
-        """The same, to be continued with what people decide. Raises NightshiftError where this process may not."""
+        """The same, to be continued with what people decide. Raises PlatformError where this process may not."""
         return cls(settings.people, settings.env, storage.join(settings.heads, f"env={settings.env}"))
 
     def append(self, new: NewEntry) -> Entry:

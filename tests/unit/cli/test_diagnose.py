@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from nightshift import runs
-from nightshift.cli.diagnose import page
-from nightshift.cli.diagnosis import diagnose
+from nightshift.cli.diagnose import _brief, page
+from nightshift.cli.diagnosis import Diagnosis, diagnose
 from nightshift.cli.first_failure import failed_steps, own_lines
+from nightshift.cli.next_commands import retrain_command
 from nightshift.cli.night_run import NightRun, waiting_line
 from nightshift.errors import GateFailed
 from nightshift.features.build import plan_features
@@ -20,8 +21,10 @@ from nightshift.features.run import gate_features
 from nightshift.inputs.run import gate_inputs
 from nightshift.job import Job, Outcome, new_attempt
 from nightshift.platform.airflow_client import Mark, Run, Task
+from nightshift.run_state import RunState
 from nightshift.settings import Settings
 from nightshift.specs.calendar import last_night
+from tests.conftest import make_pipeline, spec_document
 from tests.postgres import Database
 from tests.unit.features.lake import MODULE, stage_plan
 from tests.unit.freshness.lake import DS, publish_night, publish_predictions
@@ -64,6 +67,14 @@ def test_a_night_that_went_well_is_well_even_without_airflow(job: Job) -> None:
     assert [line.partition(":")[0] for line in found.readers] == ["features", "predictions"]
 
 
+def test_a_night_that_is_well_names_the_promotion_that_waits_for_a_person() -> None:
+    asked = "version 3 waits for approval since …: nightshift approve parcels --proposal 7 --reason WHY (or reject)"
+    found = Diagnosis("parcels", "depot", "parcels", "2024-02-10", RunState.OK, "", asked=asked, well=True)
+    assert f"\n\nWaits for a person\n  {asked}\n" in page(found)
+    assert _brief(found) == f"parcels 2024-02-10: OK. Owner: depot\n  {asked}"
+    assert _brief(replace(found, asked="")) == "parcels 2024-02-10: OK. Owner: depot"
+
+
 def test_a_night_that_scored_nothing_is_not_well(job: Job) -> None:
     keep(job, Outcome("gate_predictions", job.day, "done", "published"), "done")
     publish_predictions(replace(job, attempt=new_attempt()), (), "other", unscored=2)
@@ -99,6 +110,12 @@ def test_a_night_that_fails_since_the_code_changed_says_so_though_a_retrain_buil
         "nightshift retrain parcels --as-of 2024-02-09   (first: the champion would be refused again)"
         in diagnose(job.settings, job.pipeline, DS).next
     )
+
+
+def test_where_a_person_must_approve_the_retrain_that_is_advised_asks_one() -> None:
+    asks = make_pipeline(promotion={**spec_document()["promotion"], "approval": "required"})
+    assert retrain_command(make_pipeline(), DS) == "nightshift retrain parcels --as-of 2024-02-10"
+    assert retrain_command(asks, DS) == "in Airflow: Trigger of parcels__retrain with business_date 2024-02-10"
 
 
 def test_a_blocked_night_is_one_page(bad_night: Job) -> None:

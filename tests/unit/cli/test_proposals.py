@@ -39,6 +39,15 @@ def test_what_waits_is_listed(cli: Cli, proposal: Entry) -> None:
     assert (found["proposal"], found["version"], found["state"]) == (1, "3", "open")
 
 
+def test_diagnose_and_status_name_what_waits_and_the_command_that_answers(cli: Cli, proposal: Entry) -> None:
+    since = f"{proposal.recorded_at:%Y-%m-%d %H:%M} UTC"
+    said = f"version 3 waits for approval since {since}, ordered by ben, until "
+    command = "nightshift approve parcels --proposal 1 --reason WHY (or reject)"
+    for arguments in (("diagnose",), ("diagnose", "parcels"), ("status",)):
+        [line] = [line for line in cli(*arguments).stdout.splitlines() if said in line]
+        assert line.endswith(command)
+
+
 def test_what_was_ended_is_listed_of_its_pipeline_alone(cli: Cli, ledger: Ledger, proposal: Entry) -> None:
     ledger.append(
         NewEntry("parcels", "refusal", "ada", "rejected by ada: no", proposal.as_of, None, "3", "5" * 64,

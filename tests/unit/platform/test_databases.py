@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nightshift.errors import NightshiftError, PlatformError
+from nightshift.errors import PlatformError
 from nightshift.platform import databases
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -19,7 +19,7 @@ def test_the_ledger_is_made_once(
     owner.write_text(f"{database.owner_url}\n")
     monkeypatch.setenv(databases.OWNER, str(owner))
     written = replace(settings, database_url=database.writer_url)
-    with pytest.raises(NightshiftError, match=r"what people decide cannot be recorded from here: .*/people cannot be"):
+    with pytest.raises(PlatformError, match=r"what people decide cannot be recorded from here: .*/people cannot be"):
         databases._make_ledger(written)
     admit_people(settings, database)
     for _ in range(2):
