@@ -155,6 +155,17 @@ def test_an_answer_that_cannot_count_is_told_and_the_window_opens_again(
     assert words in said["warnings"][0]
 
 
+def test_what_is_approved_under_a_freeze_waits_for_its_end(window: Window) -> None:
+    window.fate = Fate("held", "promotions are frozen by ann in entry 2 (audit)")
+    with pytest.raises(TaskAwaitingInput):
+        resumed(task(), EVENT)
+    assert (window.left, len(window.asked)) == ([], 1)
+    [said] = runs.read_run(Settings.from_env(), "parcels__retrain", RUN)
+    assert "frozen by ann in entry 2 (audit); ada may approve it once they are not" in said["warnings"][0]
+    resumed(task(), {**EVENT, "chosen_options": ["Reject"]})
+    assert window.left[0][1].choice == "reject"
+
+
 def test_who_ordered_it_may_reject_it(window: Window) -> None:
     window.proposal = Window("ada").proposal
     resumed(task(), {**EVENT, "chosen_options": ["Reject"]})
