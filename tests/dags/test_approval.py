@@ -4,11 +4,18 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
+from airflow.models import import_all_models
+from airflow.models.base import Base
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from fastapi import FastAPI, HTTPException
+from sqlalchemy import create_engine, insert
+from sqlalchemy.orm import Session
 
 from nightshift import runs
 from nightshift.errors import PlatformError
@@ -21,6 +28,8 @@ from nightshift.registry.proposals import ENDS, Answer, Fate, proposals
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline, spec_document
 from tests.dags.conftest import context, execute
+
+import_all_models()  # here, since croniter asks the machine by a process when it is imported
 
 ASKS = {**spec_document()["promotion"], "approval": "required"}
 RUN = "scheduled__2024-02-05"
@@ -256,3 +265,20 @@ def test_the_servers_log_says_why_an_approval_is_not_recorded(
         route.endpoint(DAG, RUN, None)  # type: ignore[attr-defined]
     assert "the database went away" in caplog.text
     assert RUN in caplog.text
+
+
+@pytest.mark.parametrize(("state", "counts"), [("success", True), (None, False), ("running", False)])
+def test_an_answer_counts_once_the_task_has_taken_it(state: str | None, counts: bool) -> None:
+    """Airflow keeps the answer of a window that was cleared: somebody wanted it to be asked again."""
+    engine, id_ = create_engine("sqlite://"), uuid4()
+    Base.metadata.create_all(engine)
+    task = {"task_id": "approval", "dag_id": DAG, "run_id": RUN, "map_index": -1, "state": state, "id": id_}
+    rest = {"pool": "default_pool", "pool_slots": 1, "try_number": 1, "max_tries": 1}
+    asked = {"ti_id": id_, "options": ["Approve"], "subject": "version 3", "params": {}}
+    asked |= {name: EVENT[name] for name in ("chosen_options", "params_input", "responded_at")}
+    with Session(engine) as session:
+        session.execute(insert(TaskInstance.__table__).values(**task, **rest))
+        session.execute(insert(HITLDetail.__table__).values(**asked, responded_by=EVENT["responded_by_user"]))
+        found = approval_endpoint.record_of(session, DAG, RUN)
+        assert (found or {}).get("responded_by_user") == (EVENT["responded_by_user"] if counts else None)
+        assert approval_endpoint.record_of(session, DAG, "another") is None

@@ -47,13 +47,19 @@ def add_approvals(app: FastAPI, settings: Settings) -> None:
 
 
 def record_of(session: "Session", dag_id: str, run_id: str) -> dict[str, Any] | None:
-    """Airflow's record of the answer to a run's window, as it resumes the task with it; None where there is none."""
+    """Airflow's record of the answer to a run's window, as it resumes the task with it; None where there is none.
+
+    An answer is one once the task has taken it: to one that cannot count it opens the window again, and where somebody
+    has cleared it since, Airflow keeps what was answered before.
+    """
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.state import TaskInstanceState
     from sqlalchemy import select
 
     window = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == WINDOW)
-    query = select(HITLDetail).join(TaskInstance, TaskInstance.id == HITLDetail.ti_id).where(*window)
+    taken = TaskInstance.state == TaskInstanceState.SUCCESS
+    query = select(HITLDetail).join(TaskInstance, TaskInstance.id == HITLDetail.ti_id).where(*window, taken)
     found = session.scalar(query.where(HITLDetail.responded_at.is_not(None)))
     if found is None:
         return None
