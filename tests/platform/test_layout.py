@@ -142,6 +142,7 @@ def test_what_tasks_once_had_of_mlflow_is_its_servers_alone(settings: Settings, 
         assert of_server["mlflow"] == of_tasks["mlflow"]
         assert of_server["mlflow-secret-key"] == "of an earlier version"
         passwords = {role.name: role.password for role in logins.postgres_roles(layout, server)}
+        assert passwords.pop("nightshift_people")
         assert passwords == {**roles, "nightshift": ""}
 
 
