@@ -103,11 +103,11 @@ def contained(settings: Settings, server: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, str], tmp_path: Path) -> None:
-    said: list[str] = []
     # A task writes to that volume, and Airflow would run this with the superuser's password at hand.
     planted, ran = contained.var / "airflow" / "config" / "airflow_local_settings.py", tmp_path / "ran"
     planted.parent.mkdir(parents=True)
     planted.write_text(f"open({str(ran)!r}, 'w').close()\n")
+    said: list[str] = []
     containers.prepare(contained, given, said.append)
     assert not ran.exists()
     assert said == [
