@@ -2,21 +2,34 @@
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
+from airflow.models import import_all_models
+from airflow.models.base import Base
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from fastapi import FastAPI, HTTPException
+from sqlalchemy import create_engine, insert
+from sqlalchemy.orm import Session
 
 from nightshift import runs
+from nightshift.errors import PlatformError
+from nightshift.orchestration import approval_endpoint
 from nightshift.orchestration.context import job_of
 from nightshift.orchestration.dag import build_dag
 from nightshift.plan import make_plan
-from nightshift.registry.entry import NewEntry, chained
-from nightshift.registry.proposals import Answer, Fate, proposals
+from nightshift.registry.entry import Entry, NewEntry, chained
+from nightshift.registry.proposals import ENDS, Answer, Fate, proposals
 from nightshift.settings import Settings
 from tests.conftest import make_pipeline, spec_document
 from tests.dags.conftest import context, execute
+
+import_all_models()  # here, since croniter asks the machine by a process when it is imported
 
 ASKS = {**spec_document()["promotion"], "approval": "required"}
 RUN = "scheduled__2024-02-05"
@@ -151,6 +164,17 @@ def test_an_answer_that_cannot_count_is_told_and_the_window_opens_again(
     assert words in said["warnings"][0]
 
 
+def test_what_is_approved_under_a_freeze_waits_for_its_end(window: Window) -> None:
+    window.fate = Fate("held", "promotions are frozen by ann in entry 2 (audit)")
+    with pytest.raises(TaskAwaitingInput):
+        resumed(task(), EVENT)
+    assert (window.left, len(window.asked)) == ([], 1)
+    [said] = runs.read_run(Settings.from_env(), "parcels__retrain", RUN)
+    assert "frozen by ann in entry 2 (audit); ada may approve it once they are not" in said["warnings"][0]
+    resumed(task(), {**EVENT, "chosen_options": ["Reject"]})
+    assert window.left[0][1].choice == "reject"
+
+
 def test_who_ordered_it_may_reject_it(window: Window) -> None:
     window.proposal = Window("ada").proposal
     resumed(task(), {**EVENT, "chosen_options": ["Reject"]})
@@ -165,3 +189,96 @@ def test_only_a_run_of_the_schedule_or_by_hand_can_ask(window: Window) -> None:
     by_hand["dag_run"].triggering_user_name = None
     assert job_of(by_hand, "parcels").ordered_by == "airflow", "which nobody can be another person than"
     assert job_of(given("backfill"), "parcels").ordered_by is None
+
+
+# ---- the API server's part
+
+DAG = "parcels__retrain"
+
+
+class Server:
+    """The ledger as the API server sees it, and the approvals that it was asked to record."""
+
+    def __init__(self, proposal: Entry) -> None:
+        self.entries = [proposal]
+        self.approved: list[tuple[int, str]] = []
+
+    def approve(self, _ledger: Any, _spec: Any, seq: int, answer: Answer) -> Entry:
+        self.approved.append((seq, answer.by))
+        return self.entries[0]
+
+
+@pytest.fixture
+def server(window: Window, monkeypatch: pytest.MonkeyPatch) -> Server:
+    found = Server(window.proposal.entry)
+    ledger = SimpleNamespace(of=lambda _: SimpleNamespace(entries=lambda _: found.entries), of_people=lambda _: None)
+    monkeypatch.setattr(approval_endpoint, "Ledger", ledger)
+    monkeypatch.setattr(approval_endpoint, "approve", found.approve)
+    monkeypatch.setattr("nightshift.tonight.update", lambda *_: None)
+    return found
+
+
+@pytest.mark.parametrize("run", [RUN, "manual__2024-02-06"])
+def test_a_person_approves_in_the_window_of_any_run_that_waits_for_the_proposal(server: Server, run: str) -> None:
+    """A run that comes to the model of another one's proposal has none of its own, and waits for that."""
+    assert approval_endpoint.recorded(Settings.from_env(), DAG, run, EVENT) is not None
+    assert server.approved == [(1, "ada")]
+
+
+@pytest.mark.parametrize(
+    ("dag", "changes"),
+    [
+        ("parcels", {}),
+        ("letters__retrain", {}),
+        (DAG, {"responded_by_user": None}),
+        (DAG, {"chosen_options": ["Reject"]}),
+        (DAG, {"params_input": {"reason": "why", "proposal": 9}}),
+        (DAG, {"params_input": {"reason": "why", "proposal": True}}),
+        (DAG, {"params_input": {"proposal": 1}}),
+    ],
+)
+def test_what_approves_nothing_is_not_taken_to_the_ledger(server: Server, dag: str, changes: dict[str, Any]) -> None:
+    assert approval_endpoint.recorded(Settings.from_env(), dag, RUN, {**EVENT, **changes}) is None
+    assert server.approved == []
+
+
+def test_of_a_proposal_that_is_ended_nobody_waits_for_the_ledgers_lock(server: Server) -> None:
+    """The address asks for no login: whoever calls it again and again must not hold up the appends of others."""
+    end = NewEntry("parcels", "refusal", "ben", "rejected by ben: no", date(2024, 2, 5), details={ENDS: 1})
+    server.entries.append(chained(end, "local", datetime.now(UTC), server.entries[0]))
+    assert approval_endpoint.recorded(Settings.from_env(), DAG, RUN, EVENT) is None
+    assert server.approved == []
+
+
+def test_the_servers_log_says_why_an_approval_is_not_recorded(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: Any) -> None:
+        raise PlatformError("the database went away", where="ledger")
+
+    monkeypatch.setattr(approval_endpoint, "record_of", lambda *_: EVENT)
+    monkeypatch.setattr(approval_endpoint, "approve", away)
+    app = FastAPI()
+    approval_endpoint.add_approvals(app, Settings.from_env())
+    [route] = [route for route in app.routes if "/approvals/" in getattr(route, "path", "")]
+    with pytest.raises(HTTPException, match="the log says why"):
+        route.endpoint(DAG, RUN, None)  # type: ignore[attr-defined]
+    assert "the database went away" in caplog.text
+    assert RUN in caplog.text
+
+
+@pytest.mark.parametrize(("state", "counts"), [("success", True), (None, False), ("running", False)])
+def test_an_answer_counts_once_the_task_has_taken_it(state: str | None, counts: bool) -> None:
+    """Airflow keeps the answer of a window that was cleared: somebody wanted it to be asked again."""
+    engine, id_ = create_engine("sqlite://"), uuid4()
+    Base.metadata.create_all(engine)
+    task = {"task_id": "approval", "dag_id": DAG, "run_id": RUN, "map_index": -1, "state": state, "id": id_}
+    rest = {"pool": "default_pool", "pool_slots": 1, "try_number": 1, "max_tries": 1}
+    asked = {"ti_id": id_, "options": ["Approve"], "subject": "version 3", "params": {}}
+    asked |= {name: EVENT[name] for name in ("chosen_options", "params_input", "responded_at")}
+    with Session(engine) as session:
+        session.execute(insert(TaskInstance.__table__).values(**task, **rest))
+        session.execute(insert(HITLDetail.__table__).values(**asked, responded_by=EVENT["responded_by_user"]))
+        found = approval_endpoint.record_of(session, DAG, RUN)
+        assert (found or {}).get("responded_by_user") == (EVENT["responded_by_user"] if counts else None)
+        assert approval_endpoint.record_of(session, DAG, "another") is None

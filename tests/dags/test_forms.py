@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightshift.orchestration.forms import LONGEST, Form, FormRefused, foreign, parsed, plan_digest
+from nightshift.orchestration.forms import LONGEST, Form, FormRefused, actor_of, foreign, parsed, plan_digest
 from nightshift.orders.order import Order, plan
 from nightshift.registry.entry import NewEntry, chained
 from tests.conftest import make_pipeline
@@ -143,3 +143,12 @@ def test_the_digest_of_a_plan_is_of_what_would_be_recorded() -> None:
     ]
     others = [*map(digest, changed), digest(order, "its files are gone")]  # nobody follows then
     assert len({digest(order), *others}) == 5
+
+
+@pytest.mark.parametrize("login", ["root (uid 0)", "ada lovelace", "", "<b>ada", "a\x1b[2Jda"])
+def test_a_login_that_looks_like_an_account_gives_no_order(login: str) -> None:
+    with pytest.raises(FormRefused) as refused:
+        actor_of(login, "parcels")
+    assert refused.value.status == HTTPStatus.FORBIDDEN
+    assert "no white space, no brackets" in refused.value.what
+    assert actor_of("ada", "parcels") == "ada"

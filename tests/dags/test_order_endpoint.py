@@ -92,7 +92,7 @@ def test_a_login_that_looks_like_an_account_gives_no_order(server: Settings) -> 
     assert Ledger.of(server).entries() == []
 
 
-@pytest.mark.parametrize("header", ["", "Basic YTpi", "bearer", "Cookie x"])
+@pytest.mark.parametrize("header", ["", "Basic YTpi", "bearer", "Cookie x", "Bearer ", "Bearer \xa0"])
 def test_a_cookie_alone_is_not_asked_for_a_user(header: str) -> None:
     with pytest.raises(HTTPException, match="A bearer token is needed"):
         subject.require_bearer(header)

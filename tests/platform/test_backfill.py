@@ -1,17 +1,20 @@
 """Which days a backfill has, and how it says where it is. Backfills themselves are made in ``tests/e2e``."""
 
 from datetime import date
+from getpass import getuser
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nightshift.actor import system_account
 from nightshift.errors import PlatformError
 from nightshift.platform import backfill
 from nightshift.platform.airflow_client import Backfill, Run
 from nightshift.platform.backfill import progress, wanted_days
 from nightshift.platform.time_left import Left, expected, next_left
+from nightshift.settings import Settings
 from tests.conftest import make_pipeline, spec_document
 
 
@@ -33,6 +36,16 @@ def test_a_weekly_retrain_has_mondays() -> None:
     )
     with pytest.raises(PlatformError, match=r"Mondays only; the nearest: 2024-04-01\.$"):
         wanted_days(pipeline, date(2024, 4, 2), date(2024, 4, 2), retrain=True)
+
+
+def test_who_asks_for_a_backfill_is_the_account_and_no_name_in_the_environment(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "mallory")
+    told = backfill.environment(settings)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert getuser() == system_account(), "as Airflow's command asks"
 
 
 class Stuck:

@@ -103,8 +103,13 @@ def contained(settings: Settings, server: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_preparing_twice_changes_nothing(contained: Settings, given: dict[str, str], tmp_path: Path) -> None:
+    # A task writes to that volume, and Airflow would run this with the superuser's password at hand.
+    planted, ran = contained.var / "airflow" / "config" / "airflow_local_settings.py", tmp_path / "ran"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(f"open({str(ran)!r}, 'w').close()\n")
     said: list[str] = []
     containers.prepare(contained, given, said.append)
+    assert not ran.exists()
     assert said == [
         "secrets: there",
         "postgres: roles, databases and the ledger are there",
@@ -206,6 +211,18 @@ def test_what_containers_are_told(contained: Settings) -> None:
     )
     # No part but those that are told by their own variables knows where the login of people lies.
     assert Settings.from_env(told) == replace(contained, airflow_page="http://localhost:8081", people_file=None)
+
+
+def test_what_knows_the_login_of_people_has_an_airflow_home_that_no_task_writes(settings: Settings) -> None:
+    settings = replace(settings, postgres="postgres:5432")
+    home = Path(containers.environment_of(settings, "airflow-api-server")["AIRFLOW_HOME"])
+    try:
+        assert not home.is_relative_to(settings.var)
+        assert (list(home.iterdir()), home.stat().st_mode & 0o777) == ([], 0o700)
+    finally:
+        home.rmdir()
+    for name in ("airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "watcher"):
+        assert containers.environment_of(settings, name)["AIRFLOW_HOME"] == f"{settings.var}/airflow"
 
 
 def test_mlflow_answers_to_its_names(contained: Settings) -> None:

@@ -155,7 +155,20 @@ def test_what_tasks_once_had_of_mlflow_is_its_servers_alone(settings: Settings, 
         assert of_server["mlflow"] == of_tasks["mlflow"]
         assert of_server["mlflow-secret-key"] == "of an earlier version"
         passwords = {role.name: role.password for role in logins.postgres_roles(layout, server)}
+        assert passwords.pop("nightshift_people")
         assert passwords == {**roles, "nightshift": ""}
+
+
+def test_tasks_take_no_persons_account_of_mlflow(settings: Settings, tmp_path: Path) -> None:
+    """They write to the file of their login; MLflow's server gives whomever it names the password that it has."""
+    layout, server = Layout(settings.var), Layout(tmp_path / "of mlflow")
+    for made in (layout, server):
+        made.make()
+    logins.ensure_secrets(layout, server)
+    (layout.secrets / "mlflow").write_text('{"username": "ada", "password": "chosen by a task"}')
+    logins.ensure_secrets(layout, server)
+    given = json.loads((server.secrets / "mlflow").read_text())
+    assert given == {"username": "nightshift", "password": "chosen by a task"}
 
 
 def test_the_supervisors_file_keeps_awkward_values(settings: Settings) -> None:

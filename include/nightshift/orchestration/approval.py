@@ -72,11 +72,13 @@ class ApprovalOperator(HITLOperator):
             found = waiting_for(job)
             if found is None:
                 raise AirflowSkipException("the proposal is gone: the run was cleared meanwhile")
-            proposal = found[0]
+            proposal, fate = found
             where = {"dag_id": self.dag_id, "run_id": job.run_id, "task_id": self.task_id}
             answer, why = answered(event, proposal.seq, where)
             if not why and answer.choice == "approve":
                 why = why_not_by(proposal, answer.by, answer.login)
+                if not why and fate.state == "held":  # approved now, it would be refused for good
+                    why = f"{fate.why}; {answer.by} may approve it once they are not"
             if not why:
                 leave_answer(job, proposal.seq, answer)
                 what = f"proposal {proposal.seq}: {answer.choice} by {answer.by}: {answer.reason}"

@@ -5,6 +5,7 @@ neither a task nor an XCom can write in somebody's name. So it needs no login: w
 person has approved.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -16,7 +17,7 @@ from nightshift.plan import RETRAIN_SUFFIX, pipeline_of
 from nightshift.registry.conclusion import approve
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
-from nightshift.registry.proposals import find_proposal
+from nightshift.registry.proposals import ended, proposals
 from nightshift.registry.window import answered, proposal_of
 from nightshift.run_facts import WINDOW
 from nightshift.settings import Settings
@@ -24,6 +25,8 @@ from nightshift.specs.load import load_pipeline, spec_files
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+log = logging.getLogger("nightshift")
 
 
 def add_approvals(app: FastAPI, settings: Settings) -> None:
@@ -37,19 +40,26 @@ def add_approvals(app: FastAPI, settings: Settings) -> None:
             try:
                 with foreseen():
                     recorded(settings, dag_id, run_id, event)
-            except NightshiftError:
+            except NightshiftError as error:
+                log.error("%s %s: an approval was not recorded: %s", dag_id, run_id, error)
                 raise HTTPException(503, "The approval could not be recorded; the log says why.") from None
         return Response(status_code=204)
 
 
 def record_of(session: "Session", dag_id: str, run_id: str) -> dict[str, Any] | None:
-    """Airflow's record of the answer to a run's window, as it resumes the task with it; None where there is none."""
+    """Airflow's record of the answer to a run's window, as it resumes the task with it; None where there is none.
+
+    An answer is one once the task has taken it: to one that cannot count it opens the window again, and where somebody
+    has cleared it since, Airflow keeps what was answered before.
+    """
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.state import TaskInstanceState
     from sqlalchemy import select
 
     window = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == WINDOW)
-    query = select(HITLDetail).join(TaskInstance, TaskInstance.id == HITLDetail.ti_id).where(*window)
+    taken = TaskInstance.state == TaskInstanceState.SUCCESS
+    query = select(HITLDetail).join(TaskInstance, TaskInstance.id == HITLDetail.ti_id).where(*window, taken)
     found = session.scalar(query.where(HITLDetail.responded_at.is_not(None)))
     if found is None:
         return None
@@ -58,16 +68,21 @@ def record_of(session: "Session", dag_id: str, run_id: str) -> dict[str, Any] | 
 
 
 def recorded(settings: Settings, dag_id: str, run_id: str, event: dict[str, Any]) -> Entry | None:
-    """The approval by Airflow's record of a window; None where that approves nothing. Raises NightshiftError."""
+    """The approval by Airflow's record of a window; None where that approves nothing new. Raises NightshiftError.
+
+    The window may be that of another run than the proposal's: one that came to the same model has no proposal of its
+    own. Who answered named the proposal. For one that is ended the ledger's lock is not taken: others wait for it.
+    """
     name = pipeline_of(dag_id)
     seq = proposal_of(event)
     if dag_id != f"{name}{RETRAIN_SUFFIX}" or name not in [path.stem for path in spec_files(settings)] or seq is None:
         return None
     spec = load_pipeline(settings, name)
-    proposal = find_proposal(Ledger.of(settings).entries(name), seq)
+    entries = Ledger.of(settings).entries(name)
     answer, why = answered(event, seq, {"dag_id": dag_id, "run_id": run_id, "task_id": WINDOW})
-    if why or answer.choice != "approve" or proposal.run_id != run_id:
+    if why or answer.choice != "approve" or seq not in [item.seq for item in proposals(entries)] or ended(entries, seq):
         return None
     entry = approve(Ledger.of_people(settings), spec, seq, answer)
-    tonight.update(settings, spec)
+    if entry is not None:
+        tonight.update(settings, spec)
     return entry

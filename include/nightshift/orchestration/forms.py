@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import get_args
 from urllib.parse import parse_qsl, urlsplit
 
+from nightshift.actor import signed_in
 from nightshift.lineage import canonical, sha256
 from nightshift.orders.order import Order, OrderKind, Plan
 
@@ -57,6 +58,14 @@ class Form:
     def digest(self) -> str:
         """The digest of the order as it was asked for, and of the plan that was shown."""
         return sha256(canonical([self.kind, self.version, self.effective_from, self.reason, self.plan]))
+
+
+def actor_of(login: str, where: str) -> str:
+    """The actor that a login is, as for orders by REST. Raises FormRefused for one that nobody can tell."""
+    try:
+        return signed_in(login)
+    except ValueError as error:
+        raise FormRefused(HTTPStatus.FORBIDDEN, str(error), where=where, do="sign in by another login") from None
 
 
 def plan_digest(plan: Plan) -> str:

@@ -29,7 +29,8 @@ REFUSED, INVALID, UNABLE = 409, 422, 503
 
 def require_bearer(authorization: Annotated[str, Header()] = "") -> None:
     """Raises HTTPException 401 where the request has no bearer token of its own."""
-    if not authorization.lower().startswith("bearer "):
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():  # without one Airflow goes by the cookie
         raise HTTPException(401, "A bearer token is needed: POST /auth/token.", {"WWW-Authenticate": "Bearer"})
 
 

@@ -24,7 +24,16 @@ from starlette.background import BackgroundTask
 from nightshift import tonight
 from nightshift.errors import NightshiftError, OrderRefused, PlatformError, foreseen
 from nightshift.orchestration import tonight as tonight_page
-from nightshift.orchestration.forms import FORM, LARGEST, Form, FormRefused, foreign, parsed, plan_digest
+from nightshift.orchestration.forms import (
+    FORM,
+    LARGEST,
+    Form,
+    FormRefused,
+    actor_of,
+    foreign,
+    parsed,
+    plan_digest,
+)
 from nightshift.orchestration.one_time import Allowed, holds, issue
 from nightshift.orchestration.pipeline_page import Shown, done_page, page, plan_page, refusal_page
 from nightshift.orchestration.template import FORM_HEADERS, HTML
@@ -58,7 +67,7 @@ def add(app: FastAPI, settings: Settings) -> None:
             what = f"{user.get_name()} may see {_asked(request)}, and not edit it"
             do = "ask somebody with the right to edit the DAG in Airflow"
             raise FormRefused(HTTPStatus.FORBIDDEN, what, where=_asked(request), do=do)
-        return user.get_name()
+        return actor_of(user.get_name(), _asked(request))
 
     async def sent(request: Request, _: Annotated[str, Depends(person)]) -> Form:
         return parsed(await _body(request), _asked(request))

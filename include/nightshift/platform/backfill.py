@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Literal
 
+from nightshift.actor import system_account
 from nightshift.errors import PlatformError
 from nightshift.plan import RETRAIN_SUFFIX, SchedulePlan, make_plan, pipeline_of, run_days
 from nightshift.platform.airflow_client import AirflowClient, Backfill, Run
@@ -68,7 +69,7 @@ def create(
     argv += ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
     argv += ["--max-active-runs", str(max_active), "--reprocess-behavior", reprocess]
     wait_for_other(client, dag_id, report)
-    done = subprocess.run(argv, env=process_environment(settings), capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=environment(settings), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise PlatformError(
@@ -76,6 +77,11 @@ def create(
             do="a backfill of the same DAG may still be active: wait for it, or look at Browse > Backfills",
         )
     return argv
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables of Airflow's command, which takes from one of them who asks for a run, whatever it says."""
+    return {**process_environment(settings), "LOGNAME": system_account()}
 
 
 def wait_for_other(client: AirflowClient, dag_id: str, report: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ log in with is given in files that variables name; all other secrets are generat
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -33,6 +34,8 @@ UPSTREAM = "upstream"
 POLICY = "user.policy"
 # MLflow's volume, seen from the step that prepares it.
 MLFLOW_VAR = "NIGHTSHIFT_MLFLOW_VAR"
+# It knows the login of people, which no task has.
+_APART = "airflow-api-server"
 _POSTGRES_SECONDS = 120
 
 
@@ -107,7 +110,17 @@ def serve(settings: Settings, name: str) -> NoReturn:
     """Becomes a program of the platform. Raises PlatformError for a name that is none."""
     program = served(settings, name)
     os.umask(0o077)
-    os.execve(program.argv[0], program.argv, {**process_environment(settings), **program.environment})  # noqa: S606
+    os.execve(program.argv[0], program.argv, {**environment_of(settings, name), **program.environment})  # noqa: S606
+
+
+def environment_of(settings: Settings, name: str) -> dict[str, str]:
+    """The variables of a program; Airflow's home is an empty folder of its own where it knows what tasks must not.
+
+    From its home Airflow runs whatever code and commands it finds (``config/airflow_local_settings.py``,
+    ``airflow.cfg``), and that of the others is on the volume to which tasks write.
+    """
+    found = process_environment(settings)
+    return {**found, "AIRFLOW_HOME": tempfile.mkdtemp(prefix="airflow-")} if name == _APART else found
 
 
 def _prepare_databases(settings: Settings, layout: Layout, server: Layout, report: Callable[[str], None]) -> None:
@@ -116,8 +129,11 @@ def _prepare_databases(settings: Settings, layout: Layout, server: Layout, repor
     postgres.make_ledger(layout.cluster, logins.OWNER, logins.WRITER, logins.PEOPLE)
     refuse_pooler(settings.database)
     report("postgres: roles, databases and the ledger are there")
-    migration.ensure_migrated(layout, process_environment(settings), report)
-    migration.ensure_pools(layout, process_environment(settings), report)
+    # This step knows the superuser's password: see environment_of.
+    with tempfile.TemporaryDirectory(prefix="airflow-") as home:
+        environ = {**process_environment(settings), "AIRFLOW_HOME": home}
+        migration.ensure_migrated(layout, environ, report)
+        migration.ensure_pools(layout, environ, report)
     report("airflow: its tables and pools are there")
 
 

@@ -124,7 +124,9 @@ def _write_derived(layout: Layout, of_server: Path) -> None:
     text = mlflow_auth(sqlalchemy_url(layout, "mlflow"), login["username"], login["password"])
     _write(of_server / "mlflow-auth.ini", text)
     if of_server != layout.secrets:
-        _write(of_server / "mlflow", (layout.secrets / "mlflow").read_text())
+        # Tasks write there. The server gives that password to their account, and to no other that the file may name.
+        login = {**_read(layout.secrets / "mlflow"), "username": TASKS}
+        _write(of_server / "mlflow", json.dumps(login))
 
 
 def _give_server(layout: Layout, of_server: Path) -> None:

@@ -30,9 +30,12 @@ _COLUMNS_NOW = """
 SELECT attname FROM pg_attribute WHERE attrelid = 'public.ledger'::regclass AND attnum > 0 AND NOT attisdropped
     AND attname NOT IN ('content', 'hash') AND attgenerated <> 's'
 """
+# Rights on columns with them: that to insert two is enough to append.
 _RIGHTS_NOW = """
-SELECT coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM pg_class c CROSS JOIN aclexplode(c.relacl) a
-    LEFT JOIN pg_roles r ON r.oid = a.grantee
+SELECT coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM pg_class c CROSS JOIN LATERAL (
+        SELECT t.* FROM aclexplode(c.relacl) t
+        UNION SELECT t.* FROM pg_attribute o CROSS JOIN aclexplode(o.attacl) t WHERE o.attrelid = c.oid
+    ) a LEFT JOIN pg_roles r ON r.oid = a.grantee
     WHERE c.oid = 'public.ledger'::regclass AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'
 """
 

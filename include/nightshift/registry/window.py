@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from nightshift.actor import signed_in
 from nightshift.registry.proposals import Answer, Choice
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -45,6 +46,10 @@ def answered(event: Mapping[str, Any], proposal: int, where: Mapping[str, str]) 
     answer = Answer(choice or "reject", by, login, at=at.isoformat() if isinstance(at, datetime) else "", **where)
     if not by:
         return answer, "nobody had signed in who answered; answer again"
+    try:
+        signed_in(by)
+    except ValueError as error:  # an order by it is refused as well: the ledger must not take it for an account
+        return answer, f"by the login that answered nobody can tell who it is: {error}; answer by another one"
     try:
         answer = replace(answer, reason=stated(str(given.get(REASON) or "")))
     except ValueError as error:

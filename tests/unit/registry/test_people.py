@@ -119,6 +119,11 @@ def test_a_ledger_from_before_the_role_gets_it_and_keeps_its_entries(ledger: Led
         (("ALTER TABLE ledger DISABLE TRIGGER of_people",), "trigger of_people is switched off"),
         ((f"GRANT UPDATE ON ledger TO {WRITER}",), f"role {WRITER} has the right UPDATE"),
         (("GRANT INSERT ON ledger TO PUBLIC",), f"may append (PUBLIC, {PEOPLE}, {WRITER}) are not the two"),
+        ((f"GRANT UPDATE (content) ON ledger TO {WRITER}",), f"role {WRITER} has the right UPDATE"),
+        (
+            ("GRANT INSERT (content, hash) ON ledger TO PUBLIC",),
+            f"may append (PUBLIC, {PEOPLE}, {WRITER}) are not the two",
+        ),
         (
             (
                 "CREATE OR REPLACE TRIGGER of_people AFTER INSERT ON ledger FOR EACH ROW "

@@ -230,6 +230,7 @@ def test_an_answer_is_whom_airflow_names() -> None:
     ("changes", "words"),
     [
         ({"responded_by_user": None}, "nobody had signed in"),  # as of an answer by a task's own token
+        ({"responded_by_user": {"id": "7", "name": "root (uid 0)"}}, "nobody can tell who it is"),
         ({"params_input": {PROPOSAL: 7}}, "ada gave no reason"),
         ({"params_input": {REASON: "x" * (LONGEST + 1), PROPOSAL: 7}}, "ada gave no reason"),
         ({"params_input": {REASON: "a\x1b[2Jb", PROPOSAL: 7}}, "ada gave no reason"),
