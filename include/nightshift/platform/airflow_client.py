@@ -281,10 +281,11 @@ def login(settings: Settings, *, patient: bool = True) -> AirflowClient:
 
 def passwords(settings: Settings) -> dict[str, str]:
     """The passwords of logins that this account may read, the platform's own first; none where it may not."""
-    from nightshift.platform.logins import ADMIN, PASSWORDS
+    from nightshift.platform.layout import Layout
+    from nightshift.platform.logins import ADMIN, airflow_passwords
 
     try:
-        found: dict[str, str] = json.loads((settings.var / "secrets" / PASSWORDS).read_text())
+        found: dict[str, str] = json.loads(airflow_passwords(Layout(settings.var)).read_text())
     except OSError:
         return {}
     return dict(sorted(found.items(), key=lambda item: item[0] != ADMIN))

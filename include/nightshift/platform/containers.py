@@ -51,7 +51,7 @@ def prepare(settings: Settings, environ: Mapping[str, str], report: Callable[[st
     layout = Layout(settings.var, settings.postgres, superuser, settings.people_file)
     os.umask(0o077)
     layout.make()
-    storage.write_bytes(str(layout.secrets / "airflow-passwords.json"), json.dumps({logins.ADMIN: airflow}).encode())
+    storage.write_bytes(str(logins.airflow_passwords(layout)), json.dumps({logins.ADMIN: airflow}).encode())
     _require_own_place(layout)
     server = layout
     if folder := environ.get(MLFLOW_VAR):
