@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nightshift.orchestration.forms import FormRefused, parsed
 from nightshift.orchestration.pipeline_page import FEW, Shown, done_page, page, plan_page, refusal_page
-from nightshift.orchestration.pipeline_routes import look
+from nightshift.orchestration.pipeline_routes import giver, look
 from nightshift.orchestration.template import FORM_HEADERS, HEADERS
 from nightshift.orchestration.tonight import Live, line
 from nightshift.orders.order import Order, plan
@@ -85,6 +85,21 @@ def test_the_newest_entry_comes_first_with_who_and_why() -> None:
     assert '<td class="day">2024-03-09<small>as of 2024-03-08</small><td class="who">retrain' in rows[2]
     assert "2024-03-12 09:00:00" in rows[2]
     assert "frozen since 2024-03-12 09:00 UTC by ann: audit &lt;until&gt; Friday (entry 4)" in found
+
+
+def test_whom_an_order_was_said_to_come_from_stands_beside_who_signed_in() -> None:
+    claim = {"claimed": "bob (uid 7)"}
+    found = shown(entries(promotion(0), NewEntry("parcels", "freeze", "ann", "audit", details=claim)))
+    assert '<td class="who">ann, said to be bob (uid 7)<td' in found
+    assert "UTC by ann, said to be bob (uid 7): audit (entry 2)" in found
+
+
+@pytest.mark.parametrize("login", ["root (uid 0)", "<b>ann</b>", ""])
+def test_a_login_that_looks_like_an_account_orders_nothing_on_the_page(login: str) -> None:
+    with pytest.raises(FormRefused, match="no white space, no brackets") as refused:
+        giver(login, "parcels")
+    assert refused.value.status == HTTPStatus.FORBIDDEN
+    assert giver("ann", "parcels") == "ann"
 
 
 def test_many_entries_are_shown_when_they_are_asked_for() -> None:

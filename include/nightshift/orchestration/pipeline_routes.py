@@ -22,6 +22,7 @@ from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
 from nightshift import tonight
+from nightshift.actor import signed_in
 from nightshift.errors import NightshiftError, OrderRefused, PlatformError, foreseen
 from nightshift.orchestration import tonight as tonight_page
 from nightshift.orchestration.forms import FORM, LARGEST, Form, FormRefused, foreign, parsed, plan_digest
@@ -58,14 +59,14 @@ def add(app: FastAPI, settings: Settings) -> None:
             what = f"{user.get_name()} may see {_asked(request)}, and not edit it"
             do = "ask somebody with the right to edit the DAG in Airflow"
             raise FormRefused(HTTPStatus.FORBIDDEN, what, where=_asked(request), do=do)
-        return user.get_name()
+        return giver(user.get_name(), _asked(request))
 
     async def sent(request: Request, _: Annotated[str, Depends(person)]) -> Form:
         return parsed(await _body(request), _asked(request))
 
     @app.get("/pipelines/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
     def pipeline(dag_id: str, request: Request, user: GetUserDep, session: SessionDep, show: str = "") -> Response:
-        """How a pipeline stands, and what its ledger says."""
+        """The state of a pipeline, and what its ledger says."""
         name = _pipeline(settings, dag_id)
         if name != dag_id:  # of a retrain, whose rights are its own
             return RedirectResponse(name)
@@ -115,7 +116,7 @@ def add(app: FastAPI, settings: Settings) -> None:
 
 
 def look(settings: Settings, name: str, live: dict[str, Live], user: str | None, *, everything: bool = False) -> Shown:
-    """What the page shows to a reader; ``user`` is who may order there, None who may not."""
+    """Return what the page shows to a reader; ``user`` is who may order there, None who may not."""
     now, troubles = datetime.now(UTC), list[str]()
     entries: list[Entry] = []
     spec: Pipeline | None = None
@@ -145,6 +146,14 @@ def look(settings: Settings, name: str, live: dict[str, Live], user: str | None,
         next_day = str(max(next_ds(spec.schedule, now), spec.schedule.start))
     may = user is not None and spec is not None and read
     return Shown(line, entries, now, next_day, tuple(troubles), token if may else None, everything)
+
+
+def giver(login: str, where: str) -> str:
+    """Return the actor that a login is. Raises FormRefused for one that could pass for an account of a system."""
+    try:
+        return signed_in(login)
+    except ValueError as error:
+        raise FormRefused(HTTPStatus.FORBIDDEN, str(error), where=where, do="sign in by another one") from None
 
 
 def may_order(request: Request, user: Any) -> bool:
@@ -228,13 +237,9 @@ def _refusals(name: str, status: HTTPStatus) -> Iterator[None]:
 
 
 def _follow(settings: Settings, spec: Pipeline, found: Plan) -> None:
-    """What only shows an order, after its page was answered: MLflow may take long, and the ledger holds."""
+    """Bring up to date what only shows an order, after its page was answered: MLflow may take long."""
     tonight.update(settings, spec)
-    try:
-        with foreseen():
-            shown_in_mlflow(settings, spec, found)
-    except NightshiftError as error:
-        log.warning("%s: MLflow does not show the order yet, the ledger holds: %s", spec.name, error)
+    shown_in_mlflow(settings, spec, found)
 
 
 def _answer(content: str, *, status: int = 200, background: BackgroundTask | None = None) -> Response:
