@@ -78,16 +78,15 @@ class Live:
 
     def api(self, path: str, method: str = "GET", document: Any = None, user: str = "admin") -> Any:
         """The answer of Airflow's REST API to its admin or another user, for example of ``/api/v2/dags``."""
-        passwords = json.loads((self.settings.var / "secrets" / "airflow-passwords.json").read_text())
-        login = {"username": user, "password": passwords[user]}
-        token = self._ask("POST", "/auth/token", login, {})["access_token"]
-        return self._ask(method, path, document, {"Authorization": f"Bearer {token}"})
+        return self._ask(method, path, document, self.bearer(user))
 
     def cookies(self, user: str = "admin") -> dict[str, str]:
         """The cookie that a person's browser has after the login page."""
-        passwords = json.loads((self.settings.var / "secrets" / "airflow-passwords.json").read_text())
-        login = {"username": user, "password": passwords[user]}
-        return {"_token": self._ask("POST", "/auth/token", login, {})["access_token"]}
+        return {"_token": self._token(user)}
+
+    def bearer(self, user: str) -> dict[str, str]:
+        """The header of a program in which a person has signed in."""
+        return {"Authorization": f"Bearer {self._token(user)}"}
 
     def end_backfills(self) -> None:
         """Does at once what Airflow does every 30 seconds: completes the backfills whose runs are all over.
@@ -99,6 +98,11 @@ class Live:
 
         with connect(Layout(self.settings.var).cluster, "airflow") as connection:
             connection.execute(_END_BACKFILLS)
+
+    def _token(self, user: str) -> str:
+        passwords = json.loads((self.settings.var / "secrets" / "airflow-passwords.json").read_text())
+        login = {"username": user, "password": passwords[user]}
+        return str(self._ask("POST", "/auth/token", login, {})["access_token"])
 
     def _ask(self, method: str, path: str, document: Any, headers: dict[str, str]) -> Any:
         url = f"{self.settings.airflow_url}{path}"

@@ -1,11 +1,9 @@
-"""Who gives an order: the account of this process, a login of Airflow, and when two of them are one person."""
+"""The givers of orders: the account of this process, a login of Airflow, and when two of them are one person."""
 
 import os
 import pwd
 import re
 import unicodedata
-from collections.abc import Collection
-from pathlib import Path
 
 _UID = re.compile(r" \(uid \d+\)$")
 # What Airflow's login may be called: no white space and no brackets, so that it looks like no account of a system.
@@ -20,12 +18,11 @@ def system_account() -> str:
 
     The kernel's uid is asked; ``$LOGNAME`` and ``$USER`` are what anybody writes into them.
     """
-    return _account(os.getuid())
-
-
-def platform_account(var: Path) -> str:
-    """Return the account that runs the platform whose data lies in a folder: a service, and no person."""
-    return _account(var.stat().st_uid)
+    number = os.getuid()
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
+    except KeyError:  # a container's user need have no name
+        return f"uid {number}"
 
 
 def signed_in(login: str) -> str:
@@ -35,28 +32,16 @@ def signed_in(login: str) -> str:
     return login
 
 
-def person(actor: str, services: Collection[str] = ()) -> str:
-    """Return the normal form of an actor's name, the same for one person's login and account; empty for a service.
+def person(actor: str) -> str:
+    """Return the normal form of an actor's name, the same for one person's login and account.
 
     ``Ada`` in Airflow and ``ada (uid 1000)`` on a machine are one person: letters count alike in upper and lower case.
     An account without a name is known by its uid.
     """
-    name = _name(actor)
-    return "" if name in {_name(service) for service in services} else name
+    name = unicodedata.normalize("NFKC", _UID.sub("", actor.strip()))
+    return unicodedata.normalize("NFKC", name.casefold()).strip()
 
 
 def named(actor: str, claimed: str) -> str:
     """Return an actor's name, with whom an order was said to come from where that is another person."""
     return f"{actor}, said to be {claimed}" if person(claimed) not in ("", person(actor)) else actor
-
-
-def _account(number: int) -> str:
-    try:
-        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
-    except KeyError:  # a container's user need have no name
-        return f"uid {number}"
-
-
-def _name(actor: str) -> str:
-    name = unicodedata.normalize("NFKC", _UID.sub("", actor.strip()))
-    return unicodedata.normalize("NFKC", name.casefold()).strip()

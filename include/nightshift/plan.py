@@ -202,18 +202,13 @@ def _retrain(pipeline: Pipeline) -> DagPlan:
         tags=_tags(pipeline, "retrain"),
         schedule=_schedule(pipeline, _EVERY[pipeline.schedule.retrain]),
         # A run that waits for a person must not keep tomorrow's from its turn.
-        max_active_runs=16 if waits_for_people(pipeline) else 4,
+        max_active_runs=16 if pipeline.promotion.needs_person else 4,
         tasks=tasks,
     )
 
 
-def waits_for_people(pipeline: Pipeline) -> bool:
-    """Whether retrains of the pipeline may wait for a person."""
-    return pipeline.promotion.approval == "required"
-
-
 def _approval(pipeline: Pipeline) -> tuple[tuple[str, Kind, int, str], ...]:
-    if not waits_for_people(pipeline):
+    if not pipeline.promotion.needs_person:
         return ()
     doc = (
         "Waits for a person's answer to the proposal that decide made; skipped where it made none, as in a backfill. "

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 MADE_FOR_A_DAY = ("scheduled", "backfill")
@@ -10,7 +11,7 @@ MADE_FOR_A_DAY = ("scheduled", "backfill")
 BUSINESS_DATE = "business_date"
 """The key of a run's conf by which a person orders a day."""
 
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def run_day(run_type: str, conf: Any, logical_date: str) -> str:
@@ -24,3 +25,11 @@ def run_day(run_type: str, conf: Any, logical_date: str) -> str:
     if isinstance(ordered, str) and _ISO.fullmatch(ordered):
         return ordered
     return logical_date[:10]
+
+
+def iso_day(text: str) -> date | None:
+    """Return the day that a person wrote as 2013-03-04; None for whatever else Python would take, such as 20130304."""
+    try:
+        return date.fromisoformat(text) if _ISO.fullmatch(text) else None
+    except ValueError:
+        return None

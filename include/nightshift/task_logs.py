@@ -31,7 +31,7 @@ def delete_old_logs(folder: Path, days: int, now: float) -> int:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """What is below the folders of DAGs, what a folder contains before it."""
+    """Yield what is below the folders of DAGs, what a folder contains before it."""
     for dag in sorted(folder.glob("dag_id=*")):
         if not dag.is_symlink():
             for place, folders, files in os.walk(dag, topdown=False, followlinks=False):

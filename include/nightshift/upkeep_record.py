@@ -1,4 +1,4 @@
-"""What people did to the platform itself, one file for each: who, when, what. None is ever written again.
+"""Records of what people did to the platform itself, one file for each: who, when, what. None is written again.
 
 ``prune`` keeps its records beside the lake that it removes from, ``down`` below ``var``: it must end where the lake is
 away, too. ``restore`` has an entry of the ledger.

@@ -235,17 +235,12 @@ class TestCancel:
         live.api(f"/api/v2/dags/letters/dagRuns/{first['dag_run_id']}", "PATCH", {"state": "failed"})
 
 
-def bearer(live: Live, user: str) -> dict[str, str]:
-    """The header of a person who has signed in."""
-    return {"Authorization": f"Bearer {live.cookies(user)['_token']}"}
-
-
 class TestOrders:
     FREEZE: ClassVar[dict[str, str]] = {"kind": "freeze", "reason": "audit", "claimed": "eve"}
 
     def test_who_may_not_edit_the_dag_or_shows_a_cookie_alone_gives_none(self, live: Live) -> None:
         address = f"{live.settings.airflow_url}/nightshift/orders/letters"
-        viewer = bearer(live, "vic")
+        viewer = live.bearer("vic")
         assert requests.get(f"{live.settings.airflow_url}/api/v2/dags", headers=viewer, timeout=30).status_code == 200
         refused = [
             requests.post(address, json=self.FREEZE, timeout=30, **more).status_code
@@ -263,10 +258,10 @@ class TestOrders:
         ledger, account = Ledger.of(live.settings), system_account()
         # The first one imports what an order needs.
         address = f"{live.settings.airflow_url}/nightshift/orders/letters"
-        answer = requests.post(address, json=self.FREEZE, headers=bearer(live, "ada"), timeout=60)
+        answer = requests.post(address, json=self.FREEZE, headers=live.bearer("ada"), timeout=60)
         assert answer.status_code == 200, answer.text
         assert (answer.json()["entry"]["actor"], ledger.entries("letters")[-1].by) == ("ada", "ada, said to be eve")
-        again = requests.post(address, json=self.FREEZE, headers=bearer(live, "olaf"), timeout=30)
+        again = requests.post(address, json=self.FREEZE, headers=live.bearer("olaf"), timeout=30)
         assert (again.status_code, "frozen already: entry" in again.json()["what"]) == (409, True)
 
         began = datetime.now(UTC)

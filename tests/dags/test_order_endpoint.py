@@ -117,6 +117,8 @@ def test_the_status_says_who_can_do_something(error: NightshiftError, status: in
         {"claimed": "x" * 201},
         {"seen": "not a hash"},
         {"effective_from": "tomorrow"},
+        {"effective_from": "20240309"},
+        {"effective_from": 1709942400},
     ],
 )
 def test_an_order_says_what_orders_say_and_never_who_gives_it(changes: dict[str, Any]) -> None:

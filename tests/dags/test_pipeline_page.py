@@ -87,6 +87,13 @@ def test_the_newest_entry_comes_first_with_who_and_why() -> None:
     assert "frozen since 2024-03-12 09:00 UTC by ann: audit &lt;until&gt; Friday (entry 4)" in found
 
 
+def test_whom_an_order_was_said_to_come_from_stands_beside_who_signed_in() -> None:
+    claim = {"claimed": "bob (uid 7)"}
+    found = shown(entries(promotion(0), NewEntry("parcels", "freeze", "ann", "audit", details=claim)))
+    assert '<td class="who">ann, said to be bob (uid 7)<td' in found
+    assert "UTC by ann, said to be bob (uid 7): audit (entry 2)" in found
+
+
 def test_many_entries_are_shown_when_they_are_asked_for() -> None:
     many = entries(*[promotion(number, f"{number:064}") for number in range(FEW + 5)])
     assert shown(many).count("<tr><td>") == FEW

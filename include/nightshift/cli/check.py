@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     Template = tuple[Kind, dict[str, Any], list[Problem]]
 
 
-# One orders, another approves.
-_FEWEST = 2
+_FEWEST = 2  # logins: what one orders another approves
 
 
 def check(
@@ -88,7 +87,7 @@ def _more_findings(
     from nightshift.pods.kinds import SCORING
 
     yield from _wrong_parameters(spec)
-    if spec.promotion.approval == "required" and people is not None and len(people) < _FEWEST:
+    if spec.promotion.needs_person and people is not None and len(people) < _FEWEST:
         words = f"promotion.approval: {len(people)} login is known here, and what one person orders another approves"
         yield ("promotion", "approval"), f"{words}; add logins as docs/operating.md says (signing in)"
     for name, words in channels.unknown(spec.notify) if channels else ():
@@ -153,5 +152,5 @@ def _untold(settings: "Settings", specs: "tuple[Pipeline, ...]") -> Iterator[str
 
 def _unasked(specs: "tuple[Pipeline, ...]") -> Iterator[str]:
     """Specs that want a person's approval where this machine does not know who can sign in."""
-    if names := [spec.name for spec in specs if spec.promotion.approval == "required"]:
+    if names := [spec.name for spec in specs if spec.promotion.needs_person]:
         yield f"whether two people can sign in, as promotions of {', '.join(names)} want, is not known here"

@@ -1,4 +1,4 @@
-"""Who gives an order on the command line, and its way: by the API server, or from here where there is none."""
+"""The giver of an order on the command line, and its way: by the API server, or from here where there is none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Giver:
-    """Who gives it: a login of Airflow with the account of this machine as a claim, or that account alone."""
+    """The giver of an order: a login of Airflow with the account of this machine as a claim, or that account alone."""
 
     actor: str
     claimed: str = ""
     server: "SignedIn | None" = None
 
     def place(self, settings: "Settings", spec: "Pipeline", found: "Plan") -> "Entry":
-        """Records a plan and returns its entry. Raises NightshiftError."""
+        """Record a plan and return its entry. Raises NightshiftError."""
         from nightshift import tonight
         from nightshift.orders.asked import AskedOrder, asked
         from nightshift.orders.place import place
@@ -42,7 +42,7 @@ class Giver:
         return self.server.order(spec.name, sent)
 
     def waive(self, settings: "Settings", spec: "Pipeline", source: str, ds: date, reason: str) -> "Entry":
-        """Waives a day of a source and returns the entry. Raises NightshiftError."""
+        """Waive a day of a source and return the entry. Raises NightshiftError."""
         from nightshift.inputs.waive import waive
         from nightshift.orders.asked import AskedWaiver, asked
 

@@ -67,7 +67,7 @@ def _status(as_json: bool) -> None:
     from nightshift.platform import local
     from nightshift.platform.health import HEALTHY, look_problems
     from nightshift.platform.layout import Layout
-    from nightshift.platform.logins import ADMIN, mlflow_admin
+    from nightshift.platform.logins import ADMIN, airflow_passwords, mlflow_admin
     from nightshift.settings import Settings
     from nightshift.upkeep_record import last_stop
 
@@ -75,7 +75,7 @@ def _status(as_json: bool) -> None:
     found = local.status(settings)
     healthy = all(item.health == HEALTHY for item in found)
     layout = Layout(settings.var)
-    passwords = {"airflow": layout.secrets / "airflow-passwords.json", "mlflow": mlflow_admin(layout)}
+    passwords = {"airflow": airflow_passwords(layout), "mlflow": mlflow_admin(layout)}
     urls = {"airflow": settings.airflow_url, "mlflow": settings.mlflow_uri}
     rows = [(item.name, item.state, item.health, str(item.pid or ""), str(item.port or "")) for item in found]
     lines = [table(("component", "state", "health", "pid", "port"), rows)]

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from nightshift.aligned import aligned
+from nightshift.run_day import iso_day
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 VerifyLanding = Annotated[
@@ -21,12 +21,10 @@ PipelineName = Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of t
 
 def day(text: str) -> date:
     """A business date given on the command line."""
-    try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            raise ValueError
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a day; write it as YYYY-MM-DD") from None
+    found = iso_day(text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a day; write it as YYYY-MM-DD")
+    return found
 
 
 def moment(text: str) -> datetime:

@@ -91,7 +91,7 @@ class ApprovalOperator(HITLOperator):
         self.execute(context)
 
     def _describe(self, job: Job, proposal: Proposal) -> None:
-        """What people see before they answer: versions, numbers and names, no data."""
+        """Put together what people see before they answer: versions, numbers and names, no data."""
         entry, name = proposal.entry, job.pipeline.name
         by = f"ordered by {proposal.ordered_by}" if proposal.ordered_by else "of the schedule"
         self.subject = (

@@ -1,6 +1,5 @@
-"""What a form may send, and from where: bodies become fields, and a request that another site made is refused. Pure."""
+"""The forms of people's orders: bodies become fields, and a request that another site made is refused. Pure."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from nightshift.actor import signed_in
 from nightshift.lineage import canonical, sha256
 from nightshift.orders.order import Order, OrderKind, Plan
+from nightshift.run_day import iso_day
 
 KINDS: tuple[OrderKind, ...] = get_args(OrderKind)
 LARGEST = 8192  # bytes of a body
@@ -20,7 +20,6 @@ FORM = "application/x-www-form-urlencoded"
 _FIELDS = {
     "kind": 20, "version": 64, "effective_from": 10, "reason": LONGEST, "token": 80, "seen": 64, "plan": 64,
 }  # fmt: skip
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -52,7 +51,7 @@ class Form:
         return Order(self.kind, actor, self.reason, self.version, self.effective_from)
 
     def action(self) -> str:
-        """What a token must be for: the form alone, or in the second step the whole order with its plan."""
+        """Return what a token must be for: the form alone, or in the second step the whole order with its plan."""
         return f"plan {self.kind}" if not self.plan else f"record {self.digest()}"
 
     def digest(self) -> str:
@@ -100,10 +99,7 @@ def parsed(body: bytes, where: str) -> Form:
     if kind is None:
         raise refusal("the form is for no order that people may give")
     day = fields.get("effective_from", "").strip()
-    try:
-        effective_from = date.fromisoformat(day) if _DAY.fullmatch(day) else None
-    except ValueError:
-        effective_from = None
+    effective_from = iso_day(day)
     if day and effective_from is None:
         raise refusal("the first day is no day like 2013-03-07")
     texts = {name: fields.get(name, "") for name in ("token", "seen", "plan")}

@@ -18,7 +18,7 @@ _PURPOSE = b"nightshift: the token of an order's form"
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a token allows: ``user`` is Airflow's login, ``head`` the hash of the pipeline's newest entry.
+    """The use that a token allows: ``user`` is Airflow's login, ``head`` the hash of the pipeline's newest entry.
 
     ``action`` names the form, and for an order that is to be recorded all that its plan says.
     """

@@ -23,7 +23,6 @@ from nightshift.settings import Settings
 from nightshift.specs.load import load_pipeline
 from nightshift.specs.model import Pipeline
 
-# Who holds a token is asked before anything else is: a request without one learns nothing.
 REFUSED, INVALID, UNABLE = 409, 422, 503
 
 
@@ -36,6 +35,7 @@ def require_bearer(authorization: Annotated[str, Header()] = "") -> None:
 
 def add_orders(app: FastAPI, settings: Settings) -> None:
     """Adds the two paths to an application."""
+    # The token comes first: a request without one learns nothing.
     may_edit = [Depends(require_bearer), Depends(requires_access_dag("PUT"))]
 
     @app.post("/orders/{dag_id}", dependencies=may_edit)

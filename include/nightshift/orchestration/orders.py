@@ -4,7 +4,6 @@ Whoever may trigger a DAG may give one. So an order never says what is read, wri
 not known is refused, since its giver thinks that it does something.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,11 +12,10 @@ from typing import Any
 from nightshift.actor import SERVICE
 from nightshift.errors import ConfRefused
 from nightshift.plan import RETRAIN_SUFFIX
-from nightshift.run_day import BUSINESS_DATE, MADE_FOR_A_DAY
+from nightshift.run_day import BUSINESS_DATE, MADE_FOR_A_DAY, iso_day
 from nightshift.specs.spelling import nearest
 
 _LONGEST = 200
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,10 @@ def _day(run: Any, conf: Mapping[str, Any]) -> date | None:
     text = conf.get(BUSINESS_DATE)
     if text is None or text == "":
         return None
-    try:
-        if isinstance(text, str) and _ISO.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise refusal(run, "the business date in its conf is no date like 2013-03-04")
+    day = iso_day(text) if isinstance(text, str) else None
+    if day is None:
+        raise refusal(run, "the business date in its conf is no date like 2013-03-04")
+    return day
 
 
 def _rebuild(run: Any, conf: Mapping[str, Any]) -> bool:

@@ -35,7 +35,7 @@ Token = Callable[[OrderKind], str]
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page knows. ``entries`` are the pipeline's; ``next_day`` is the next one to be scored.
+    """The knowledge of the page. ``entries`` are the pipeline's; ``next_day`` is the next one to be scored.
 
     ``troubles`` are sentences on what could not be read. Without ``token`` the reader may give no orders.
     """
@@ -121,7 +121,7 @@ def _headline(line: Line, entries: Sequence[Entry]) -> str:
 
 def _frozen(entry: Entry) -> str:
     since = f"{entry.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"frozen since {since} by {entry.actor}: {entry.reason} (entry {entry.seq})"
+    return f"frozen since {since} by {entry.by}: {entry.reason} (entry {entry.seq})"
 
 
 def _timeline(pipeline: str, entries: Sequence[Entry], everything: bool) -> str:
@@ -141,7 +141,7 @@ def _row(entry: Entry) -> str:
     return (
         f"<tr><td>{entry.seq}<td>{entry.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         f'<td><span class="kind {escape(entry.kind)}">{escape(entry.kind)}</span> {escape(of)}{digest}'
-        f'<td class="day">{entry.effective_from or ""}{as_of}<td class="who">{escape(entry.actor)}'
+        f'<td class="day">{entry.effective_from or ""}{as_of}<td class="who">{escape(entry.by)}'
         f'<td class="why">{escape(entry.reason)}</tr>'
     )
 
@@ -211,7 +211,7 @@ def _choices(entries: Sequence[Entry], kind: OrderKind) -> list[tuple[str, str]]
 
 
 def _name(entries: Sequence[Entry], model: Model) -> str:
-    """What names it without doubt: its version, or where several have that the first digits of its SHA-256."""
+    """Return what names it without doubt: its version, or where several have that the first digits of its SHA-256."""
     return model.version if len(named(entries, model.version)) == 1 else model.sha256[:16]
 
 

@@ -74,7 +74,7 @@ def add(app: FastAPI, settings: Settings) -> None:
 
     @app.get("/pipelines/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
     def pipeline(dag_id: str, request: Request, user: GetUserDep, session: SessionDep, show: str = "") -> Response:
-        """How a pipeline stands, and what its ledger says."""
+        """The state of a pipeline, and what its ledger says."""
         name = _pipeline(settings, dag_id)
         if name != dag_id:  # of a retrain, whose rights are its own
             return RedirectResponse(name)
@@ -124,7 +124,7 @@ def add(app: FastAPI, settings: Settings) -> None:
 
 
 def look(settings: Settings, name: str, live: dict[str, Live], user: str | None, *, everything: bool = False) -> Shown:
-    """What the page shows to a reader; ``user`` is who may order there, None who may not."""
+    """Return what the page shows to a reader; ``user`` is who may order there, None who may not."""
     now, troubles = datetime.now(UTC), list[str]()
     entries: list[Entry] = []
     spec: Pipeline | None = None
@@ -237,13 +237,9 @@ def _refusals(name: str, status: HTTPStatus) -> Iterator[None]:
 
 
 def _follow(settings: Settings, spec: Pipeline, found: Plan) -> None:
-    """What only shows an order, after its page was answered: MLflow may take long, and the ledger holds."""
+    """Bring up to date what only shows an order, after its page was answered: MLflow may take long."""
     tonight.update(settings, spec)
-    try:
-        with foreseen():
-            shown_in_mlflow(settings, spec, found)
-    except NightshiftError as error:
-        log.warning("%s: MLflow does not show the order yet, the ledger holds: %s", spec.name, error)
+    shown_in_mlflow(settings, spec, found)
 
 
 def _answer(content: str, *, status: int = 200, background: BackgroundTask | None = None) -> Response:

@@ -1,12 +1,13 @@
-"""What is sent to the API server for an order or a waiver: the fields of its JSON, each checked."""
+"""An order or a waiver as it is sent to the API server: the fields of its JSON, each checked."""
 
 from datetime import date
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nightshift.errors import OrderRefused
 from nightshift.orders.order import Order, OrderKind
+from nightshift.run_day import iso_day
 
 
 def _printable(text: str) -> str:
@@ -15,6 +16,15 @@ def _printable(text: str) -> str:
     return text
 
 
+def _day(value: Any) -> Any:
+    """A day, or the text of one: a number would be seconds since 1970, which nobody means."""
+    found = iso_day(value) if isinstance(value, str) else value
+    if not isinstance(found, date):
+        raise ValueError("it is no day like 2013-03-04")
+    return found
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_printable)]
 
@@ -30,7 +40,7 @@ class AskedOrder(BaseModel):
     kind: OrderKind
     reason: Reason
     version: Line = ""
-    effective_from: date | None = None
+    effective_from: Day | None = None
     seen: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None = None
     claimed: Line = ""
 
@@ -45,7 +55,7 @@ class AskedWaiver(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: Line
-    ds: date
+    ds: Day
     reason: Reason
     claimed: Line = ""
 

@@ -1,4 +1,4 @@
-"""What there is to know of an order, before it is recorded and after: one report, for command line and pages."""
+"""The report of an order, before it is recorded and after: one for command line and pages."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -104,7 +104,8 @@ def shown_in_mlflow(settings: Settings, pipeline: Pipeline, plan: Plan) -> str:
     fails: the ledger holds.
     """
     try:
-        said = follow(settings, pipeline)
+        with said_of():
+            said = follow(settings, pipeline)
     except NightshiftError as error:
         log.warning("MLflow's alias was not looked at, the ledger holds: %s", error)
         return "the alias champion was not set"

@@ -24,10 +24,11 @@ _REFUSALS = {
     400: "Airflow does not take the answer",
     403: "this login may not answer there; Airflow's role of it must be allowed to edit the DAG's runs",
     404: "nothing waits for an answer there; the window opens some seconds after the proposal",
-    409: "somebody has answered already",
+    # Or this very request, sent again after an answer that was lost.
+    409: "it has been answered already; `nightshift proposals` says by whom",
 }
 
-_UNAUTHORISED, _CONFLICT = 401, 409
+_UNAUTHORISED, _NOT_FOUND, _CONFLICT = 401, 404, 409
 
 # A busy machine answers late: what is only asked is asked again, so many seconds later.
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -219,15 +220,12 @@ class AirflowClient:
 
     def has_dag(self, dag_id: str) -> bool:
         """Return whether the DAG has been parsed and is not stale."""
-        import httpx
-
         try:
             return not self._ask("GET", f"/api/v2/dags/{dag_id}").get("is_stale", False)
         except PlatformError as error:
-            cause = error.__cause__
-            if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.NOT_FOUND:
-                return False
-            raise
+            if _status(error.__cause__) != _NOT_FOUND:
+                raise
+            return False
 
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         import httpx
@@ -281,10 +279,11 @@ def login(settings: Settings, *, patient: bool = True) -> AirflowClient:
 
 def passwords(settings: Settings) -> dict[str, str]:
     """The passwords of logins that this account may read, the platform's own first; none where it may not."""
-    from nightshift.platform.logins import ADMIN, PASSWORDS
+    from nightshift.platform.layout import Layout
+    from nightshift.platform.logins import ADMIN, airflow_passwords
 
     try:
-        found: dict[str, str] = json.loads((settings.var / "secrets" / PASSWORDS).read_text())
+        found: dict[str, str] = json.loads(airflow_passwords(Layout(settings.var)).read_text())
     except OSError:
         return {}
     return dict(sorted(found.items(), key=lambda item: item[0] != ADMIN))

@@ -154,7 +154,7 @@ def _airflow_core(settings: Settings, layout: Layout) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         LOGINS: f"{logins.ADMIN}:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.secrets / "airflow-passwords.json"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(logins.airflow_passwords(layout)),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         # A look-up of the machine's name can hang without a network.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",

@@ -18,8 +18,6 @@ from nightshift.settings import REMOVAL_KEY
 # The database of the ledger has the name of the role that owns it.
 OWNER, WRITER, PEOPLE = "nightshift", "nightshift_writer", ledger_table.PEOPLE
 ADMIN = "admin"
-# Airflow adds the other logins that it is configured with.
-PASSWORDS = "airflow-passwords.json"
 
 # Tasks are no administrator of MLflow, which knows them by this name.
 TASKS = "nightshift"
@@ -38,7 +36,7 @@ def ensure_secrets(layout: Layout, server: Layout | None = None, admin: str = ""
     _once(layout.people_login, lambda: layout.cluster.url(PEOPLE, OWNER, _token()) + "\n")
     _forget_owner(layout)
     _give_server(layout, of_server)
-    _once(layout.secrets / PASSWORDS, lambda: json.dumps({ADMIN: _token()}))
+    _once(airflow_passwords(layout), lambda: json.dumps({ADMIN: _token()}))
     _once(of_server / "mlflow-admin", lambda: json.dumps({"username": ADMIN, "password": admin or _token()}))
     _once(of_server / "mlflow-database", _token)
     _once(of_server / "mlflow-secret-key", lambda: secrets.token_hex(64))
@@ -85,6 +83,11 @@ def sqlalchemy_url(layout: Layout, role: str) -> str:
     """The SQLAlchemy URL of the database that has its role's name; holds no password."""
     url = layout.cluster.url(role, role, passfile=str(passfile(layout, role)))
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def airflow_passwords(layout: Layout) -> Path:
+    """The passwords of Airflow's logins by name. Airflow adds those of the other logins that it is configured with."""
+    return layout.secrets / "airflow-passwords.json"
 
 
 def mlflow_admin(layout: Layout) -> Path:

@@ -29,7 +29,7 @@ MINIMUM_PASSWORD = 12  # MLflow's own
 
 @dataclass(frozen=True)
 class Account:
-    """Who logs in."""
+    """A login of MLflow."""
 
     username: str
     password: str = field(repr=False)

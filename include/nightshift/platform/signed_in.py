@@ -9,6 +9,8 @@ from nightshift.actor import signed_in, system_account
 from nightshift.errors import PlatformError, said
 from nightshift.orders.asked import AskedOrder, AskedWaiver
 from nightshift.platform.airflow_client import passwords
+from nightshift.platform.layout import Layout
+from nightshift.platform.logins import airflow_passwords
 from nightshift.registry.entry import Entry
 from nightshift.registry.ledger import Ledger
 from nightshift.settings import Settings
@@ -144,7 +146,7 @@ def _platform_login(settings: Settings) -> tuple[str, str]:
     except (ValueError, StopIteration, AttributeError):
         raise PlatformError(
             "an order needs a login of Airflow, and none is known here; nothing was recorded",
-            where=str(settings.var / "secrets" / "airflow-passwords.json"),
+            where=str(airflow_passwords(Layout(settings.var))),
             do="set NIGHTSHIFT_AIRFLOW_USER, and NIGHTSHIFT_AIRFLOW_PASSWORD_FILE or a terminal to be asked at",
         ) from None
     log.info("signed in to Airflow as %s, the platform's own login; NIGHTSHIFT_AIRFLOW_USER signs in a person", login)

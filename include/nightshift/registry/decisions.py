@@ -249,8 +249,8 @@ def _same_refusal(verdict: Verdict, last: Entry, found: Standing) -> bool:
 
 
 def _unasked(pipeline: Pipeline, found: Standing) -> bool:
-    """Whether a promotion would be live without the person that the spec requires."""
-    return pipeline.promotion.approval == "required" and found.role == "live"
+    """Return whether a promotion would be live without the person that the spec requires."""
+    return pipeline.promotion.needs_person and found.role == "live"
 
 
 def _reason(pipeline: Pipeline, verdict: Verdict, found: Standing, held: Entry | None) -> str:

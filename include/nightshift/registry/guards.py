@@ -68,7 +68,7 @@ def flaws(connection: "Connection[TupleRow]") -> list[Finding]:
 
 
 def _of_rights(apart: list[str], rights: "list[TupleRow]") -> list[str]:
-    """What of the rights is not as it was made: two roles may append, and the trigger knows which is which."""
+    """Return what of the rights is not as it was made: two roles may append, and the trigger knows which is which."""
     said = [f"role {role} has the right {right}, which nobody needs" for role, right in rights if right != "INSERT"]
     appending = {role for role, right in rights if right == "INSERT"}
     if apart and (len(set(apart)) != len(apart) or appending != set(apart)):

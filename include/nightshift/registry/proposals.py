@@ -59,7 +59,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of the window on a proposal, by Airflow's record of it.
+    """The end of the window on a proposal, by Airflow's record of it.
 
     ``by`` and ``login`` are the name and the id of whom Airflow had authenticated, empty where nobody answered. ``at``
     is Airflow's time of the answer, in ISO format; ``dag_id``, ``run_id`` and ``task_id`` are where its record is.
@@ -81,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of a proposal so far, why (empty while it is open), and the entry that ended it, if one did."""
+    """The state of a proposal so far, why (empty while it is open), and the entry that ended it, if one did."""
 
     state: State
     why: str = ""
@@ -102,7 +102,7 @@ def find_proposal(entries: Sequence[Entry], seq: int) -> Proposal:
 
 
 def fate(entries: Sequence[Entry], schedule: Schedule, proposal: Proposal, now: datetime) -> Fate:
-    """What became of a proposal until a moment (aware).
+    """Return what became of a proposal until a moment (aware).
 
     Of one that is ``held`` promotions are frozen: it can be answered once they are not.
     """
@@ -177,7 +177,7 @@ def proposed(
 def compared_still(
     entries: Sequence[Entry], schedule: Schedule, verdict: Verdict, rival: int | None, now: datetime
 ) -> bool:
-    """Whether the champion and the open proposal that a verdict rests on are those of now."""
+    """Return whether the champion and the open proposal that a verdict rests on are those of now."""
     waiting = open_proposal(entries, schedule, now)
     same = waiting is not None and waiting.entry.model_sha256 == verdict.model_sha256
     if not same and (waiting.seq if waiting else None) != rival:
@@ -198,13 +198,13 @@ def concluded(
         return end
     obstacle = _obstacle(entries, pipeline.schedule, proposal, now)
     reason, kind = _conclusion(proposal, answer, obstacle)
-    entry, person = proposal.entry, answer.choice != "expire" and (kind == "approval" or answer.choice == "reject")
+    entry, by_person = proposal.entry, kind == "approval" or answer.choice == "reject"
     effective = effective_from(pipeline.schedule, proposal.as_of, now, history=proposal.history)
     kept = {name: value for name, value in entry.details.items() if name in _KEPT}
     return NewEntry(
         pipeline=pipeline.name,
         kind=kind,
-        actor=answer.by if person else entry.actor,
+        actor=answer.by if by_person else entry.actor,
         reason=reason,
         as_of=proposal.as_of,
         effective_from=effective if kind == "approval" else None,

@@ -146,6 +146,11 @@ class Promotion(Model):
     approve_within: Duration = "3d"
     """How long a proposal waits for that person; then it has expired, and nothing was promoted."""
 
+    @property
+    def needs_person(self) -> bool:
+        """True where what the rule would promote is a person's to decide."""
+        return self.approval == "required"
+
 
 class Pipeline(Model):
     """One model's nightly life."""

@@ -1,4 +1,4 @@
-"""What a retrain asks a person: the proposal that ``decide`` makes, and the answer that ``promote`` records.
+"""The question of a retrain to a person: the proposal that ``decide`` makes, and the answer that ``promote`` records.
 
 Between the two the task ``approval`` waits for the answer and leaves it, as steps leave what comes after them: no XCom
 decides, which people may edit.

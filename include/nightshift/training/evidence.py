@@ -76,8 +76,8 @@ def gather(job: Job, rows: TrainingSet, challenger: ModelManifest, version: str)
 
 
 def asks(job: Job) -> bool:
-    """Whether what the rule would promote in this run is a proposal that a person decides."""
-    return job.pipeline.promotion.approval == "required" and job.ordered_by is not None
+    """Return whether what the rule would promote in this run is a proposal that a person decides."""
+    return job.pipeline.promotion.needs_person and job.ordered_by is not None
 
 
 def _decision(job: Job, compared: Compared) -> Decision:
