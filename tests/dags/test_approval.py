@@ -1,5 +1,6 @@
 """The window on a proposal as the task runner calls it; the ledger and Airflow's record are stood in for."""
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from airflow.models import import_all_models
 from airflow.models.base import Base
+from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
@@ -18,6 +20,7 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
 from nightshift import runs
+from nightshift.actor import SERVICE
 from nightshift.errors import PlatformError
 from nightshift.orchestration import approval_endpoint
 from nightshift.orchestration.context import job_of
@@ -218,10 +221,15 @@ def server(window: Window, monkeypatch: pytest.MonkeyPatch) -> Server:
     return found
 
 
+def nobody(_: Collection[str]) -> set[str]:
+    """Both runs are of the schedule."""
+    return set()
+
+
 @pytest.mark.parametrize("run", [RUN, "manual__2024-02-06"])
 def test_a_person_approves_in_the_window_of_any_run_that_waits_for_the_proposal(server: Server, run: str) -> None:
     """A run that comes to the model of another one's proposal has none of its own, and waits for that."""
-    assert approval_endpoint.recorded(Settings.from_env(), DAG, run, EVENT) is not None
+    assert approval_endpoint.recorded(Settings.from_env(), DAG, run, EVENT, nobody) is not None
     assert server.approved == [(1, "ada")]
 
 
@@ -238,7 +246,7 @@ def test_a_person_approves_in_the_window_of_any_run_that_waits_for_the_proposal(
     ],
 )
 def test_what_approves_nothing_is_not_taken_to_the_ledger(server: Server, dag: str, changes: dict[str, Any]) -> None:
-    assert approval_endpoint.recorded(Settings.from_env(), dag, RUN, {**EVENT, **changes}) is None
+    assert approval_endpoint.recorded(Settings.from_env(), dag, RUN, {**EVENT, **changes}, nobody) is None
     assert server.approved == []
 
 
@@ -246,7 +254,7 @@ def test_of_a_proposal_that_is_ended_nobody_waits_for_the_ledgers_lock(server: S
     """The address asks for no login: whoever calls it again and again must not hold up the appends of others."""
     end = NewEntry("parcels", "refusal", "ben", "rejected by ben: no", date(2024, 2, 5), details={ENDS: 1})
     server.entries.append(chained(end, "local", datetime.now(UTC), server.entries[0]))
-    assert approval_endpoint.recorded(Settings.from_env(), DAG, RUN, EVENT) is None
+    assert approval_endpoint.recorded(Settings.from_env(), DAG, RUN, EVENT, nobody) is None
     assert server.approved == []
 
 
@@ -257,6 +265,7 @@ def test_the_servers_log_says_why_an_approval_is_not_recorded(
         raise PlatformError("the database went away", where="ledger")
 
     monkeypatch.setattr(approval_endpoint, "record_of", lambda *_: EVENT)
+    monkeypatch.setattr(approval_endpoint, "orderers", lambda *_: set())
     monkeypatch.setattr(approval_endpoint, "approve", away)
     app = FastAPI()
     approval_endpoint.add_approvals(app, Settings.from_env())
@@ -282,3 +291,36 @@ def test_an_answer_counts_once_the_task_has_taken_it(state: str | None, counts: 
         found = approval_endpoint.record_of(session, DAG, RUN)
         assert (found or {}).get("responded_by_user") == (EVENT["responded_by_user"] if counts else None)
         assert approval_endpoint.record_of(session, DAG, "another") is None
+
+
+def test_who_ordered_by_airflows_record_does_not_approve(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """The proposal says that the schedule did, and the tasks' role wrote that."""
+    for login, why in (("Ada", "another person must approve it"), (SERVICE, "it is not known who ordered its run")):
+        assert approval_endpoint.recorded(Settings.from_env(), DAG, RUN, EVENT, lambda _, by=login: {by}) is None
+        assert why in caplog.text
+    assert server.approved == []
+
+
+@pytest.mark.parametrize(
+    ("run_type", "way", "login", "wanted"),
+    [
+        ("scheduled", "TIMETABLE", None, set()),
+        ("manual", "UI", "ada", {"ada"}),
+        ("manual", "REST_API", "ada", {"ada"}),
+        ("manual", "CLI", "eve", {SERVICE}),
+        ("manual", "UI", None, {SERVICE}),
+        ("backfill", "BACKFILL", "ada", {SERVICE}),
+    ],
+)
+def test_who_ordered_a_run_is_known_where_somebody_signed_in(
+    run_type: str, way: str, login: str | None, wanted: set[str]
+) -> None:
+    """By Airflow's own tables: a shell's `airflow dags trigger` writes whatever name its environment has."""
+    engine, now = create_engine("sqlite://"), datetime(2024, 2, 5, tzinfo=UTC)
+    Base.metadata.create_all(engine)
+    rest = {"run_after": now, "state": "running", "clear_number": 0, "queued_at": now}
+    with Session(engine) as session:
+        row = {"dag_id": DAG, "run_id": RUN, "run_type": run_type, "triggered_by": way, "triggering_user_name": login}
+        session.execute(insert(DagRun.__table__).values(**row, **rest))
+        assert approval_endpoint.orderers(session, DAG, {RUN}) == wanted
+        assert approval_endpoint.orderers(session, DAG, {RUN, "gone"}) == {*wanted, SERVICE}
