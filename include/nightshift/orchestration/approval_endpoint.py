@@ -101,7 +101,8 @@ def recorded(
     """The approval by Airflow's record of a window; None where that approves nothing new. Raises NightshiftError.
 
     The window may be that of another run than the proposal's: one that came to the same model has no proposal of its
-    own. Who answered named the proposal. ``ordered_by`` gives the logins that ordered runs. For one that is ended the ledger's lock is not taken: others wait for it.
+    own. Who answered named the proposal. ``ordered_by`` gives the logins that ordered runs. For one that is ended the
+    ledger's lock is not taken: others wait for it.
     """
     name = pipeline_of(dag_id)
     seq = proposal_of(event)

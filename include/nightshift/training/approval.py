@@ -104,8 +104,8 @@ def conclude(job: Job, proposal: int) -> tuple[Recorded, str]:
         raise PlatformError(
             f"Airflow's record of the window does not say that {answer.by} approved proposal {proposal}",
             where=f"{answer.dag_id} {answer.run_id}, task {WINDOW}",
-            do=f"clear the task {WINDOW}, which asks again. Nobody can approve what `airflow dags trigger` ordered, which "
-            "names nobody who signed in: order another run in Airflow",
+            do=f"clear the task {WINDOW}, which asks again. Nobody can approve what `airflow dags trigger` ordered, "
+            "which signs nobody in: order another run in Airflow",
         )
     with advisory_lock(job.settings, alias_lock(name)) as lock:
         entries = ledger.entries(name)
