@@ -18,7 +18,7 @@ from nightshift.platform import databases
 from nightshift.platform.postgres import Cluster
 from nightshift.settings import Settings
 from tests.needs import needs
-from tests.postgres import WRITER, WRITER_PASSWORD, Database
+from tests.postgres import WRITER, WRITER_PASSWORD, Database, admit_people
 from tests.waiting import until
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -87,6 +87,7 @@ def test_preparing_databases_refuses_it(
     settings: Settings, database: Database, pooler: Pooler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "owner").write_text(database.owner_url)
+    admit_people(settings, database)
     monkeypatch.setenv(databases.OWNER, str(tmp_path / "owner"))
     with pytest.raises(PlatformError, match=REFUSED):
         databases._make_ledger(replace(settings, database_url=pooler("transaction")))

@@ -58,7 +58,8 @@ def _make_ledger(settings: Settings) -> None:
         ) from None
     writer, people = (str(conninfo_to_dict(url)["user"]) for url in (settings.database, settings.people))
     create_ledger(owner, writer, people_role=people)
-    refuse_pooler(settings.database)
+    for url in (settings.database, settings.people):
+        refuse_pooler(url)
 
 
 def _airflow(*command: str) -> str:
