@@ -11,6 +11,7 @@ from nightshift.database import lock_unless_held
 from nightshift.errors import LedgerCorrupt, NightshiftError, SpecError, foreseen
 from nightshift.inputs.needs import inside
 from nightshift.job import table_uri
+from nightshift.notices.asked import waiting
 from nightshift.notices.channels import Channels
 from nightshift.notices.ended import EndedRun, trouble_of
 from nightshift.notices.record import OPEN, Record
@@ -23,7 +24,7 @@ from nightshift.platform.late import Nights
 from nightshift.registry.ledger import Ledger
 from nightshift.run_facts import UNFINISHED
 from nightshift.run_state import RunState
-from nightshift.runs import read_run, run_address
+from nightshift.runs import pipeline_path, read_run, run_address
 from nightshift.settings import Settings
 from nightshift.specs.load import load_all, spec_files
 from nightshift.specs.model import Pipeline
@@ -72,6 +73,8 @@ class Watch:
             for pipeline in specs:
                 if channels.hear(("late",), pipeline):
                     troubles += self._see_nights(pipeline, began, now, problems)
+                if pipeline.promotion.needs_person and channels.hear(("approval",), pipeline):
+                    troubles += self._see_proposal(pipeline, now, problems)
             self._see_ledger(now)
             troubles += [self._ledger] if self._ledger else []
             alerts, unseen = self._see_alerts()
@@ -168,6 +171,18 @@ class Watch:
         except NightshiftError as error:
             problems.append(str(error))
 
+    def _see_proposal(self, pipeline: Pipeline, now: datetime, problems: list[str]) -> Iterator[Trouble]:
+        try:
+            with foreseen(pipeline.name):
+                if trouble := self._waiting(pipeline, now):
+                    yield trouble
+        except NightshiftError as error:
+            problems.append(str(error))
+
+    def _waiting(self, pipeline: Pipeline, now: datetime) -> Trouble | None:
+        entries = Ledger.of(self.settings).entries(pipeline.name)
+        return waiting(pipeline, entries, now, self.settings.airflow_address + pipeline_path(pipeline.name))
+
     def _see_alerts(self) -> tuple[list[Trouble], list[str]]:
         try:
             return firing(self.settings), []
@@ -202,6 +217,9 @@ class Watch:
             return self._ledger is None and not self._away
         if pipeline is None:
             return True
+        if "approval" in trouble.events:
+            found = self._waiting(pipeline, datetime.now(UTC))
+            return found is None or found.fault != trouble.fault
         if "late" in trouble.events:
             ds = date.fromisoformat(trouble.ds)
             landed = trouble.stage == "has not landed" and not self._nights.lacks(pipeline, ds)

@@ -14,8 +14,10 @@ from nightshift import tables
 from nightshift.job import Job
 from nightshift.platform.layout import Layout
 from nightshift.platform.watcher import Looks
-from nightshift.registry.ledger import create_ledger
+from nightshift.registry.entry import Entry, NewEntry
+from nightshift.registry.ledger import Ledger, create_ledger
 from nightshift.settings import Settings
+from nightshift.specs.calendar import current_ds
 from nightshift.specs.load import load_pipeline
 from tests.conftest import spec_document
 from tests.postgres import WRITER, Database
@@ -151,3 +153,41 @@ def test_channels_that_are_wrong_are_a_problem_that_is_named(home: Settings) -> 
     looks.look()
     assert "it is not as it must be" in looks.problems[0]
     assert SECRET not in looks.problems[0]
+
+
+def test_each_proposal_is_told_once_and_over_when_it_is_answered(home: Settings, hook: Hook) -> None:
+    home.channels.write_text(home.channels.read_text().replace("[FAILED, late,", "[approval,"))
+    asks = {**spec_document()["promotion"], "approval": "required"}
+    add_spec(home, "parcels", promotion=asks, schedule={**spec_document()["schedule"], "end": None})
+    ledger, now = Ledger.of(home), datetime.now(UTC)
+    as_of = current_ds(load_pipeline(home, "parcels").schedule, now)
+
+    def propose(version: str, supersedes: int | None) -> Entry:
+        details = {
+            "champion_sha256": "", "history": False, "run_id": "manual__1", "ordered_by": "ben",
+            "supersedes": supersedes, "expires_at": (now + timedelta(days=1)).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        return ledger.append(
+            NewEntry("parcels", "proposal", "ben", "better", as_of, None, version, version * 64, details)
+        )
+
+    propose("3", None)
+    for looks in (Looks(home), Looks(home)):
+        looks.look()
+        looks.look()
+    assert [title.partition(":")[0] for title in _titles(hook)] == [f"[WAITING] parcels__retrain {as_of}"]
+    message = hook.got[0][1]["message"]
+    assert "State: WAITING" in message
+    assert 'Next: nightshift approve parcels --proposal 1 --reason "…"' in message
+    assert "/nightshift/pipelines/parcels" in message
+    propose("4", 1)
+    looks.look()
+    looks.look()
+    assert sorted(title.partition("]")[0] for title in _titles(hook)[1:]) == ["[WAITING", "[over"]
+    reason = "rejected by ada: no"
+    ledger.append(
+        NewEntry("parcels", "refusal", "ada", reason, as_of, None, "4", "4" * 64, {"proposal": 2, "history": False})
+    )
+    looks.look()
+    looks.look()
+    assert [title.partition("]")[0] for title in _titles(hook)[3:]] == ["[over"]
