@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nightshift.actor import person
 from nightshift.platform import logins
 from nightshift.platform.airflow_client import passwords
 from nightshift.platform.layout import Layout
@@ -219,13 +220,13 @@ def _connections(settings: Settings) -> dict[str, str]:
 
 
 def known_logins(settings: Settings, environ: Mapping[str, str] | None = None) -> frozenset[str] | None:
-    """The logins of Airflow by what this machine knows: a variable, else the file of its platform; None for unknown.
+    """The people with a login of Airflow by what this machine knows: a variable, else the file of its platform.
 
-    Where another auth manager is configured, that one alone knows.
+    Logins of one person count once. None for unknown: where another auth manager is configured, that one alone knows.
     """
     outer = os.environ if environ is None else environ
     if not outer.get("AIRFLOW__CORE__AUTH_MANAGER", "SimpleAuthManager").endswith("SimpleAuthManager"):
         return None
     if users := outer.get(LOGINS):
-        return frozenset(login_names(users))
-    return frozenset(passwords(settings)) or None
+        return frozenset(map(person, login_names(users)))
+    return frozenset(map(person, passwords(settings))) or None

@@ -257,7 +257,7 @@ def _reason(pipeline: Pipeline, verdict: Verdict, found: Standing, held: Entry |
     reason, because = verdict.decision.reason, found.because
     if held is not None:
         what = "frozen" if held.kind == "freeze" else "its model was retired"
-        return f"{what} by {held.actor} in entry {held.seq} ({held.reason}); the rule would promote it: {reason}"
+        return f"{what} by {held.by} in entry {held.seq} ({held.reason}); the rule would promote it: {reason}"
     if because is None and verdict.decision.promote and _unasked(pipeline, found):
         asks = "a run of the retrain's DAG that is triggered in Airflow does"
         what = "a person must approve, whom no backfill, no shell and no second comparison asks"

@@ -235,7 +235,7 @@ def _obstacle(entries: Sequence[Entry], schedule: Schedule, proposal: Proposal, 
     held = held_by(entries, proposal.entry.model_sha256)
     if held is None:
         return None
-    by = f"by {held.actor} in entry {held.seq} ({held.reason})"
+    by = f"by {held.by} in entry {held.seq} ({held.reason})"
     if held.kind == "freeze":
         return Fate("held", f"promotions are frozen {by}")
     return Fate("superseded", f"superseded: its model was retired {by}")

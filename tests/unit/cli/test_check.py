@@ -153,6 +153,7 @@ def test_what_new_writes_is_checked_and_never_overwritten(cli: Cli, home: Settin
     ("environ", "words"),
     [
         ({"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin"}, "promotion.approval: 1 login is known here"),
+        ({"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ada:admin,Ada:op"}, "promotion.approval: 1 login is known here"),
         ({"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:op"}, ""),
         ({}, "whether two people can sign in, as promotions of parcels want, is not known here"),
         ({"AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.FabAuthManager"}, "is not known here"),
