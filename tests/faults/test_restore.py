@@ -18,7 +18,7 @@ def test_a_backup_takes_the_place_of_what_is_in_use(nights: Nights, reader: Read
     ledger, folder = Ledger.of(nights.settings), str(tmp_path / "backup")
     before = ledger.entries()
     nights.live.run("nightshift", "backup", folder)
-    ledger.append(waiver(NAME, "readings", NIGHTS[-1], "ops", "to be forgotten"))
+    Ledger.of_people(nights.settings).append(waiver(NAME, "readings", NIGHTS[-1], "ops", "to be forgotten"))
     assert len(ledger.entries()) == len(before) + 1
 
     said = nights.live.run("nightshift", "restore", folder)
