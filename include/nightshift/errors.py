@@ -68,6 +68,10 @@ class SourceUnseen(InputMissing):
     """A source could not be looked at: whether its delivery has come is not known."""
 
 
+class SparkBusy(NightshiftError):
+    """Another task of a backfill builds with Spark, perhaps for this day, too: nothing was tried yet."""
+
+
 class GateFailed(NightshiftError):
     """A gate blocked its dataset. ``table`` shows which expectations failed, on lines after the message."""
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from nightshift.commands import FeaturesCommand, ScoreCommand
-from nightshift.errors import NightshiftError, foreseen, said
+from nightshift.errors import NightshiftError, SparkBusy, foreseen, said
 from nightshift.exit_status import signal_text
 from nightshift.job import Job, Outcome
 from nightshift.run_facts import WINDOW
@@ -104,6 +104,8 @@ def _run(job: Job, step: Step, run_spark: SparkRunner) -> Outcome:
         return outcome
     try:
         run_spark(job.settings, command)
+    except SparkBusy:
+        raise  # nothing has failed: the task looks again
     except NightshiftError as error:
         from nightshift.features.partial import go_on
 

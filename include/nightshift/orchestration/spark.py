@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 from nightshift.commands import FeaturesCommand
 from nightshift.database import holder, lock_unless_held
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, SparkBusy
 from nightshift.job import Job, Outcome
 from nightshift.orchestration.context import unfinished_days
 from nightshift.orchestration.tasks import WaitOperator, perform
@@ -36,10 +36,6 @@ DAYS_AHEAD = 45
 PAST = "the Spark job of the past"
 # How long a job of another pipeline's past keeps backfills from Spark: longer than such jobs take.
 PATIENCE = timedelta(minutes=30)
-
-
-class SparkBusy(NightshiftError):
-    """Another task of a backfill builds with Spark, perhaps for this day, too."""
 
 
 class SparkStepOperator(WaitOperator):

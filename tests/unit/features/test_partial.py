@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 
 from nightshift import storage, tables
 from nightshift.commands import FeaturesCommand
-from nightshift.errors import NightshiftError, SpecError
+from nightshift.errors import NightshiftError, SparkBusy, SpecError
 from nightshift.features.build_plan import read_plan
 from nightshift.features.run import gate_features, gate_labels, gate_window
 from nightshift.features.unlabelled import record_of
@@ -149,6 +149,22 @@ def test_labels_that_are_lost_for_any_reason_cost_no_features_of_their_night(job
     with pytest.raises(NightshiftError, match=why):
         gate_labels(own)
     again = replace(own, attempt=new_attempt())
+    run_step(again, "build_features", Spark())
+    assert gate_labels(again).status == "done"
+
+
+def test_labels_that_wait_for_spark_are_not_given_up(job: Job) -> None:
+    """Their features were built by the job of another run, which has Spark; this is the task's only try."""
+
+    def busy(_: Settings, __: FeaturesCommand) -> None:
+        raise SparkBusy("another task of a backfill has Spark")
+
+    own = night(job, DS)
+    run_step(own, "build_features", without_labels)
+    gate_features(own)
+    again = replace(own, attempt=new_attempt())
+    with pytest.raises(SparkBusy):
+        run_step(again, "build_features", busy)
     run_step(again, "build_features", Spark())
     assert gate_labels(again).status == "done"
 
