@@ -53,7 +53,7 @@ def next_commands(
 
 def retrain_command(pipeline: Pipeline, as_of: date) -> str:
     """The command that retrains as of a day: where a person must approve, what asks one and knows who ordered it."""
-    if pipeline.promotion.approval == "required":
+    if pipeline.promotion.needs_person:
         return f"in Airflow: Trigger of {pipeline.name}{RETRAIN_SUFFIX} with business_date {as_of}"
     return f"nightshift retrain {pipeline.name} --as-of {as_of}"
 

@@ -53,7 +53,7 @@ def ensure_passwords(layout: Layout, names: Iterable[str], given: Mapping[str, s
 
     Airflow makes one for a login that has none, and prints it into its log.
     """
-    path = layout.secrets / "airflow-passwords.json"
+    path = airflow_passwords(layout)
     before: dict[str, str] = _read(path) if path.exists() else {}
     known = {**before, **(given or {})}
     known |= {name: _token() for name in names if name not in known}

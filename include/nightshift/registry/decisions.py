@@ -8,7 +8,7 @@ champion that was compared.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from nightshift.errors import PromotionRefused
 from nightshift.lineage import recipe
@@ -145,15 +145,20 @@ def ruled(entries: Sequence[Entry], pipeline: Pipeline, verdict: Verdict, now: d
         effective_from=found.effective_from if kind == "promotion" else None,
         version=verdict.version,
         model_sha256=verdict.model_sha256,
-        details={
-            **verdict.decision.details,
-            "champion_sha256": verdict.compared or "",
-            "history": found.role == "history",
-            "run_id": verdict.run_id,
-            **({"taken_back": found.withdrawn.seq} if found.withdrawn else {}),
-        },
+        details=details_of(verdict, found),
         once=_once(verdict, found, held),
     )
+
+
+def details_of(verdict: Verdict, found: Standing) -> dict[str, Any]:
+    """The details of an entry about a verdict: its evidence, whom it was compared with, and what it may change."""
+    return {
+        **verdict.decision.details,
+        "champion_sha256": verdict.compared or "",
+        "history": found.role == "history",
+        "run_id": verdict.run_id,
+        **({"taken_back": found.withdrawn.seq} if found.withdrawn else {}),
+    }
 
 
 def record_decision(ledger: Ledger, pipeline: Pipeline, verdict: Verdict) -> Recorded | None:

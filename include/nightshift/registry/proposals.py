@@ -13,7 +13,7 @@ from typing import Any, Literal
 from nightshift.actor import SERVICE, person
 from nightshift.errors import PromotionRefused
 from nightshift.registry.champions import Champion, champion_as_of
-from nightshift.registry.decisions import Standing, Verdict, live_decision, standing
+from nightshift.registry.decisions import Standing, Verdict, details_of, live_decision, standing
 from nightshift.registry.effective import effective_from
 from nightshift.registry.entry import Entry, Kind, NewEntry
 from nightshift.registry.interventions import held_by
@@ -161,14 +161,10 @@ def proposed(
         version=verdict.version,
         model_sha256=verdict.model_sha256,
         details={
-            **verdict.decision.details,
-            "champion_sha256": verdict.compared or "",
-            "history": found.role == "history",
-            "run_id": verdict.run_id,
+            **details_of(verdict, found),
             "ordered_by": ordered_by,
             "expires_at": expires_at.isoformat(timespec="seconds"),
             "supersedes": rival,
-            **({"taken_back": found.withdrawn.seq} if found.withdrawn else {}),
         },
         once=_once(verdict, rival, found),
     )
